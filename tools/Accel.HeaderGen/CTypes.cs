@@ -51,7 +51,8 @@ sealed class CTypes(MetadataReader reader) : ISignatureTypeProvider<string, obje
 
     public string GetSZArrayType(string element) => throw Unexpected("array");
 
-    public string GetTypeFromSpecification(MetadataReader r, object? context, TypeSpecificationHandle handle, byte kind) =>
+    public string GetTypeFromSpecification(MetadataReader r, object? context, TypeSpecificationHandle handle,
+        byte kind) =>
         reader.GetTypeSpecification(handle).DecodeSignature(this, context);
 
     static InvalidDataException Unexpected(string what) => new($"an export cannot have a {what} in its signature");

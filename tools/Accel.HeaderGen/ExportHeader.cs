@@ -26,9 +26,10 @@ public static partial class ExportHeader
         var structs = exports.Values.SelectMany(e => StructName().Matches(e.Declaration)).Select(m => m.Value)
             .Distinct().Order(StringComparer.Ordinal);
         var text = new StringBuilder();
-        text.Append("/* Written by tools/Accel.HeaderGen from the managed exports: do not edit. */\n");
-        text.Append("#ifndef ACCEL_EXPORTS_H\n#define ACCEL_EXPORTS_H\n\n");
-        text.Append("#include <stddef.h>\n#include <stdint.h>\n#include <sys/socket.h>\n#include <sys/types.h>\n\n");
+        text.Append("/* The managed exports as the C side calls them; written by tools/Accel.HeaderGen: do not edit.\n");
+        text.Append(" * All return a result >= 0, -errno, ACCEL_WAIT or ACCEL_PASS. */\n");
+        text.Append("#ifndef ACCEL_MANAGED_H\n#define ACCEL_MANAGED_H\n\n");
+        text.Append("#include <stddef.h>\n#include <stdint.h>\n#include <sys/types.h>\n\n");
         foreach (var name in structs)
             text.Append(name).Append(";\n");
         text.Append('\n');
@@ -60,7 +61,7 @@ public static partial class ExportHeader
             types[parameter.SequenceNumber - 1] = given ?? types[parameter.SequenceNumber - 1];
         }
         if (types.Append(result).Any(t => t.Contains(CTypes.Unknown)))
-            throw new InvalidDataException($"{name}: a parameter or the result has no C type of its own: add DNNE.C99Type");
+            throw new InvalidDataException($"{name}: a parameter or the result needs a DNNE.C99Type");
 
         var list = types.Length == 0 ? "void" : string.Join(", ", types.Zip(names, Join));
         var line = $"{Join(result, name)}({list});";
@@ -106,7 +107,8 @@ public static partial class ExportHeader
         {
             HandleKind.MemberReference => Name(reader,
                 reader.GetMemberReference((MemberReferenceHandle)attribute.Constructor).Parent),
-            _ => Name(reader, reader.GetMethodDefinition((MethodDefinitionHandle)attribute.Constructor).GetDeclaringType()),
+            _ => Name(reader,
+                reader.GetMethodDefinition((MethodDefinitionHandle)attribute.Constructor).GetDeclaringType()),
         };
         return s == space && n == name;
     }

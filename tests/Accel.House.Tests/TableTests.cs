@@ -1,0 +1,62 @@
+using System.Text.RegularExpressions;
+using Accel.Core.Stack;
+
+namespace Accel.House.Tests;
+
+/// <summary>Each table is declared once: its rows are its enum's members, in order.</summary>
+public partial class TableTests
+{
+    [Fact]
+    public void A_row_for_each_counter() => Assert.Equal(
+        Enum.GetValues<Counter>().Where(c => c != Counter.Count), CounterTable.Rows.Select(r => r.Counter));
+
+    [Fact]
+    public void Counters_are_named_for_their_member() => House.None(
+        CounterTable.Rows.Where(r => Snake(r.Counter.ToString()) != r.Name).Select(r => $"{r.Counter}: {r.Name}"),
+        "snake_case of the member's name.");
+
+    [Fact]
+    public void Counters_fit_their_shard() =>
+        Assert.True((int)Counter.Count * sizeof(long) <= LayoutTests.Size(typeof(CounterShard)));
+
+    [Fact]
+    public void Each_counter_is_moved_by_some_code() => House.None(
+        from counter in Enum.GetNames<Counter>()
+        where counter != nameof(Counter.Count)
+            && !RoomSources().Any(s => !s.File.EndsWith("/Counters.cs", StringComparison.Ordinal)
+                && s.Text.Contains("Counter." + counter, StringComparison.Ordinal))
+        select $"Counter.{counter}", "Count it where it happens, or drop the row.");
+
+    [Fact]
+    public void A_row_for_each_option() => Assert.Equal(
+        Enum.GetValues<Option>().Where(o => o != Option.Count), OptionTable.Rows.Select(r => r.Option));
+
+    [Fact]
+    public void Options_have_defaults_in_range_and_a_meaning() => House.None(
+        OptionTable.Rows.Where(r => r.Default < r.Min || r.Default > r.Max || r.Meaning.Length == 0
+            || !r.Name.StartsWith("ACCEL_", StringComparison.Ordinal)).Select(r => r.Name), "See the row.");
+
+    [Fact]
+    public void No_option_is_read_that_is_not_in_the_table() => House.None(
+        from file in House.Sources(".cs", ".c", ".h")
+        where !file.StartsWith("tests/", StringComparison.Ordinal)
+            && !file.StartsWith("integration/", StringComparison.Ordinal)
+        from Match match in EnvironmentName().Matches(House.Read(file))
+        where !Known.Contains(match.Groups[1].Value)
+        select $"{file}: {match.Groups[1].Value}", "Give it a row in OptionTable.");
+
+    /// <summary>The table, and what is a word and not a number: where the log goes, and a profile's name.</summary>
+    static readonly HashSet<string> Known = [.. OptionTable.Rows.Select(r => r.Name), "ACCEL_LOG", "ACCEL_PROFILE"];
+
+    static IEnumerable<(string File, string Text)> RoomSources() =>
+        House.Sources(".cs").Where(f => f.StartsWith("src/", StringComparison.Ordinal)
+            || f.StartsWith("shim/", StringComparison.Ordinal)).Select(f => (f, House.Read(f)));
+
+    static string Snake(string name) => WordStart().Replace(name, "_$0").TrimStart('_').ToLowerInvariant();
+
+    [GeneratedRegex("[A-Z]")]
+    private static partial Regex WordStart();
+
+    [GeneratedRegex(@"""(ACCEL_[A-Z_]+)=?""")]
+    private static partial Regex EnvironmentName();
+}
