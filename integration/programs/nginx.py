@@ -1,0 +1,89 @@
+"""Debian's nginx (a master that forks workers) with wrk and curl."""
+import os
+import re
+import signal
+import time
+
+from .harness import case, free_port
+from .http import MB, digest, random_file
+
+
+def serve(c, workers=1):
+    port = free_port()
+    os.makedirs(c.path("www"), exist_ok=True)
+    os.chmod(c.folder, 0o755)
+    with open(c.path("www/1k"), "wb") as f:
+        f.write(b"x" * 1024)
+    user = "user root;" if os.geteuid() == 0 else ""
+    temporary = "".join(f"{kind}_temp_path {c.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    with open(c.path("nginx.conf"), "w", encoding="ascii") as f:
+        f.write(f"""daemon off; worker_processes {workers}; {user} pid {c.folder}/pid;
+events {{ worker_connections 1024; }}
+http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; {temporary}
+server {{ listen 127.0.0.1:{port}; root {c.folder}/www; }} }}
+""")
+    return c.server("nginx", "-p", c.folder, "-c", c.path("nginx.conf"), "-e", c.path("error.log"), port=port), port
+
+
+def wrk(c, port, *extra, seconds=1):
+    return c.client("wrk", "-t1", "-c32", f"-d{seconds}s", *extra, f"http://127.0.0.1:{port}/1k")
+
+
+def check(c, out):
+    c.expect("Socket errors" not in out and "Non-2xx" not in out, f"wrk: {out[-300:]}")
+    requests = int(re.search(r"(\d+) requests in", out).group(1))
+    c.expect(requests > 1000, f"only {requests} requests")
+
+
+def no_alerts(c):
+    with open(c.path("error.log"), encoding="utf-8", errors="replace") as f:
+        bad = [line for line in f if re.search(r"\[(alert|emerg|crit|error)\]", line)]
+    c.expect(not bad, f"nginx: {bad[:1]}")
+
+
+@case("nginx-keep-alive", moves=3_000_000)
+def keep_alive(c):
+    _, port = serve(c)
+    check(c, wrk(c, port))
+    no_alerts(c)
+
+
+@case("nginx-2-workers", moves=3_000_000, columns=("kernel", "accel"))
+def two_workers(c):
+    _, port = serve(c, workers=2)
+    check(c, wrk(c, port))
+    no_alerts(c)
+
+
+@case("nginx-close", moves=2_000_000)
+def short_connections(c):
+    _, port = serve(c)
+    out = wrk(c, port, "-H", "Connection: close")
+    c.expect("Non-2xx" not in out, f"wrk: {out[-300:]}")
+    c.expect(int(re.search(r"(\d+) requests in", out).group(1)) > 1000, f"wrk: {out[-300:]}")
+    failed = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
+    c.expect(not failed or failed.groups() == ("0", "0", "0", "0"), f"wrk: {failed and failed.group(0)}")
+    no_alerts(c)
+
+
+@case("nginx-sendfile", moves=20 * MB)
+def large_file(c):
+    _, port = serve(c)
+    wanted = random_file(c.path("www/large"), 20 * MB)
+    c.client("curl", "-sSf", "-o", c.path("got"), f"http://127.0.0.1:{port}/large")
+    c.expect(digest(c.path("got")) == wanted, "the file that came is another one")
+    no_alerts(c)
+
+
+@case("nginx-reload", moves=3_000_000)
+def reload(c):
+    """New workers take over the listener while requests go on; no request fails."""
+    master, port = serve(c)
+    load = c.start("wrk", "-t1", "-c16", "-d2s", f"http://127.0.0.1:{port}/1k")
+    for _ in range(2):
+        time.sleep(0.5)
+        master.kill(signal.SIGHUP)
+    c.expect(load.wait(15) == 0, f"wrk: {load.said()}")
+    c.expect("Non-2xx" not in load.output(), f"wrk: {load.output()[-300:]}")
+    check(c, wrk(c, port))
+    no_alerts(c)

@@ -1,0 +1,2 @@
+def run(seconds, seed):
+    return 0
