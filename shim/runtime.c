@@ -2,16 +2,20 @@
  * What the managed runtime asks of the process, answered here instead of by libc (linked with --wrap).
  *
  * The library must leave no trace in the program: no thread that fork would lose, no signal handler that the
- * program has not set. The runtime starts one thread, for finalizers, and the library has none; and it sets handlers
- * for SIGSEGV, SIGFPE and one real-time signal, which turn faults of managed code into exceptions and stop threads for
- * a collection: the library treats a fault as fatal, and no other thread is in managed code when its heap could grow.
+ * program has not set. The runtime starts one thread, for finalizers, and the library has none; it ignores SIGPIPE,
+ * which is the program's to decide; and it sets handlers for SIGSEGV, SIGFPE and one real-time signal, which turn faults
+ * of managed code into exceptions and stop threads for a collection. Here a fault is fatal; and nothing is allocated
+ * after start, while a thread that a collection would have to wait for leaves managed code by itself soon, so the signal
+ * is not sent either.
  */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
+int __wrap_pthread_kill(pthread_t thread, int sig);
 int __wrap_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
+sighandler_t __wrap_signal(int sig, sighandler_t handler);
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
 {
@@ -22,6 +26,13 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
     return 0;
 }
 
+int __wrap_pthread_kill(pthread_t thread, int sig)
+{
+    (void)thread;
+    (void)sig;
+    return 0;
+}
+
 int __wrap_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
     (void)sig;
@@ -29,4 +40,11 @@ int __wrap_sigaction(int sig, const struct sigaction *act, struct sigaction *old
     if (old != NULL)
         memset(old, 0, sizeof *old);
     return 0;
+}
+
+sighandler_t __wrap_signal(int sig, sighandler_t handler)
+{
+    (void)sig;
+    (void)handler;
+    return SIG_DFL;
 }

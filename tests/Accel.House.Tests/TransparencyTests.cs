@@ -28,16 +28,17 @@ public class TransparencyTests
 
         static void report(const char *when)
         {
-            char line[200], handlers[64] = "";
+            char line[200], handlers[64] = "", ignored[64] = "";
             unsigned long size = 0;
             FILE *f = fopen("/proc/self/status", "r");
             while (fgets(line, sizeof line, f)) {
                 sscanf(line, "SigCgt: %63s", handlers);
+                sscanf(line, "SigIgn: %63s", ignored);
                 sscanf(line, "VmSize: %lu", &size);
             }
             fclose(f);
-            printf("%s threads=%d handlers=%s descriptors=%d under_4GB=%d\n", when, entries("/proc/self/task", 0),
-                   handlers, entries("/proc/self/fd", 1), size < (4ul << 20));
+            printf("%s threads=%d handlers=%s ignored=%s descriptors=%d under_4GB=%d\n", when,
+                   entries("/proc/self/task", 0), handlers, ignored, entries("/proc/self/fd", 1), size < (4ul << 20));
         }
 
         int main(void)
