@@ -1,0 +1,157 @@
+/* Descriptors come and go: whatever changes a number's meaning keeps the table right. Kind 15, the library's own
+ * descriptors, survives a program that closes all it can name. */
+#include "shim.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <unistd.h>
+
+enum { ENTRY_NONE = 0 };
+
+/* Internal descriptors are hidden from the program, not from ourselves. */
+static bool is_hidden(uint32_t entry)
+{
+    return unlikely(shim_kind(entry) == ACCEL_KIND_INTERNAL) && shim_self.t.inside == 0;
+}
+
+int wrap_close(int fd)
+{
+    shim_pending_drop(fd);
+    uint32_t entry = shim_entry(fd);
+    if (likely(entry == ENTRY_NONE) || shim_self.t.inside != 0) return REAL(close)(fd);
+    if (is_hidden(entry)) return (int)shim_give(-EBADF);
+    struct shim_thread *s = &shim_self;
+    MANAGED(s, accel_close(&s->t, fd)); /* before the number is free for another thread */
+    return REAL(close)(fd);
+}
+ALIAS(__close, close)
+
+/* --- ranges --------------------------------------------------------------------------------------------------- */
+
+/* Entries of the range forgotten; returns how far it goes without meeting a hidden descriptor. */
+static unsigned forget_up_to_hidden(struct shim_thread *s, unsigned first, unsigned last, bool closing)
+{
+    unsigned limit = accel_process.fd_limit;
+    for (unsigned fd = first; fd <= last && fd < limit; fd++) {
+        uint32_t entry = shim_entry((int)fd);
+        if (likely(entry == ENTRY_NONE)) continue;
+        if (shim_kind(entry) == ACCEL_KIND_INTERNAL) return fd;
+        if (closing) MANAGED(s, accel_close(&s->t, (int)fd));
+    }
+    return last + 1; /* 0 for the last number there is: the caller knows */
+}
+
+static void drop_pending(unsigned first, unsigned last)
+{
+    for (unsigned fd = first; fd <= last && fd < SHIM_PENDING_LIMIT; fd++) {
+        if (fd % 64 == 0 && shim_pending[fd / 64] == 0) fd += 63;
+        else shim_pending_drop((int)fd);
+    }
+}
+
+/* close_range() in pieces, around the hidden ones. */
+static long close_pieces(unsigned first, unsigned last, unsigned flags)
+{
+    struct shim_thread *s = &shim_self;
+    bool closing = (flags & CLOSE_RANGE_CLOEXEC) == 0;
+    for (;;) {
+        unsigned stop = forget_up_to_hidden(s, first, last, closing);
+        if (stop != first) {
+            long r = RAW(SYS_close_range, first, stop - 1, flags);
+            if (r < 0) return r;
+        }
+        if (stop == last + 1 || stop == last) return 0;
+        first = stop + 1;
+    }
+}
+
+int wrap_close_range(unsigned first, unsigned last, int flags)
+{
+    if (first <= last && (flags & CLOSE_RANGE_CLOEXEC) == 0) drop_pending(first, last);
+    bool plain = accel_process.fd_limit == 0 || shim_self.t.inside != 0 || first > last ||
+                 ((unsigned)flags & ~(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)) != 0;
+    if (plain) return REAL(close_range)(first, last, flags);
+    return (int)shim_give(close_pieces(first, last, (unsigned)flags));
+}
+
+void wrap_closefrom(int first)
+{
+    if (first < 0) first = 0;
+    drop_pending((unsigned)first, ~0u);
+    if (accel_process.fd_limit == 0 || shim_self.t.inside != 0) {
+        REAL(closefrom)(first);
+        return;
+    }
+    if (close_pieces((unsigned)first, ~0u, 0) == 0) return;
+    long end = sysconf(_SC_OPEN_MAX); /* a kernel without close_range: one by one, as libc does from /proc */
+    for (int fd = first; fd < end; fd++) wrap_close(fd);
+}
+
+/* --- copies --------------------------------------------------------------------------------------------------- */
+
+/* The kernel has made NEWFD a copy of OLDFD. */
+long shim_dup_made(int oldfd, int newfd)
+{
+    struct shim_thread *s = &shim_self;
+    if (newfd < 0 || s->t.inside != 0) return newfd;
+    shim_pending_drop(newfd);
+    if ((shim_entry(oldfd) | shim_entry(newfd)) == ENTRY_NONE) return newfd;
+    int saved = errno;
+    MANAGED(s, accel_dup(&s->t, oldfd, newfd));
+    errno = saved;
+    return newfd;
+}
+
+/* Before a copy: a socket that may become ours must be ours under both numbers, or under none. */
+static void before_copy(int *fd)
+{
+    if (shim_is_pending(*fd)) shim_pending_register(*fd);
+    if (is_hidden(shim_entry(*fd))) *fd = -1;
+}
+
+int wrap_dup(int fd)
+{
+    before_copy(&fd);
+    return (int)shim_dup_made(fd, REAL(dup)(fd));
+}
+
+int wrap_dup2(int fd, int wanted)
+{
+    before_copy(&fd);
+    if (is_hidden(shim_entry(wanted))) return (int)shim_give(-EBUSY);
+    int made = REAL(dup2)(fd, wanted);
+    return fd == wanted ? made : (int)shim_dup_made(fd, made);
+}
+ALIAS(__dup2, dup2)
+
+int wrap_dup3(int fd, int wanted, int flags)
+{
+    before_copy(&fd);
+    if (is_hidden(shim_entry(wanted))) return (int)shim_give(-EBUSY);
+    return (int)shim_dup_made(fd, REAL(dup3)(fd, wanted, flags));
+}
+
+static int shim_fcntl(int (*real)(int, int, long), int fd, int cmd, long arg)
+{
+    if (unlikely(cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)) {
+        before_copy(&fd);
+        return (int)shim_dup_made(fd, real(fd, cmd, arg));
+    }
+    if (NOT_OURS(fd)) return real(fd, cmd, arg);
+    struct shim_thread *s = &shim_self;
+    long r = MANAGED(s, accel_fcntl(&s->t, fd, cmd, arg));
+    return r == ACCEL_PASS ? real(fd, cmd, arg) : (int)shim_give(r);
+}
+
+int wrap_fcntl(int fd, int cmd, long arg) { return shim_fcntl(REAL(fcntl), fd, cmd, arg); }
+ALIAS(__fcntl, fcntl)
+
+int wrap_fcntl64(int fd, int cmd, long arg) { return shim_fcntl(REAL(fcntl64), fd, cmd, arg); }
+
+int wrap_ioctl(int fd, unsigned long request, void *arg)
+{
+    if (NOT_OURS(fd)) return REAL(ioctl)(fd, request, arg);
+    struct shim_thread *s = &shim_self;
+    long r = MANAGED(s, accel_ioctl(&s->t, fd, request, arg));
+    return r == ACCEL_PASS ? REAL(ioctl)(fd, request, arg) : (int)shim_give(r);
+}

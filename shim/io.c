@@ -1,0 +1,255 @@
+/* Bytes in and out. Every wrapper has one shape: not ours, call libc; ours, call managed code; managed code passes,
+ * call libc after all. */
+#include "shim.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { COUNT_MAX = 1024 }; /* the kernel's UIO_MAXIOV */
+
+/* Runs CALL on managed code, which may sleep; from ACCEL_PASS on the function goes on with what follows. */
+#define TRY_IN(call)                                                                                                   \
+    do {                                                                                                               \
+        struct shim_thread *s = &shim_self;                                                                            \
+        long r_ = MANAGED_WAIT(s, &shim_plain_sleep, call);                                                            \
+        if (likely(r_ != ACCEL_PASS)) return shim_give(r_);                                                            \
+    } while (0)
+#define TRY_OUT(flags, call)                                                                                           \
+    do {                                                                                                               \
+        struct shim_thread *s = &shim_self;                                                                            \
+        long r_ = MANAGED_WAIT(s, &shim_plain_sleep, call);                                                            \
+        if (unlikely(r_ == -EPIPE) && ((flags) & MSG_NOSIGNAL) == 0) shim_sigpipe(s);                                  \
+        if (likely(r_ != ACCEL_PASS)) return shim_give(r_);                                                            \
+    } while (0)
+
+/* What the kernel checks of an iovec before it reaches the socket: bytes in all, or -errno. */
+static ssize_t iov_bytes(const struct iovec *iov, int count)
+{
+    if (count < 0 || count > COUNT_MAX) return -EINVAL;
+    size_t sum = 0;
+    for (int i = 0; i < count; i++) {
+        if (iov[i].iov_len > (size_t)SSIZE_MAX || sum + iov[i].iov_len > (size_t)SSIZE_MAX) return -EINVAL;
+        sum += iov[i].iov_len;
+    }
+    return (ssize_t)sum;
+}
+
+/* --- in ------------------------------------------------------------------------------------------------------- */
+
+ssize_t wrap_read(int fd, void *buf, size_t n)
+{
+    if (NOT_OURS(fd)) return REAL(read)(fd, buf, n);
+    if (n == 0) return 0; /* as the kernel: a read of nothing never waits, recv of nothing does */
+    TRY_IN(accel_recv(&s->t, fd, buf, n, 0));
+    return REAL(read)(fd, buf, n);
+}
+ALIAS(__read, read)
+
+ssize_t wrap___read_chk(int fd, void *buf, size_t n, size_t room)
+{
+    if (NOT_OURS(fd) || n > room) return REAL(__read_chk)(fd, buf, n, room); /* libc's is the one that aborts */
+    return wrap_read(fd, buf, n);
+}
+
+ssize_t wrap_readv(int fd, const struct iovec *iov, int count)
+{
+    if (NOT_OURS(fd)) return REAL(readv)(fd, iov, count);
+    ssize_t bytes = iov_bytes(iov, count);
+    if (bytes <= 0) return shim_give(bytes);
+    struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
+    TRY_IN(accel_recvmsg(&s->t, fd, &msg, 0));
+    return REAL(readv)(fd, iov, count);
+}
+
+/* With an offset these fail on a socket, which the kernel can say itself. */
+#define PREADV2(name)                                                                                                  \
+    ssize_t wrap_##name(int fd, const struct iovec *iov, int count, int64_t offset, int flags)                         \
+    {                                                                                                                  \
+        if (NOT_OURS(fd) || offset != -1 || (flags & ~RWF_NOWAIT) != 0)                                                \
+            return REAL(name)(fd, iov, count, offset, flags);                                                          \
+        ssize_t bytes = iov_bytes(iov, count);                                                                         \
+        if (bytes <= 0) return shim_give(bytes);                                                                       \
+        struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };                           \
+        int how = flags & RWF_NOWAIT ? MSG_DONTWAIT : 0;                                                               \
+        TRY_IN(accel_recvmsg(&s->t, fd, &msg, how));                                                                   \
+        return REAL(name)(fd, iov, count, offset, flags);                                                              \
+    }
+PREADV2(preadv2)
+PREADV2(preadv64v2)
+
+ssize_t wrap_recv(int fd, void *buf, size_t n, int flags)
+{
+    if (NOT_OURS(fd)) return REAL(recv)(fd, buf, n, flags);
+    TRY_IN(accel_recv(&s->t, fd, buf, n, flags));
+    return REAL(recv)(fd, buf, n, flags);
+}
+
+ssize_t wrap___recv_chk(int fd, void *buf, size_t n, size_t room, int flags)
+{
+    if (NOT_OURS(fd) || n > room) return REAL(__recv_chk)(fd, buf, n, room, flags);
+    return wrap_recv(fd, buf, n, flags);
+}
+
+ssize_t wrap_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
+{
+    if (NOT_OURS(fd)) return REAL(recvfrom)(fd, buf, n, flags, addr, len);
+    struct shim_thread *s = &shim_self;
+    long r = MANAGED_WAIT(s, &shim_plain_sleep, accel_recv(&s->t, fd, buf, n, flags));
+    if (unlikely(r == ACCEL_PASS)) return REAL(recvfrom)(fd, buf, n, flags, addr, len);
+    if (r >= 0 && addr != NULL) { /* a stream has no sender's address: the kernel stores its length, zero */
+        if (len == NULL) return shim_give(-EFAULT);
+        if ((int)*len < 0) return shim_give(-EINVAL);
+        *len = 0;
+    }
+    return shim_give(r);
+}
+
+ssize_t wrap___recvfrom_chk(int fd, void *buf, size_t n, size_t room, int flags, struct sockaddr *addr, socklen_t *len)
+{
+    if (NOT_OURS(fd) || n > room) return REAL(__recvfrom_chk)(fd, buf, n, room, flags, addr, len);
+    return wrap_recvfrom(fd, buf, n, flags, addr, len);
+}
+
+ssize_t wrap_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+    if (NOT_OURS(fd)) return REAL(recvmsg)(fd, msg, flags);
+    TRY_IN(accel_recvmsg(&s->t, fd, msg, flags));
+    return REAL(recvmsg)(fd, msg, flags);
+}
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* The kernel looks at the clock only between messages, and so does this. */
+int wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout)
+{
+    if (NOT_OURS(fd)) return REAL(recvmmsg)(fd, msgs, count, flags, timeout);
+    if (timeout != NULL && (timeout->tv_sec < 0 || (unsigned long)timeout->tv_nsec >= 1000000000)) {
+        return (int)shim_give(-EINVAL);
+    }
+    int64_t end = timeout == NULL ? 0 : monotonic_ns() + timeout->tv_sec * 1000000000 + timeout->tv_nsec;
+    struct shim_thread *s = &shim_self;
+    unsigned got = 0;
+    long r = 0;
+    if (count > COUNT_MAX) count = COUNT_MAX;
+    while (got < count) {
+        int how = (flags & ~MSG_WAITFORONE) | (got > 0 && (flags & MSG_WAITFORONE) ? MSG_DONTWAIT : 0);
+        r = MANAGED_WAIT(s, &shim_plain_sleep, accel_recvmsg(&s->t, fd, &msgs[got].msg_hdr, how));
+        if (unlikely(r == ACCEL_PASS)) return got > 0 ? (int)got : REAL(recvmmsg)(fd, msgs, count, flags, timeout);
+        if (r < 0) break;
+        msgs[got].msg_len = (unsigned)r;
+        got++;
+        if (timeout != NULL) {
+            int64_t left = end - monotonic_ns();
+            if (left < 0) left = 0;
+            *timeout = (struct timespec){ .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+            if (left == 0) break;
+        }
+        if (msgs[got - 1].msg_hdr.msg_flags & MSG_OOB) break;
+    }
+    return got > 0 ? (int)got : (int)shim_give(r);
+}
+
+/* --- out ------------------------------------------------------------------------------------------------------ */
+
+ssize_t wrap_write(int fd, const void *buf, size_t n)
+{
+    if (NOT_OURS(fd)) return REAL(write)(fd, buf, n);
+    TRY_OUT(0, accel_send(&s->t, fd, buf, n, 0));
+    return REAL(write)(fd, buf, n);
+}
+ALIAS(__write, write)
+
+ssize_t wrap_writev(int fd, const struct iovec *iov, int count)
+{
+    if (NOT_OURS(fd)) return REAL(writev)(fd, iov, count);
+    ssize_t bytes = iov_bytes(iov, count);
+    if (bytes < 0) return shim_give(bytes);
+    struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
+    TRY_OUT(0, accel_sendmsg(&s->t, fd, &msg, 0));
+    return REAL(writev)(fd, iov, count);
+}
+
+#define PWRITEV2(name)                                                                                                 \
+    ssize_t wrap_##name(int fd, const struct iovec *iov, int count, int64_t offset, int flags)                         \
+    {                                                                                                                  \
+        if (NOT_OURS(fd) || offset != -1 || (flags & ~RWF_NOWAIT) != 0)                                                \
+            return REAL(name)(fd, iov, count, offset, flags);                                                          \
+        ssize_t bytes = iov_bytes(iov, count);                                                                         \
+        if (bytes < 0) return shim_give(bytes);                                                                        \
+        struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };                           \
+        int how = flags & RWF_NOWAIT ? MSG_DONTWAIT : 0;                                                               \
+        TRY_OUT(0, accel_sendmsg(&s->t, fd, &msg, how));                                                               \
+        return REAL(name)(fd, iov, count, offset, flags);                                                              \
+    }
+PWRITEV2(pwritev2)
+PWRITEV2(pwritev64v2)
+
+ssize_t wrap_send(int fd, const void *buf, size_t n, int flags)
+{
+    if (NOT_OURS(fd)) return REAL(send)(fd, buf, n, flags);
+    TRY_OUT(flags, accel_send(&s->t, fd, buf, n, flags));
+    return REAL(send)(fd, buf, n, flags);
+}
+ALIAS(__send, send)
+
+/* On a stream the address counts only for MSG_FASTOPEN, but its length is always checked. */
+ssize_t wrap_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
+{
+    if (NOT_OURS(fd)) return REAL(sendto)(fd, buf, n, flags, addr, len);
+    if (likely(addr == NULL) || (flags & MSG_FASTOPEN) == 0) {
+        if (addr != NULL && len > sizeof(struct sockaddr_storage)) return shim_give(-EINVAL);
+        TRY_OUT(flags, accel_send(&s->t, fd, buf, n, flags));
+    } else {
+        struct iovec iov = { .iov_base = (void *)buf, .iov_len = n };
+        struct msghdr msg = { .msg_name = (void *)addr, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1 };
+        TRY_OUT(flags, accel_sendmsg(&s->t, fd, &msg, flags));
+    }
+    return REAL(sendto)(fd, buf, n, flags, addr, len);
+}
+
+ssize_t wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    if (NOT_OURS(fd)) return REAL(sendmsg)(fd, msg, flags);
+    TRY_OUT(flags, accel_sendmsg(&s->t, fd, msg, flags));
+    return REAL(sendmsg)(fd, msg, flags);
+}
+
+int wrap_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    if (NOT_OURS(fd)) return REAL(sendmmsg)(fd, msgs, count, flags);
+    struct shim_thread *s = &shim_self;
+    unsigned sent = 0;
+    long r = 0;
+    if (count > COUNT_MAX) count = COUNT_MAX;
+    while (sent < count) {
+        r = MANAGED_WAIT(s, &shim_plain_sleep, accel_sendmsg(&s->t, fd, &msgs[sent].msg_hdr, flags));
+        if (unlikely(r == ACCEL_PASS)) return sent > 0 ? (int)sent : REAL(sendmmsg)(fd, msgs, count, flags);
+        if (r < 0) break;
+        msgs[sent++].msg_len = (unsigned)r;
+    }
+    if (unlikely(r == -EPIPE) && (flags & MSG_NOSIGNAL) == 0) shim_sigpipe(s);
+    return sent > 0 ? (int)sent : (int)shim_give(r);
+}
+ALIAS(__sendmmsg, sendmmsg)
+
+ssize_t wrap_sendfile(int out, int in, int64_t *offset, size_t count)
+{
+    if (NOT_OURS(out)) return REAL(sendfile)(out, in, offset, count);
+    TRY_OUT(0, accel_sendfile(&s->t, out, in, offset, count));
+    return REAL(sendfile)(out, in, offset, count);
+}
+ALIAS(sendfile64, sendfile)
+
+ssize_t wrap_splice(int in, int64_t *off_in, int out, int64_t *off_out, size_t len, unsigned flags)
+{
+    bool theirs_in = NOT_OURS(in), theirs_out = NOT_OURS(out);
+    if (theirs_in && theirs_out) return REAL(splice)(in, off_in, out, off_out, len, flags);
+    TRY_OUT(theirs_out ? MSG_NOSIGNAL : 0, accel_splice(&s->t, in, off_in, out, off_out, len, flags));
+    return REAL(splice)(in, off_in, out, off_out, len, flags);
+}

@@ -1,0 +1,64 @@
+/* syscall(): the same calls by number. A number that is no row of ours goes straight to the kernel. */
+#include "shim.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define AS(type, x) ((type)(x))
+
+long wrap_syscall(long nr, long a, long b, long c, long d, long e, long f)
+{
+    switch (nr) {
+    case SYS_socket: return wrap_socket((int)a, (int)b, (int)c);
+    case SYS_bind: return wrap_bind((int)a, AS(void *, b), (socklen_t)c);
+    case SYS_listen: return wrap_listen((int)a, (int)b);
+    case SYS_connect: return wrap_connect((int)a, AS(void *, b), (socklen_t)c);
+    case SYS_accept: return wrap_accept((int)a, AS(void *, b), AS(socklen_t *, c));
+    case SYS_accept4: return wrap_accept4((int)a, AS(void *, b), AS(socklen_t *, c), (int)d);
+    case SYS_shutdown: return wrap_shutdown((int)a, (int)b);
+    case SYS_getsockname: return wrap_getsockname((int)a, AS(void *, b), AS(socklen_t *, c));
+    case SYS_getpeername: return wrap_getpeername((int)a, AS(void *, b), AS(socklen_t *, c));
+    case SYS_getsockopt: return wrap_getsockopt((int)a, (int)b, (int)c, AS(void *, d), AS(socklen_t *, e));
+    case SYS_setsockopt: return wrap_setsockopt((int)a, (int)b, (int)c, AS(void *, d), (socklen_t)e);
+    case SYS_read: return wrap_read((int)a, AS(void *, b), (size_t)c);
+    case SYS_readv: return wrap_readv((int)a, AS(void *, b), (int)c);
+    case SYS_recvfrom:
+        return wrap_recvfrom((int)a, AS(void *, b), (size_t)c, (int)d, AS(void *, e), AS(socklen_t *, f));
+    case SYS_recvmsg: return wrap_recvmsg((int)a, AS(void *, b), (int)c);
+    case SYS_recvmmsg: return wrap_recvmmsg((int)a, AS(void *, b), (unsigned)c, (int)d, AS(void *, e));
+    case SYS_write: return wrap_write((int)a, AS(void *, b), (size_t)c);
+    case SYS_writev: return wrap_writev((int)a, AS(void *, b), (int)c);
+    case SYS_sendto: return wrap_sendto((int)a, AS(void *, b), (size_t)c, (int)d, AS(void *, e), (socklen_t)f);
+    case SYS_sendmsg: return wrap_sendmsg((int)a, AS(void *, b), (int)c);
+    case SYS_sendmmsg: return wrap_sendmmsg((int)a, AS(void *, b), (unsigned)c, (int)d);
+    case SYS_sendfile: return wrap_sendfile((int)a, (int)b, AS(int64_t *, c), (size_t)d);
+    case SYS_splice:
+        return wrap_splice((int)a, AS(int64_t *, b), (int)c, AS(int64_t *, d), (size_t)e, (unsigned)f);
+    case SYS_poll: return wrap_poll(AS(void *, a), (nfds_t)b, (int)c);
+    case SYS_ppoll: return wrap_ppoll(AS(void *, a), (nfds_t)b, AS(void *, c), AS(void *, d));
+    case SYS_select: return wrap_select((int)a, AS(void *, b), AS(void *, c), AS(void *, d), AS(void *, e));
+    case SYS_pselect6: { /* the sixth argument is a pointer to the mask and its size */
+        void *const *masked = AS(void *const *, f);
+        return wrap_pselect((int)a, AS(void *, b), AS(void *, c), AS(void *, d), AS(void *, e),
+                            masked == NULL ? NULL : masked[0]);
+    }
+    case SYS_epoll_ctl: return wrap_epoll_ctl((int)a, (int)b, (int)c, AS(void *, d));
+    case SYS_epoll_wait: return wrap_epoll_wait((int)a, AS(void *, b), (int)c, (int)d);
+    case SYS_epoll_pwait: return wrap_epoll_pwait((int)a, AS(void *, b), (int)c, (int)d, AS(void *, e));
+    case SYS_epoll_pwait2: return wrap_epoll_pwait2((int)a, AS(void *, b), (int)c, AS(void *, d), AS(void *, e));
+    case SYS_close: return wrap_close((int)a);
+    case SYS_close_range: return wrap_close_range((unsigned)a, (unsigned)b, (int)c);
+    case SYS_dup: return wrap_dup((int)a);
+    case SYS_dup2: return wrap_dup2((int)a, (int)b);
+    case SYS_dup3: return wrap_dup3((int)a, (int)b, (int)c);
+    case SYS_fcntl: return wrap_fcntl((int)a, (int)b, c);
+    case SYS_ioctl: return wrap_ioctl((int)a, (unsigned long)b, AS(void *, c));
+    case SYS_fork: return wrap__Fork(); /* a raw fork runs no atfork handlers either */
+    case SYS_execve: return wrap_execve(AS(const char *, a), AS(char *const *, b), AS(char *const *, c));
+    case SYS_execveat:
+        return wrap_execveat((int)a, AS(const char *, b), AS(char *const *, c), AS(char *const *, d), (int)e);
+    case SYS_exit_group: shim_exit(); break;
+    default: break;
+    }
+    return REAL(syscall)(nr, a, b, c, d, e, f);
+}

@@ -1,0 +1,371 @@
+/* Processes come and go: fork in all its forms, exec, exit. A child that touches no socket runs no managed code. */
+#include "shim.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+/* --- fork ----------------------------------------------------------------------------------------------------- */
+
+struct forking {
+    uint64_t mask;
+    bool accelerated;
+    int refused; /* errno, when there is no slot for a child */
+};
+
+/* Signals wait from here to the end in both processes: a handler in a half made child would use its parent's table. */
+static void before_fork(struct forking *f)
+{
+    struct shim_thread *s = &shim_self;
+    *f = (struct forking){ 0 };
+    if (s->t.inside != 0) return;
+    shim_wait_for_start();
+    if (!shim_started() || accel_process.fd_limit == 0) return;
+    f->mask = shim_block_signals();
+    long slot = MANAGED(s, accel_fork_prepare(&s->t));
+    if (slot < 0) {
+        f->refused = (int)-slot;
+        shim_restore_mask(f->mask);
+        return;
+    }
+    f->accelerated = true;
+    s->fork_slot = (int)slot + 1;
+}
+
+/* In the child, as early as possible: by pthread_atfork, or on return from fork where there was no atfork (_Fork).
+ * What its memory says about the process is still the parent's. */
+void shim_fork_child(void)
+{
+    struct shim_thread *s = &shim_self;
+    int32_t pid = (int32_t)RAW(SYS_getpid, 0);
+    if (pid == accel_process.pid) return;
+    accel_process.pid = pid;
+    s->t.tid = (int32_t)RAW(SYS_gettid, 0);
+    s->ready = 0;
+    shim_pending_forget_all();
+    if (s->fork_slot == 0) return;
+    accel_process.slot = (uint32_t)s->fork_slot - 1;
+    accel_process.fdmap = (uint32_t *)(accel_process.fdmap_base + accel_process.slot * accel_process.fdmap_stride);
+    accel_process.adopted = 0;
+    __builtin_memset(s->t.own, 0, sizeof s->t.own);
+    s->t.inside = s->t.pending = 0;
+    s->deferred = 0;
+    s->fork_slot = 0;
+}
+
+static pid_t after_fork(const struct forking *f, pid_t pid)
+{
+    struct shim_thread *s = &shim_self;
+    int saved = errno;
+    if (pid == 0) {
+        shim_fork_child();
+    } else if (f->accelerated) {
+        int slot = s->fork_slot - 1;
+        s->fork_slot = 0;
+        MANAGED(s, accel_fork_done(&s->t, slot, pid));
+    }
+    if (f->accelerated) shim_restore_mask(f->mask);
+    errno = saved;
+    return pid;
+}
+
+#define FORK(call)                                                                                                     \
+    ({                                                                                                                 \
+        struct forking f_;                                                                                             \
+        before_fork(&f_);                                                                                              \
+        f_.refused ? (pid_t)shim_give(-f_.refused) : after_fork(&f_, call);                                            \
+    })
+
+pid_t wrap_fork(void) { return FORK(REAL(fork)()); }
+ALIAS(__fork, fork)
+
+pid_t wrap__Fork(void) { return FORK(REAL(_Fork)()); }
+
+int wrap_forkpty(int *master, char *name, const struct termios *term, const struct winsize *size)
+{
+    return FORK(REAL(forkpty)(master, name, term, size));
+}
+
+/* libc's own forks and exits inside, which nobody would see. */
+int wrap_daemon(int nochdir, int noclose)
+{
+    pid_t pid = wrap_fork();
+    if (pid < 0) return -1;
+    if (pid > 0) wrap__exit(0);
+    if (setsid() < 0) return -1;
+    if (!nochdir && chdir("/") != 0) return -1;
+    if (noclose) return 0;
+    int null = open("/dev/null", O_RDWR);
+    struct stat st;
+    if (null < 0) return -1;
+    if (fstat(null, &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
+        wrap_close(null);
+        errno = ENODEV;
+        return -1;
+    }
+    for (int fd = 0; fd < 3; fd++) wrap_dup2(null, fd);
+    if (null > 2) wrap_close(null);
+    return 0;
+}
+
+/* --- vfork ---------------------------------------------------------------------------------------------------- */
+
+/* Before the runtime has started vfork is libc's own, reached by a jump so that it finds its caller's return address
+ * and no frame of ours. Afterwards the child must not share the table with its parent, so it is a fork, and the parent
+ * waits at a pipe until the child has called exec or is gone, as vfork promises. */
+__asm__(".pushsection .text\n"
+        ".globl vfork\n"
+        ".type vfork, @function\n"
+        ".globl __vfork\n"
+        ".type __vfork, @function\n"
+        "vfork:\n"
+        "__vfork:\n"
+        "    .cfi_startproc\n"
+        "    endbr64\n"
+        "    movl accel_process+8(%rip), %eax\n"
+        "    testl %eax, %eax\n"
+        "    jne shim_fork_for_vfork\n"
+        "    movq accel_real_vfork(%rip), %rax\n"
+        "    testq %rax, %rax\n"
+        "    je 1f\n"
+        "    jmp *%rax\n"
+        "1:  subq $8, %rsp\n"
+        "    .cfi_adjust_cfa_offset 8\n"
+        "    call accel_find_vfork\n"
+        "    addq $8, %rsp\n"
+        "    .cfi_adjust_cfa_offset -8\n"
+        "    jmp *%rax\n"
+        "    .cfi_endproc\n"
+        ".size vfork, .-vfork\n"
+        ".size __vfork, .-__vfork\n"
+        ".popsection\n");
+_Static_assert(offsetof(struct accel_process, fd_limit) == 8, "vfork reads it");
+
+void *accel_real_vfork;
+void *accel_find_vfork(void);
+void *accel_find_vfork(void) { return accel_real_vfork = (void *)REAL(vfork); }
+
+static int vfork_pipe = -1; /* in the child: the end that its exec or exit closes */
+
+static int high_descriptor(int fd)
+{
+    long high = RAW(SYS_fcntl, fd, F_DUPFD_CLOEXEC, accel_process.internal_min);
+    if (high < 0) return fd;
+    RAW(SYS_close, fd);
+    return (int)high;
+}
+
+pid_t shim_fork_for_vfork(void)
+{
+    int ends[2];
+    bool waits = RAW(SYS_pipe2, ends, O_CLOEXEC) == 0;
+    if (waits)
+        for (int i = 0; i < 2; i++) ends[i] = high_descriptor(ends[i]);
+    pid_t pid = wrap_fork();
+    if (pid == 0) {
+        if (vfork_pipe >= 0) RAW(SYS_close, vfork_pipe); /* a vfork child's child does not hold its grandparent */
+        vfork_pipe = waits ? ends[1] : -1;
+        if (waits) RAW(SYS_close, ends[0]);
+        return 0;
+    }
+    if (waits) {
+        char nothing;
+        RAW(SYS_close, ends[1]);
+        while (pid > 0 && RAW(SYS_read, ends[0], &nothing, 1) == -EINTR) continue;
+        RAW(SYS_close, ends[0]);
+    }
+    return pid;
+}
+
+/* --- exec ----------------------------------------------------------------------------------------------------- */
+
+extern char **environ;
+
+/* What the program was started with: LD_PRELOAD and ACCEL_*, to be handed on. */
+enum { KEPT_MAX = 32, ENVIRONMENT_MAX = 1 << 16 };
+static const char *kept[KEPT_MAX];
+static int kept_count;
+
+static bool begins(const char *text, const char *with)
+{
+    return __builtin_strncmp(text, with, __builtin_strlen(with)) == 0;
+}
+
+static const char *copy_of(const char *text)
+{
+    size_t bytes = __builtin_strlen(text) + 1;
+    static char store[16384];
+    static size_t used;
+    if (used + bytes > sizeof store) return NULL;
+    char *to = __builtin_memcpy(store + used, text, bytes);
+    used += bytes;
+    return to;
+}
+
+__attribute__((constructor)) static void keep_environment(void)
+{
+    for (char **e = environ; e != NULL && *e != NULL && kept_count < KEPT_MAX; e++) {
+        if (!begins(*e, "LD_PRELOAD=") && !begins(*e, "ACCEL_")) continue;
+        const char *copy = copy_of(*e);
+        if (copy != NULL) kept[kept_count++] = copy;
+    }
+}
+
+static bool has(char *const *environment, const char *entry)
+{
+    size_t name = 0;
+    while (entry[name] != '=' && entry[name] != 0) name++;
+    for (; *environment != NULL; environment++)
+        if (__builtin_strncmp(*environment, entry, name) == 0 && (*environment)[name] == '=') return true;
+    return false;
+}
+
+/* A program that gives its successor a bare environment of a few words of its own (nginx exchanging its binary) did
+ * not mean to switch acceleration off. One that keeps PATH and leaves out LD_PRELOAD did. Entries to make room for; 0:
+ * the environment is right as it is. */
+static size_t environment_room(char *const *environment)
+{
+    size_t count = 0;
+    if (environment == NULL || kept_count == 0 || !shim_started()) return 0;
+    if (has(environment, "LD_PRELOAD=") || has(environment, "PATH=")) return 0;
+    while (environment[count] != NULL) count++;
+    return count > ENVIRONMENT_MAX ? 0 : count + (size_t)kept_count + 1;
+}
+
+static char *const *fill_environment(const char **to, char *const *from)
+{
+    const char **next = to;
+    for (char *const *e = from; *e != NULL; e++) *next++ = *e;
+    for (int i = 0; i < kept_count; i++)
+        if (!has(from, kept[i])) *next++ = kept[i];
+    *next = NULL;
+    return (char *const *)to;
+}
+
+#define ENVIRONMENT(from)                                                                                              \
+    ({                                                                                                                 \
+        size_t room_ = environment_room(from);                                                                         \
+        room_ == 0 ? (from) : fill_environment(__builtin_alloca(room_ * sizeof(char *)), from);                        \
+    })
+
+static bool before_exec(void)
+{
+    struct shim_thread *s = &shim_self;
+    if (!shim_started() || accel_process.fd_limit == 0 || s->t.inside != 0) return false;
+    if ((int32_t)RAW(SYS_getpid, 0) != accel_process.pid) return false; /* somebody's raw clone */
+    MANAGED(s, accel_exec_prepare(&s->t));
+    return true;
+}
+
+static int exec_failed(bool prepared, int result)
+{
+    struct shim_thread *s = &shim_self;
+    int saved = errno;
+    if (prepared) MANAGED(s, accel_exec_failed(&s->t));
+    errno = saved;
+    return result;
+}
+
+int wrap_execve(const char *path, char *const argv[], char *const envp[])
+{
+    char *const *environment = ENVIRONMENT(envp);
+    bool prepared = before_exec();
+    return exec_failed(prepared, REAL(execve)(path, argv, environment));
+}
+
+int wrap_execvpe(const char *file, char *const argv[], char *const envp[])
+{
+    char *const *environment = ENVIRONMENT(envp);
+    bool prepared = before_exec();
+    return exec_failed(prepared, REAL(execvpe)(file, argv, environment));
+}
+
+int wrap_fexecve(int fd, char *const argv[], char *const envp[])
+{
+    char *const *environment = ENVIRONMENT(envp);
+    bool prepared = before_exec();
+    return exec_failed(prepared, REAL(fexecve)(fd, argv, environment));
+}
+
+int wrap_execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    char *const *environment = ENVIRONMENT(envp);
+    bool prepared = before_exec();
+    return exec_failed(prepared, REAL(execveat)(dir, path, argv, environment, flags));
+}
+
+int wrap_execv(const char *path, char *const argv[]) { return wrap_execve(path, argv, environ); }
+
+int wrap_execvp(const char *file, char *const argv[]) { return wrap_execvpe(file, argv, environ); }
+
+/* Arguments of an execl* call, gathered on the stack up to and with the NULL; `rest` stands behind it afterwards. */
+#define GATHER(argv, rest, first)                                                                                      \
+    size_t count_ = 1;                                                                                                 \
+    va_list counting_;                                                                                                 \
+    va_start(counting_, first);                                                                                        \
+    if ((first) != NULL)                                                                                               \
+        while (count_++, va_arg(counting_, const char *) != NULL) continue;                                            \
+    va_end(counting_);                                                                                                 \
+    const char **argv = __builtin_alloca(count_ * sizeof(char *));                                                     \
+    va_list rest;                                                                                                      \
+    va_start(rest, first);                                                                                             \
+    argv[0] = first;                                                                                                   \
+    for (size_t i_ = 1; i_ < count_; i_++) argv[i_] = va_arg(rest, const char *)
+
+int wrap_execl(const char *path, const char *arg, ...)
+{
+    GATHER(argv, rest, arg);
+    va_end(rest);
+    return wrap_execve(path, (char *const *)argv, environ);
+}
+
+int wrap_execlp(const char *file, const char *arg, ...)
+{
+    GATHER(argv, rest, arg);
+    va_end(rest);
+    return wrap_execvpe(file, (char *const *)argv, environ);
+}
+
+int wrap_execle(const char *path, const char *arg, ...)
+{
+    GATHER(argv, rest, arg);
+    char *const *envp = va_arg(rest, char *const *);
+    va_end(rest);
+    return wrap_execve(path, (char *const *)argv, envp);
+}
+
+int wrap_posix_spawn(pid_t *pid, const char *file, const void *acts, const void *at, char *const *av, char *const *env)
+{
+    return REAL(posix_spawn)(pid, file, acts, at, av, ENVIRONMENT(env));
+}
+
+int wrap_posix_spawnp(pid_t *pid, const char *file, const void *acts, const void *at, char *const *av, char *const *env)
+{
+    return REAL(posix_spawnp)(pid, file, acts, at, av, ENVIRONMENT(env));
+}
+
+/* --- exit ----------------------------------------------------------------------------------------------------- */
+
+/* Gives up what the process holds; once. Other threads may still call: from now on they reach the kernel's sockets. A
+ * child that adopted nothing has nothing to give up. */
+void shim_exit(void)
+{
+    static uint32_t left;
+    struct shim_thread *s = &shim_self;
+    if (!shim_started() || accel_process.adopted == 0 || s->t.inside != 0) return;
+    if ((int32_t)RAW(SYS_getpid, 0) != accel_process.pid) return;
+    uint32_t pid = (uint32_t)accel_process.pid; /* no flag: a child forked on the way out has a way out of its own */
+    if (__atomic_exchange_n(&left, pid, __ATOMIC_ACQ_REL) == pid) return;
+    MANAGED(s, accel_exit(&s->t));
+    __atomic_store_n(&accel_process.fd_limit, 0, __ATOMIC_RELEASE);
+    shim_log("exit");
+}
+
+void wrap__exit(int status)
+{
+    shim_exit();
+    REAL(_exit)(status);
+}
+ALIAS(_Exit, _exit)

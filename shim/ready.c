@@ -1,0 +1,263 @@
+/* Waiting for readiness: poll, select and epoll in all their forms. Only a call that names one of our descriptors
+ * leaves the kernel's path. */
+#include "shim.h"
+
+#include <sys/mman.h>
+#include <sys/time.h>
+
+enum { NS_PER_S = 1000000000, POLL_MAX = 1 << 20 };
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static int64_t ms_to_ns(int ms) { return ms < 0 ? -1 : (int64_t)ms * 1000000; }
+
+/* Nanoseconds; -1: for ever; -2: not a valid time. A time beyond 100 years is one hundred years. */
+static int64_t timespec_ns(const struct timespec *time)
+{
+    const int64_t century_s = 100ll * 366 * 86400;
+    if (time == NULL) return -1;
+    if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec >= NS_PER_S) return -2;
+    return (time->tv_sec > century_s ? century_s : time->tv_sec) * NS_PER_S + time->tv_nsec;
+}
+
+static bool is_ours(int fd)
+{
+    unsigned kind = shim_kind(shim_entry(fd));
+    return kind == ACCEL_KIND_SOCKET || kind == ACCEL_KIND_EPOLL;
+}
+
+/* --- poll ----------------------------------------------------------------------------------------------------- */
+
+static bool any_ours(const struct pollfd *fds, nfds_t n)
+{
+    if (accel_process.fd_limit == 0 || n > POLL_MAX || shim_self.t.inside != 0) return false;
+    for (nfds_t i = 0; i < n; i++)
+        if (unlikely(shim_entry(fds[i].fd) != 0) && is_ours(fds[i].fd)) return true;
+    return false;
+}
+
+static long poll_ours(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask)
+{
+    struct shim_thread *s = &shim_self;
+    struct sleep how = { .mask = mask };
+    if (!shim_scratch(s, n + 8)) return -ENOMEM;
+    return MANAGED_WAIT(s, &how, accel_poll(&s->t, fds, n, timeout_ns));
+}
+
+int wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    if (!any_ours(fds, n)) return REAL(poll)(fds, n, timeout_ms);
+    return (int)shim_give(poll_ours(fds, n, ms_to_ns(timeout_ms), NULL));
+}
+ALIAS(__poll, poll)
+
+int wrap___poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t room)
+{
+    if (room / sizeof *fds < n || !any_ours(fds, n)) return REAL(__poll_chk)(fds, n, timeout_ms, room);
+    return wrap_poll(fds, n, timeout_ms);
+}
+
+int wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+    int64_t ns = timespec_ns(timeout);
+    if (ns == -2 || !any_ours(fds, n)) return REAL(ppoll)(fds, n, timeout, mask);
+    return (int)shim_give(poll_ours(fds, n, ns, mask));
+}
+
+int wrap___ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *t, const sigset_t *mask, size_t room)
+{
+    if (room / sizeof *fds < n || !any_ours(fds, n)) return REAL(__ppoll_chk)(fds, n, t, mask, room);
+    return wrap_ppoll(fds, n, t, mask);
+}
+
+/* --- select --------------------------------------------------------------------------------------------------- */
+
+/* Sets are arrays of words of any length: programs select above FD_SETSIZE with sets they allocate themselves. */
+enum { SET_BITS = 8 * sizeof(long), SELECT_ON_STACK = 1024 };
+/* As the kernel's select: which poll events make a bit of which set. */
+enum {
+    IN_EVENTS = POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR,
+    OUT_EVENTS = POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR,
+    EXCEPT_EVENTS = POLLPRI,
+};
+struct sets {
+    unsigned long *in, *out, *except;
+    int n;
+};
+
+static unsigned long word(const unsigned long *set, int i) { return set == NULL ? 0 : set[i]; }
+static bool in_set(const unsigned long *set, int fd)
+{
+    return set != NULL && (set[fd / SET_BITS] >> (fd % SET_BITS) & 1);
+}
+
+static unsigned long named(const struct sets *sets, int i)
+{
+    unsigned long all = word(sets->in, i) | word(sets->out, i) | word(sets->except, i);
+    int above = sets->n - i * SET_BITS;
+    return above < SET_BITS ? all & ((1ul << above) - 1) : all;
+}
+
+/* How many descriptors the sets name, and whether one is ours. */
+static size_t count_named(const struct sets *sets, bool *ours)
+{
+    size_t count = 0;
+    for (int i = 0; i * SET_BITS < sets->n; i++) {
+        for (unsigned long left = named(sets, i); left != 0; left &= left - 1) {
+            count++;
+            if (is_ours(i * SET_BITS + __builtin_ctzl(left))) *ours = true;
+        }
+    }
+    return count;
+}
+
+static void fill_pollfds(const struct sets *sets, struct pollfd *fds)
+{
+    for (int i = 0; i * SET_BITS < sets->n; i++) {
+        for (unsigned long left = named(sets, i); left != 0; left &= left - 1) {
+            int fd = i * SET_BITS + __builtin_ctzl(left);
+            int events = (in_set(sets->in, fd) ? POLLIN | POLLRDNORM | POLLRDBAND : 0) |
+                         (in_set(sets->out, fd) ? POLLOUT | POLLWRNORM | POLLWRBAND : 0) |
+                         (in_set(sets->except, fd) ? POLLPRI : 0);
+            *fds++ = (struct pollfd){ .fd = fd, .events = (short)events };
+        }
+    }
+}
+
+/* Bit of FD kept only if it was asked for and happened; 1 if so. */
+static int keep_bit(unsigned long *set, int fd, bool happened)
+{
+    if (!in_set(set, fd)) return 0;
+    if (happened) return 1;
+    set[fd / SET_BITS] &= ~(1ul << (fd % SET_BITS));
+    return 0;
+}
+
+static long results_to_sets(struct sets *sets, const struct pollfd *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fds[i].revents & POLLNVAL) return -EBADF;
+    long bits = 0;
+    for (size_t i = 0; i < count; i++) {
+        bits += keep_bit(sets->in, fds[i].fd, fds[i].revents & IN_EVENTS);
+        bits += keep_bit(sets->out, fds[i].fd, fds[i].revents & OUT_EVENTS);
+        bits += keep_bit(sets->except, fds[i].fd, fds[i].revents & EXCEPT_EVENTS);
+    }
+    return bits;
+}
+
+/* The kernel finds a closed descriptor before it waits. */
+static bool any_closed(const struct pollfd *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (shim_entry(fds[i].fd) == 0 && RAW(SYS_fcntl, fds[i].fd, 1 /* F_GETFD */) == -EBADF) return true;
+    return false;
+}
+
+static long select_ours(struct sets *sets, size_t count, int64_t timeout_ns, const sigset_t *mask)
+{
+    struct pollfd on_stack[SELECT_ON_STACK], *fds = on_stack;
+    size_t bytes = count * sizeof *fds;
+    if (count > SELECT_ON_STACK) {
+        long at = RAW(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (at < 0 && at > -4096) return -ENOMEM;
+        fds = (struct pollfd *)at;
+    }
+    fill_pollfds(sets, fds);
+    long r = any_closed(fds, count) ? -EBADF : poll_ours(fds, count, timeout_ns, mask);
+    if (r >= 0) r = results_to_sets(sets, fds, count);
+    if (fds != on_stack) RAW(SYS_munmap, fds, bytes);
+    return r;
+}
+
+/* How many descriptors the sets name; 0: none of them is ours, or the kernel is to refuse the call. */
+static size_t count_ours(const struct sets *sets, int64_t timeout_ns)
+{
+    bool ours = false;
+    if (accel_process.fd_limit == 0 || sets->n <= 0 || timeout_ns == -2 || shim_self.t.inside != 0) return 0;
+    size_t count = count_named(sets, &ours);
+    return ours ? count : 0;
+}
+
+int wrap_select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
+{
+    struct sets sets = { .in = (void *)in, .out = (void *)out, .except = (void *)except, .n = n };
+    struct timespec time = { 0 };
+    if (timeout != NULL) { /* microseconds beyond a second are carried, as the kernel does */
+        time.tv_sec = timeout->tv_usec < 0 ? -1 : timeout->tv_sec + timeout->tv_usec / 1000000;
+        time.tv_nsec = timeout->tv_usec % 1000000 * 1000;
+    }
+    int64_t ns = timespec_ns(timeout == NULL ? NULL : &time);
+    size_t count = count_ours(&sets, ns);
+    if (count == 0) return REAL(select)(n, in, out, except, timeout);
+
+    int64_t began = timeout == NULL ? 0 : monotonic_ns();
+    long r = select_ours(&sets, count, ns, NULL);
+    if (timeout != NULL && r != -EBADF) { /* Linux alone tells what is left */
+        int64_t left = ns - (monotonic_ns() - began);
+        if (left < 0) left = 0;
+        *timeout = (struct timeval){ .tv_sec = left / NS_PER_S, .tv_usec = left % NS_PER_S / 1000 };
+    }
+    return (int)shim_give(r);
+}
+ALIAS(__select, select)
+
+int wrap_pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *t, const sigset_t *mask)
+{
+    struct sets sets = { .in = (void *)in, .out = (void *)out, .except = (void *)except, .n = n };
+    int64_t ns = timespec_ns(t);
+    size_t count = count_ours(&sets, ns);
+    if (count == 0) return REAL(pselect)(n, in, out, except, t, mask);
+    return (int)shim_give(select_ours(&sets, count, ns, mask));
+}
+
+/* --- epoll ---------------------------------------------------------------------------------------------------- */
+
+int wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+    if (shim_is_pending(fd)) shim_pending_register(fd);
+    if (likely((shim_entry(epfd) | shim_entry(fd)) == 0)) return REAL(epoll_ctl)(epfd, op, fd, event);
+    bool set_ours = !NOT_OUR(ACCEL_KIND_EPOLL, epfd), fd_ours = !NOT_OUR(ACCEL_KIND_SOCKET, fd);
+    if (!set_ours && !fd_ours && (shim_self.t.inside != 0 || !is_ours(fd))) {
+        return REAL(epoll_ctl)(epfd, op, fd, event);
+    }
+    struct shim_thread *s = &shim_self;
+    long r = MANAGED(s, accel_epoll_ctl(&s->t, epfd, op, fd, event));
+    return r == ACCEL_PASS ? REAL(epoll_ctl)(epfd, op, fd, event) : (int)shim_give(r);
+}
+
+/* ACCEL_PASS: the set is the kernel's. */
+static long epoll_ours(int epfd, struct epoll_event *events, int max, int64_t timeout_ns, const sigset_t *mask)
+{
+    struct shim_thread *s = &shim_self;
+    struct sleep how = { .mask = mask, .events = events, .max_events = max };
+    return MANAGED_WAIT(s, &how, accel_epoll_wait(&s->t, epfd, events, max, timeout_ns));
+}
+
+int wrap_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout_ms)
+{
+    if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return REAL(epoll_wait)(epfd, events, max, timeout_ms);
+    long r = epoll_ours(epfd, events, max, ms_to_ns(timeout_ms), NULL);
+    return r == ACCEL_PASS ? REAL(epoll_wait)(epfd, events, max, timeout_ms) : (int)shim_give(r);
+}
+
+int wrap_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask)
+{
+    if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return REAL(epoll_pwait)(epfd, events, max, timeout_ms, mask);
+    long r = epoll_ours(epfd, events, max, ms_to_ns(timeout_ms), mask);
+    return r == ACCEL_PASS ? REAL(epoll_pwait)(epfd, events, max, timeout_ms, mask) : (int)shim_give(r);
+}
+
+int wrap_epoll_pwait2(int epfd, struct epoll_event *evs, int max, const struct timespec *t, const sigset_t *mask)
+{
+    if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return REAL(epoll_pwait2)(epfd, evs, max, t, mask);
+    int64_t ns = timespec_ns(t);
+    if (ns == -2) return (int)shim_give(-EINVAL);
+    long r = epoll_ours(epfd, evs, max, ns, mask);
+    return r == ACCEL_PASS ? REAL(epoll_pwait2)(epfd, evs, max, t, mask) : (int)shim_give(r);
+}

@@ -1,0 +1,102 @@
+/* Making, naming and configuring sockets. */
+#include "shim.h"
+
+#include <netinet/in.h>
+
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        struct shim_thread *s = &shim_self;                                                                            \
+        long r_ = MANAGED(s, call);                                                                                    \
+        if (likely(r_ != ACCEL_PASS)) return (int)shim_give(r_);                                                       \
+    } while (0)
+#define TRY_WAIT(call)                                                                                                 \
+    do {                                                                                                               \
+        struct shim_thread *s = &shim_self;                                                                            \
+        long r_ = MANAGED_WAIT(s, &shim_plain_sleep, call);                                                            \
+        if (likely(r_ != ACCEL_PASS)) return (int)shim_give(r_);                                                       \
+    } while (0)
+
+/* An eligible socket is only noted here: it joins, and starts the runtime, when it first binds, listens or connects.
+ * What the program set on it before is on the kernel's socket, where managed code reads it. */
+int wrap_socket(int domain, int type, int protocol)
+{
+    int fd = REAL(socket)(domain, type, protocol);
+    if (fd < 0 || shim_self.t.inside != 0) return fd;
+    if (shim_eligible(domain, type, protocol)) shim_pending_add(fd);
+    return fd;
+}
+
+int wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    if (shim_is_pending(fd)) shim_pending_register(fd);
+    if (NOT_OURS(fd)) return REAL(bind)(fd, addr, len);
+    TRY(accel_bind(&s->t, fd, addr, len));
+    return REAL(bind)(fd, addr, len);
+}
+
+int wrap_listen(int fd, int backlog)
+{
+    if (shim_is_pending(fd)) shim_pending_register(fd);
+    if (NOT_OURS(fd)) return REAL(listen)(fd, backlog);
+    TRY(accel_listen(&s->t, fd, backlog));
+    return REAL(listen)(fd, backlog);
+}
+
+int wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    if (shim_is_pending(fd)) shim_pending_register(fd);
+    if (NOT_OURS(fd)) return REAL(connect)(fd, addr, len);
+    TRY_WAIT(accel_connect(&s->t, fd, addr, len));
+    return REAL(connect)(fd, addr, len);
+}
+ALIAS(__connect, connect)
+
+int wrap_accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    if (NOT_OURS(fd)) return REAL(accept)(fd, addr, len);
+    TRY_WAIT(accel_accept(&s->t, fd, addr, len, 0));
+    return REAL(accept)(fd, addr, len);
+}
+
+int wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+    if (NOT_OURS(fd)) return REAL(accept4)(fd, addr, len, flags);
+    if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) return (int)shim_give(-EINVAL);
+    TRY_WAIT(accel_accept(&s->t, fd, addr, len, flags));
+    return REAL(accept4)(fd, addr, len, flags);
+}
+
+int wrap_shutdown(int fd, int how)
+{
+    if (NOT_OURS(fd)) return REAL(shutdown)(fd, how);
+    TRY(accel_shutdown(&s->t, fd, how));
+    return REAL(shutdown)(fd, how);
+}
+
+int wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    if (NOT_OURS(fd)) return REAL(getsockname)(fd, addr, len);
+    TRY(accel_getsockname(&s->t, fd, addr, len));
+    return REAL(getsockname)(fd, addr, len);
+}
+
+int wrap_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    if (NOT_OURS(fd)) return REAL(getpeername)(fd, addr, len);
+    TRY(accel_getpeername(&s->t, fd, addr, len));
+    return REAL(getpeername)(fd, addr, len);
+}
+
+int wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+    if (NOT_OURS(fd)) return REAL(getsockopt)(fd, level, name, value, len);
+    TRY(accel_getsockopt(&s->t, fd, level, name, value, len));
+    return REAL(getsockopt)(fd, level, name, value, len);
+}
+
+int wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+    if (NOT_OURS(fd)) return REAL(setsockopt)(fd, level, name, value, len);
+    TRY(accel_setsockopt(&s->t, fd, level, name, value, len));
+    return REAL(setsockopt)(fd, level, name, value, len);
+}

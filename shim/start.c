@@ -1,0 +1,215 @@
+/* The lazy start of the managed runtime, the threads' and the process's shared structures, and eligible sockets that
+ * have not done anything yet. */
+#include "shim.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+__thread struct shim_thread shim_self;
+
+static long raw_call(long nr, long a, long b, long c, long d, long e, long f) { return shim_raw(nr, a, b, c, d, e, f); }
+
+struct accel_process accel_process = { .syscall = raw_call };
+uint64_t shim_pending[SHIM_PENDING_LIMIT / 64];
+static unsigned pending_words; /* words of it that were ever used */
+
+enum { IDLE, STARTING, STARTED, REFUSED };
+static uint32_t state = IDLE; /* a futex: those who wait for the start sleep on it */
+static pthread_key_t thread_key;
+
+bool shim_started(void) { return __atomic_load_n(&state, __ATOMIC_ACQUIRE) == STARTED; }
+
+/* Without libc's getenv: a program may have its own. */
+const char *shim_getenv(const char *name)
+{
+    size_t length = __builtin_strlen(name);
+    if (environ == NULL) return NULL;
+    for (char **e = environ; *e != NULL; e++)
+        if (__builtin_strncmp(*e, name, length) == 0 && (*e)[length] == '=') return *e + length + 1;
+    return NULL;
+}
+
+/* ACCEL_LOG=FILE: a line for each rare event. Opened for each line, so that no descriptor is in anyone's way. */
+void shim_log(const char *format, ...)
+{
+    const char *path = shim_getenv("ACCEL_LOG");
+    if (path == NULL || *path == 0) return;
+    char line[256];
+    va_list args;
+    va_start(args, format);
+    int n = snprintf(line, sizeof line, "%ld.%ld shim: ", RAW(SYS_getpid, 0), RAW(SYS_gettid, 0));
+    n += vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
+    va_end(args);
+    if (n > (int)sizeof line - 2) n = sizeof line - 2;
+    line[n++] = '\n';
+    long fd = RAW(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) return;
+    RAW(SYS_write, fd, line, n);
+    RAW(SYS_close, fd);
+}
+
+/* --- the start ------------------------------------------------------------------------------------------------ */
+
+static void futex_wake_all(uint32_t *word) { RAW(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX); }
+
+void shim_wait_for_start(void)
+{
+    while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == STARTING)
+        RAW(SYS_futex, &state, FUTEX_WAIT_PRIVATE, STARTING, NULL);
+}
+
+static bool disabled(void)
+{
+    const char *value = shim_getenv("ACCEL_DISABLE");
+    return value != NULL && *value != 0 && !(value[0] == '0' && value[1] == 0);
+}
+
+static long run_start(struct shim_thread *s)
+{
+    uint64_t mask = shim_block_signals();
+    shim_keep_dispositions();
+    s->t.tid = (int32_t)RAW(SYS_gettid, 0);
+    s->t.inside++;
+    BARRIER();
+    long r = accel_start(&accel_process, (const char *const *)environ);
+    BARRIER();
+    s->t.inside--;
+    shim_put_back_dispositions();
+    if (r == 0) pthread_key_create(&thread_key, shim_release_scratch);
+    accel_process.adopted = 1;
+    shim_restore_mask(mask);
+    return r;
+}
+
+/* True: the runtime is there. Not in a vfork child, whose memory is its parent's, and not from inside the start. */
+bool shim_start(void)
+{
+    uint32_t seen = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
+    if (likely(seen == STARTED)) return true;
+    if (seen == REFUSED || shim_self.t.inside != 0) return false;
+    int32_t pid = (int32_t)RAW(SYS_getpid, 0);
+    if (accel_process.pid == 0) accel_process.pid = pid;
+    if (accel_process.pid != pid) return false;
+
+    uint32_t idle = IDLE;
+    if (!__atomic_compare_exchange_n(&state, &idle, STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        shim_wait_for_start();
+        return shim_started();
+    }
+    int saved = errno;
+    long r = run_start(&shim_self);
+    shim_log("start: %ld, %u descriptors from %u", r, accel_process.fd_limit, accel_process.internal_min);
+    __atomic_store_n(&state, r == 0 ? STARTED : REFUSED, __ATOMIC_RELEASE);
+    futex_wake_all(&state);
+    errno = saved;
+    return r == 0;
+}
+
+/* A fork child adopts what it inherited when it first enters managed code. */
+static void adopt(struct shim_thread *s)
+{
+    enum { NOBODY, SOMEBODY };
+    static uint32_t busy;
+    while (__atomic_exchange_n(&busy, SOMEBODY, __ATOMIC_ACQUIRE) != NOBODY) sched_yield();
+    if (accel_process.adopted == 0) {
+        s->t.inside++;
+        BARRIER();
+        long r = accel_adopt(&s->t);
+        BARRIER();
+        s->t.inside--;
+        accel_process.adopted = 1;
+        shim_log("adopt: %ld, slot %u", r, accel_process.slot);
+    }
+    __atomic_store_n(&busy, NOBODY, __ATOMIC_RELEASE);
+}
+
+void shim_prepare_thread(struct shim_thread *s)
+{
+    int saved = errno;
+    if (s->t.tid == 0) s->t.tid = (int32_t)RAW(SYS_gettid, 0);
+    if (!__atomic_load_n(&accel_process.adopted, __ATOMIC_ACQUIRE)) adopt(s);
+    pthread_setspecific(thread_key, s);
+    s->ready = 1;
+    errno = saved;
+}
+
+__attribute__((constructor)) static void loaded(void)
+{
+    if (accel_process.pid == 0) accel_process.pid = (int32_t)RAW(SYS_getpid, 0);
+    pthread_atfork(NULL, NULL, shim_fork_child);
+}
+
+__attribute__((destructor)) static void unloaded(void) { shim_exit(); }
+
+/* --- sockets that are nothing yet ------------------------------------------------------------------------------ */
+
+bool shim_eligible(int domain, int type, int protocol)
+{
+    if (domain != AF_INET && domain != AF_INET6) return false;
+    if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM) return false;
+    if (protocol != 0 && protocol != IPPROTO_TCP) return false;
+    uint32_t now = __atomic_load_n(&state, __ATOMIC_RELAXED);
+    if (now == IDLE && disabled()) {
+        __atomic_compare_exchange_n(&state, &now, REFUSED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+        return false;
+    }
+    return now != REFUSED;
+}
+
+void shim_pending_add(int fd)
+{
+    if ((unsigned)fd >= SHIM_PENDING_LIMIT) return;
+    unsigned words = (unsigned)fd / 64 + 1;
+    if (words > __atomic_load_n(&pending_words, __ATOMIC_RELAXED))
+        __atomic_store_n(&pending_words, words, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&shim_pending[fd / 64], 1ull << (fd % 64), __ATOMIC_RELAXED);
+}
+
+void shim_pending_drop_slow(int fd)
+{
+    __atomic_fetch_and(&shim_pending[fd / 64], ~(1ull << (fd % 64)), __ATOMIC_RELAXED);
+}
+
+/* In a fork child: the parent may bind or connect such a socket, and then it must be the kernel's in the child. */
+void shim_pending_forget_all(void)
+{
+    for (unsigned i = 0; i < pending_words; i++) shim_pending[i] = 0;
+}
+
+static bool kernel_option(int fd, int level, int name, int *value)
+{
+    socklen_t length = sizeof *value;
+    return RAW(SYS_getsockopt, fd, level, name, value, &length) == 0;
+}
+
+/* The hint is true only for a TCP socket on which nothing happened. */
+static bool still_fresh(int fd, int *domain)
+{
+    int protocol;
+    uint8_t tcp_state = 0;
+    socklen_t length = sizeof tcp_state;
+    return kernel_option(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) && protocol == IPPROTO_TCP &&
+           kernel_option(fd, SOL_SOCKET, SO_DOMAIN, domain) &&
+           RAW(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &tcp_state, &length) == 0 && tcp_state == TCP_CLOSE;
+}
+
+/* The socket becomes ours now, if it can. Starts the runtime. */
+bool shim_pending_register(int fd)
+{
+    struct shim_thread *s = &shim_self;
+    int domain, saved = errno;
+    if (s->t.inside != 0) return false;
+    shim_pending_drop_slow(fd);
+    if (shim_entry(fd) != 0 || !still_fresh(fd, &domain) || !shim_start()) return false;
+    long flags = RAW(SYS_fcntl, fd, F_GETFL);
+    int type = SOCK_STREAM | (flags > 0 && (flags & O_NONBLOCK) ? SOCK_NONBLOCK : 0);
+    long r = MANAGED(s, accel_socket(&s->t, fd, domain, type, IPPROTO_TCP));
+    if (r < 0) shim_log("socket %d stays on the kernel: %ld", fd, r);
+    errno = saved;
+    return r >= 0;
+}

@@ -1,0 +1,206 @@
+/* Sleeping on behalf of managed code, and what a signal handler or a cancellation does to a call that sleeps. */
+#include "shim.h"
+
+#include <linux/time_types.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+const struct sleep shim_plain_sleep = { .restartable = true };
+
+/* --- scratch: the poll array of a thread --------------------------------------------------------------------- */
+
+/* Lies before the pollfds; mapped, not malloc'ed, since a handler may be the first to need it. */
+struct scratch {
+    struct scratch *next; /* while parked */
+    size_t bytes;
+    uint32_t fds;
+    uint32_t unused[11];
+};
+_Static_assert(sizeof(struct scratch) == 64, "keeps the pollfds aligned");
+enum { PARKED_MAX = 32, SCRATCH_MIN_BYTES = 4096 };
+
+static struct scratch *header(struct pollfd *fds) { return (struct scratch *)fds - 1; }
+
+static void unmap(struct scratch *scratch) { RAW(SYS_munmap, scratch, scratch->bytes); }
+
+static void set_scratch(struct shim_thread *s, struct scratch *scratch)
+{
+    s->t.scratch = scratch == NULL ? NULL : (struct pollfd *)(scratch + 1);
+    s->t.scratch_fds = scratch == NULL ? 0 : scratch->fds;
+}
+
+/* Room for at least FDS pollfds; false: no memory. What was in it is gone. */
+bool shim_scratch(struct shim_thread *s, size_t fds)
+{
+    if (likely(fds <= s->t.scratch_fds)) return true;
+    size_t bytes = SCRATCH_MIN_BYTES;
+    while (bytes < sizeof(struct scratch) + fds * sizeof(struct pollfd)) bytes *= 2;
+    long at = RAW(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at < 0 && at > -4096) return false;
+    struct scratch *scratch = (struct scratch *)at;
+    scratch->bytes = bytes;
+    scratch->fds = (uint32_t)((bytes - sizeof *scratch) / sizeof(struct pollfd));
+    if (s->t.scratch != NULL) unmap(header(s->t.scratch));
+    set_scratch(s, scratch);
+    return true;
+}
+
+/* A handler interrupts a sleeping call: what the call has in scratch is set aside, for the handler may poll too. A
+ * handler that leaves by longjmp never comes to shim_unpark(); its parked scratch is freed by the next one deeper in
+ * the list that does, or when more are parked than handlers can be nested. */
+struct scratch *shim_park(struct shim_thread *s)
+{
+    if (s->t.scratch == NULL) return NULL;
+    struct scratch *mine = header(s->t.scratch);
+    mine->next = s->parked;
+    s->parked = mine;
+    set_scratch(s, NULL);
+
+    struct scratch *last = mine;
+    for (int depth = 1; last->next != NULL; depth++) {
+        if (depth == PARKED_MAX) {
+            unmap(last->next); /* the list is never longer than one above the limit */
+            last->next = NULL;
+            break;
+        }
+        last = last->next;
+    }
+    return mine;
+}
+
+void shim_unpark(struct shim_thread *s, struct scratch *mine)
+{
+    if (mine == NULL) return;
+    if (s->t.scratch != NULL) unmap(header(s->t.scratch));
+    while (s->parked != NULL) {
+        struct scratch *top = s->parked;
+        s->parked = top->next;
+        if (top == mine) break;
+        unmap(top);
+    }
+    set_scratch(s, mine);
+}
+
+/* At thread exit. */
+void shim_release_scratch(void *thread)
+{
+    struct shim_thread *s = thread;
+    if (s->t.scratch != NULL) unmap(header(s->t.scratch));
+    set_scratch(s, NULL);
+    while (s->parked != NULL) {
+        struct scratch *top = s->parked;
+        s->parked = top->next;
+        unmap(top);
+    }
+}
+
+/* --- the sleep ------------------------------------------------------------------------------------------------ */
+
+/* glibc's older interface, declared by none of its headers: it links plain frames, which longjmp out of a handler
+ * unwinds properly, where the macro of pthread.h would leave a jump buffer of a dead frame behind. */
+void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *), void *arg);
+void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute);
+
+enum { KERNEL_SIGSET_BYTES = 8, FOREVER_S = 1 << 30 };
+
+static void set_timeout(struct shim_thread *s, int64_t deadline)
+{
+    struct timespec now;
+    if (deadline < 0) { /* never NULL: a handler must be able to cut it short */
+        s->timeout = (struct timespec){ .tv_sec = FOREVER_S };
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t left = deadline - (now.tv_sec * 1000000000 + now.tv_nsec);
+    if (left < 0) left = 0;
+    s->timeout = (struct timespec){ .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+}
+
+static long epoll_sleep(struct shim_thread *s, const struct accel_wait *w, const struct sleep *how)
+{
+    static bool no_pwait2; /* older kernel, or a filter that does not know the call */
+    if (!no_pwait2) {
+        long r = RAW(SYS_epoll_pwait2, w->epfd, how->events, how->max_events, &s->timeout, how->mask,
+                     KERNEL_SIGSET_BYTES);
+        if (r != -ENOSYS && r != -EPERM) return r;
+        no_pwait2 = true;
+    }
+    int64_t ms = s->timeout.tv_sec * 1000 + (s->timeout.tv_nsec + 999999) / 1000000;
+    int timeout = w->deadline < 0 && s->timeout.tv_sec != 0 ? -1 : ms > INT32_MAX ? INT32_MAX : (int)ms;
+    return RAW(SYS_epoll_pwait, w->epfd, how->events, how->max_events, timeout, how->mask, KERNEL_SIGSET_BYTES);
+}
+
+static bool must_return(const struct shim_thread *s, const struct sleep *how)
+{
+    if (likely(s->seen == 0)) return false;
+    return !how->restartable || (s->seen & SEEN_INTERRUPT) || (s->t.wait.state[5] & ACCEL_NEVER_RESTART);
+}
+
+static void cancelled(void *thread)
+{
+    struct shim_thread *s = thread;
+    s->armed = 0;
+    s->async = 0;
+    MANAGED(s, accel_abort(&s->t));
+}
+
+/* From arming on a handler zeroes the timeout, so a signal between the look at `seen` and the system call is not slept
+ * through. Cancellation strikes only here: managed frames are never unwound. */
+static long kernel_sleep(struct shim_thread *s, const struct sleep *how)
+{
+    struct accel_wait *w = &s->t.wait;
+    struct _pthread_cleanup_buffer cleanup;
+    long r = -EINTR;
+    set_timeout(s, w->deadline);
+    s->interrupted = 0;
+    BARRIER();
+    s->armed = 1;
+    BARRIER();
+    if (!must_return(s, how)) {
+        _pthread_cleanup_push(&cleanup, cancelled, s);
+        pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &s->cancel_type);
+        s->async = 1;
+        BARRIER();
+        if (w->kind == ACCEL_SLEEP_EPOLL) r = epoll_sleep(s, w, how);
+        else r = RAW(SYS_ppoll, w->fds, w->nfds, &s->timeout, how->mask, KERNEL_SIGSET_BYTES);
+        BARRIER();
+        s->async = 0;
+        pthread_setcanceltype(s->cancel_type, NULL);
+        _pthread_cleanup_pop(&cleanup, 0);
+    }
+    BARRIER();
+    return r == 0 && s->interrupted ? -EINTR : r;
+}
+
+/* After ACCEL_WAIT. True: call managed code again; false: *result is the call's. */
+bool shim_wait(struct shim_thread *s, const struct sleep *how, long *result)
+{
+    s->armed = 1; /* handlers held back until now run in here, and must find the call's state worth keeping */
+    long r = -EINTR;
+    if (s->t.pending != 0) shim_run_deferred(s);
+    else r = kernel_sleep(s, how);
+    s->armed = 0;
+    if (must_return(s, how) && r <= 0) {
+        *result = MANAGED(s, accel_abort(&s->t));
+        return false;
+    }
+    if (r == -EINTR && !how->restartable) { /* a handler we do not know of, or a stop: as the kernel's own call */
+        *result = MANAGED(s, accel_abort(&s->t));
+        return false;
+    }
+    s->t.wait.result = r;
+    s->t.wait.phase = 1;
+    return true;
+}
+
+/* What the kernel does to a thread that writes to a closed stream. */
+void shim_sigpipe(struct shim_thread *s)
+{
+    siginfo_t info;
+    __builtin_memset(&info, 0, sizeof info);
+    info.si_signo = SIGPIPE;
+    info.si_code = SI_USER;
+    info.si_pid = accel_process.pid;
+    info.si_uid = (uid_t)RAW(SYS_getuid, 0);
+    RAW(SYS_rt_tgsigqueueinfo, accel_process.pid, s->t.tid, SIGPIPE, &info);
+}
