@@ -1,0 +1,90 @@
+using System.Globalization;
+using Accel.Core.Local;
+using Accel.Core.Memory;
+
+namespace Accel.StackDump.Attach;
+
+/// <summary>One look at all stacks of this machine that we may see.</summary>
+public sealed class Machine : IDisposable
+{
+    private readonly List<StackView> _stacks = [];
+    private readonly Dictionary<ulong, LocalView> _locals = [];
+
+    public IReadOnlyList<StackView> Stacks => _stacks;
+
+    /// <summary>Regions that were found and could not be read, and why.</summary>
+    public SortedSet<string> Refusals { get; } = [];
+
+    public static Machine Look()
+    {
+        var machine = new Machine();
+        foreach (string folder in Directory.EnumerateDirectories("/proc"))
+        {
+            if (!int.TryParse(Path.GetFileName(folder), CultureInfo.InvariantCulture, out int pid)) continue;
+            foreach (RegionFile file in RegionFile.Of(pid, RegionFile.StackName, RegionKind.Stack, machine.Refusals))
+                if (machine._stacks.All(s => s.Id != file.Header.Id)) machine.Add(file);
+            foreach (RegionFile file in RegionFile.Of(pid, RegionFile.LocalName, RegionKind.Local, machine.Refusals))
+                machine.AddLocal(file);
+        }
+        machine._stacks.Sort((a, b) => a.Header.CreatedNs.CompareTo(b.Header.CreatedNs));
+        return machine;
+    }
+
+    /// <summary>The stacks to show: all, or that of one process.</summary>
+    public IEnumerable<StackView> Chosen(int? pid)
+    {
+        StackView[] chosen = [.. _stacks.Where(s => pid is null || s.Processes.Any(p => p.Pid == pid))];
+        if (chosen.Length > 0) return chosen;
+        throw new NothingToShowException(pid is null
+            ? "no accelerated process that this user may look at"
+            : $"process {pid} has no stack (not accelerated, no socket yet, or not yours)");
+    }
+
+    /// <summary>The local region with this identity, while a process of its stack lives; else null.</summary>
+    public LocalView? Local(ulong id) => _locals.GetValueOrDefault(id);
+
+    public LocalView? OwnLocal(StackView stack) => _locals.Values.FirstOrDefault(l => l.Header.StackId == stack.Id);
+
+    public void Dispose()
+    {
+        foreach (StackView stack in _stacks) stack.Dispose();
+        foreach (LocalView local in _locals.Values) local.Dispose();
+    }
+
+    private void Add(RegionFile file)
+    {
+        try
+        {
+            _stacks.Add(new StackView(file));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Refusals.Add($"stack of process {file.Pid}: {e.Message}");
+        }
+    }
+
+    private void AddLocal(RegionFile file)
+    {
+        if (_locals.ContainsKey(file.Header.Id)) return;
+        try
+        {
+            _locals[file.Header.Id] = new LocalView(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Refusals.Add($"local region of process {file.Pid}: {e.Message}");
+        }
+    }
+}
+
+/// <summary>A copy of a local region's tables, without the bytes in flight.</summary>
+public sealed unsafe class LocalView(RegionFile file) : IDisposable
+{
+    private readonly SparseCopy _copy = file.Copy(LocalRegion.FixedBytes);
+
+    public RegionHeader Header => file.Header;
+
+    public LocalRegion Region => new(_copy.Address);
+
+    public void Dispose() => _copy.Dispose();
+}

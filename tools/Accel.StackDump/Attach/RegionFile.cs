@@ -1,0 +1,74 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Memory;
+using Microsoft.Win32.SafeHandles;
+
+namespace Accel.StackDump.Attach;
+
+/// <summary>A region's file as a process holds it: reached through /proc/PID/fd, so that there is no registry to go stale.</summary>
+public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
+{
+    public const string StackName = "accel-stack", LocalName = "accel-local";
+
+    /// <summary>The process' regions of that name; what cannot be used goes into <paramref name="refusals"/>.</summary>
+    public static IEnumerable<RegionFile> Of(int pid, string name, RegionKind kind, ICollection<string> refusals)
+    {
+        string wanted = $"/memfd:{name} (deleted)";
+        foreach (string entry in Entries(pid))
+        {
+            if (!int.TryParse(Path.GetFileName(entry), out int descriptor) || Target(entry) != wanted) continue;
+            RegionHeader header;
+            try
+            {
+                using SafeFileHandle file = File.OpenHandle(entry);
+                if (!TryReadHeader(file, out header)) continue; // being made just now
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                refusals.Add($"{name} of process {pid}: {e.Message}");
+                continue;
+            }
+            if (RegionHeader.Refusal(header, kind, LayoutHash.Value) is { } refusal)
+                refusals.Add($"{name} of process {pid}: {refusal}");
+            else
+                yield return new(pid, descriptor, header);
+        }
+    }
+
+    /// <summary>A copy of the region's first bytes (all, if it has no more).</summary>
+    public SparseCopy Copy(long bytes)
+    {
+        using SafeFileHandle file = File.OpenHandle($"/proc/{Pid}/fd/{Descriptor}");
+        return new SparseCopy(file, Math.Min(bytes, (long)Header.SizeBytes));
+    }
+
+    private static bool TryReadHeader(SafeFileHandle file, out RegionHeader header)
+    {
+        header = default;
+        Span<byte> bytes = MemoryMarshal.AsBytes(new Span<RegionHeader>(ref header));
+        return RandomAccess.Read(file, bytes, 0) == bytes.Length && header.Magic != 0;
+    }
+
+    private static string[] Entries(int pid)
+    {
+        try
+        {
+            return Directory.GetFileSystemEntries($"/proc/{pid}/fd");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return []; // ended meanwhile, or somebody else's: not ours to look at
+        }
+    }
+
+    private static string? Target(string link)
+    {
+        try
+        {
+            return new FileInfo(link).LinkTarget;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace Accel.StackDump.Attach;
+
+/// <summary>
+/// A private copy of a shared region's first bytes, at the same offsets. A copy and no mapping: touching a hole of a mapped
+/// memory file would make the kernel put memory there, and a look from outside must change nothing.
+/// </summary>
+public sealed unsafe partial class SparseCopy : IDisposable
+{
+    private const int SeekData = 3, SeekHole = 4;
+    private const int ProtectReadWrite = 3, MapPrivate = 2, MapAnonymous = 0x20, MapNoReserve = 0x4000;
+
+    private readonly nuint _bytes;
+
+    public SparseCopy(SafeFileHandle file, long bytes)
+    {
+        _bytes = (nuint)bytes;
+        Address = Map(null, _bytes, ProtectReadWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
+        if ((nint)Address == -1) throw new IOException("no address space for a copy of the region");
+        for (long at = 0; (at = Seek(file, at, SeekData)) >= 0 && at < bytes;)
+        {
+            long end = Math.Min(Seek(file, at, SeekHole), bytes);
+            while (at < end)
+            {
+                int wanted = (int)Math.Min(end - at, 1 << 24);
+                int got = RandomAccess.Read(file, new Span<byte>(Address + at, wanted), at);
+                if (got <= 0) return;
+                at += got;
+            }
+        }
+    }
+
+    public byte* Address { get; private set; }
+
+    public void Dispose()
+    {
+        if (Address != null) _ = Unmap(Address, _bytes);
+        Address = null;
+    }
+
+    [LibraryImport("libc", EntryPoint = "lseek", SetLastError = true)]
+    private static partial long Seek(SafeFileHandle file, long offset, int whence);
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    private static partial byte* Map(void* address, nuint length, int protection, int flags, int fd, long offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
+    private static partial int Unmap(void* address, nuint length);
+}
