@@ -42,6 +42,23 @@ public partial class AbiTests
         Assert.Contains("NODELETE", dynamic, StringComparison.Ordinal);
     }
 
+    /// <summary>The C code's own calls must not end in the stubs that answer the runtime.</summary>
+    [Fact]
+    public void Stubs_for_the_runtime_are_for_the_runtime_only()
+    {
+        var stubs = Wrapped().Matches(House.Read("shim/Accel.Shim.csproj")).Select(m => m.Groups[1].Value).ToHashSet();
+        Assert.NotEmpty(stubs);
+        House.None(
+            from file in Directory.EnumerateFiles(House.Path("artifacts/obj/Accel.Shim/c"), "*.o")
+            from line in House.Run("nm", ["-u", file]).Split('\n')
+            where stubs.Contains(line.Trim().Split(' ').Last())
+            select $"{Path.GetFileName(file)} calls {line.Trim().Split(' ').Last()}",
+            "Call libc's through accel_real, or __real_NAME.");
+    }
+
+    [GeneratedRegex(@"--wrap=(\w+)")]
+    private static partial Regex Wrapped();
+
     [GeneratedRegex(@"^\s*CALL[A-Z_0-9]*\([^,]*,\s*(\w+)", RegexOptions.Multiline)]
     private static partial Regex CallRow();
 

@@ -70,11 +70,27 @@ public class TransparencyTests
             var program = Path.Combine(folder, "probe");
             File.WriteAllText(source, Probe);
             House.Run("gcc", ["-O1", "-o", program, source]);
-            Assert.Equal(House.Run(program, []), House.Run(program, [], preload: House.Library));
+            Assert.Equal(House.Run(program, []), House.Run(program, [], House.Library));
         }
         finally
         {
             Directory.Delete(folder, true);
         }
     }
+
+    [Theory]
+    [InlineData("/bin/ls", "-la", "/usr/bin")]
+    [InlineData("/bin/bash", "-c", "for i in 1 2 3; do echo $i | cat; done; exec 7<>/dev/null; echo $((1 + 1)) >&7")]
+    [InlineData("/usr/bin/gcc", "-E", "-dM", "/dev/null")]
+    [InlineData("/usr/bin/git", "--git-dir=ROOT/.git", "ls-files", "LICENSE")]
+    public void A_program_without_eligible_sockets_runs_as_ever(string program, params string[] arguments)
+    {
+        arguments = [.. arguments.Select(a => a.Replace("ROOT", House.Root, StringComparison.Ordinal))];
+        Assert.Equal(House.Run(program, arguments), House.Run(program, arguments, House.Library));
+    }
+
+    /// <summary>Once the runtime runs, its region is mapped; in a program that opens no eligible socket it never is.</summary>
+    [Fact]
+    public void The_runtime_does_not_start_without_an_eligible_socket() => Assert.Equal("0",
+        House.Run("/bin/sh", ["-c", "cat /proc/self/maps | grep -c memfd:accel || true"], House.Library).Trim());
 }

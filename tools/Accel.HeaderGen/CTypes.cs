@@ -16,7 +16,7 @@ sealed class CTypes(MetadataReader reader) : ISignatureTypeProvider<string, obje
         PrimitiveTypeCode.Byte => "uint8_t",
         PrimitiveTypeCode.Int16 => "int16_t",
         PrimitiveTypeCode.UInt16 => "uint16_t",
-        PrimitiveTypeCode.Int32 => "int32_t",
+        PrimitiveTypeCode.Int32 => "int",
         PrimitiveTypeCode.UInt32 => "uint32_t",
         PrimitiveTypeCode.Int64 => "int64_t",
         PrimitiveTypeCode.UInt64 => "uint64_t",

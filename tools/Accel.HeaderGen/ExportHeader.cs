@@ -63,11 +63,17 @@ public static partial class ExportHeader
         if (types.Append(result).Any(t => t.Contains(CTypes.Unknown)))
             throw new InvalidDataException($"{name}: a parameter or the result needs a DNNE.C99Type");
 
-        var list = types.Length == 0 ? "void" : string.Join(", ", types.Zip(names, Join));
-        var line = $"{Join(result, name)}({list});";
-        if (line.Length <= MaxColumns)
-            return line;
-        return $"{Join(result, name)}(\n    {string.Join(",\n    ", types.Zip(names, Join))});";
+        var text = new StringBuilder(Join(result, name)).Append('(');
+        var column = text.Length;
+        var parameters = types.Length == 0 ? ["void"] : types.Zip(names, Join).ToArray();
+        for (var i = 0; i < parameters.Length; i++)
+        {
+            var part = parameters[i] + (i < parameters.Length - 1 ? "," : ");");
+            var fits = column + 1 + part.Length <= MaxColumns;
+            text.Append(i == 0 ? "" : fits ? " " : "\n    ").Append(part);
+            column = (fits ? column + 1 : 4) + part.Length;
+        }
+        return text.ToString();
     }
 
     static string Join(string type, string name) => type.EndsWith('*') ? type + name : type + " " + name;
