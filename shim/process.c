@@ -52,6 +52,7 @@ void shim_fork_child(void)
     __builtin_memset(s->t.own, 0, sizeof s->t.own);
     s->t.inside = s->t.pending = 0;
     s->deferred = 0;
+    s->held_count = 0;
     s->fork_slot = 0;
 }
 

@@ -56,6 +56,9 @@ void accel_resolve(size_t index);
 
 enum { SEEN_RESTART = 1, SEEN_INTERRUPT = 2 };
 
+/* A signal is held back once at a time, so this is how many different real-time ones can be at once in good order. */
+enum { SHIM_HELD_MAX = 6 };
+
 struct shim_thread {
     struct accel_thread t;
     uint32_t ready;           /* shim_prepare_thread ran for this thread in this process */
@@ -66,6 +69,8 @@ struct shim_thread {
     int cancel_type;          /* the program's, while async */
     int fork_slot;            /* between fork's two halves: the child's slot + 1 */
     uint64_t deferred;        /* kernel signal set: held back while inside */
+    uint32_t held_count;      /* real-time signals held back, oldest first */
+    siginfo_t held[SHIM_HELD_MAX];
     struct timespec timeout;  /* the sleep's; a handler zeroes it, so that none is slept through */
     struct scratch *parked;   /* scratch of calls that a handler interrupted */
 };

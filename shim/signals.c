@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <ucontext.h>
 
-enum { KERNEL_SIGSET_BYTES = 8, SIGNALS = 65 };
+enum { KERNEL_SIGSET_BYTES = 8, SIGNALS = 65, FIRST_REALTIME = 34 };
 
 struct kernel_action {
     void (*handler)(int);
@@ -35,6 +35,44 @@ static bool deferrable(int sig)
 
 static void trampoline(int sig, siginfo_t *info, void *context);
 
+/* Real-time signals have an order. One that is put back would stand behind those that came meanwhile; so its siginfo
+ * is kept, and a marker takes its place in the kernel's queue. Each delivery that finds one kept gives out the oldest
+ * and keeps its own instead, until the marker, which has none, closes the gap. */
+static bool is_marker(const siginfo_t *info)
+{
+    return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &table;
+}
+
+static bool keep(struct shim_thread *s, const siginfo_t *info)
+{
+    if (s->held_count == SHIM_HELD_MAX) return false;
+    s->held[s->held_count++] = *info;
+    return true;
+}
+
+static void take_oldest(struct shim_thread *s, int sig, siginfo_t *info)
+{
+    for (uint32_t i = 0; i < s->held_count; i++) {
+        if (s->held[i].si_signo != sig) continue;
+        *info = s->held[i];
+        s->held_count--;
+        __builtin_memmove(&s->held[i], &s->held[i + 1], (s->held_count - i) * sizeof *info);
+        return;
+    }
+}
+
+static void queue(struct shim_thread *s, int sig, siginfo_t *info)
+{
+    if (sig >= FIRST_REALTIME && (is_marker(info) || keep(s, info))) {
+        siginfo_t marker = { .si_signo = sig, .si_code = SI_QUEUE };
+        marker.si_value.sival_ptr = &table;
+        if (RAW(SYS_rt_tgsigqueueinfo, accel_process.pid, s->t.tid, sig, &marker) == 0) return;
+        if (!is_marker(info)) s->held_count--;
+    }
+    if (RAW(SYS_rt_tgsigqueueinfo, accel_process.pid, s->t.tid, sig, info) < 0) /* the kernel's queue is full */
+        RAW(SYS_tgkill, accel_process.pid, s->t.tid, sig);
+}
+
 static void hold_back(struct shim_thread *s, int sig, siginfo_t *info, ucontext_t *context, int flags)
 {
     uint64_t set = bit(sig);
@@ -48,8 +86,7 @@ static void hold_back(struct shim_thread *s, int sig, siginfo_t *info, ucontext_
     *(uint64_t *)&context->uc_sigmask |= set;
     s->deferred |= set;
     s->t.pending = 1;
-    if (RAW(SYS_rt_tgsigqueueinfo, accel_process.pid, s->t.tid, sig, info) < 0) /* the queue is full */
-        RAW(SYS_tgkill, accel_process.pid, s->t.tid, sig);
+    queue(s, sig, info);
 }
 
 /* On the way out of managed code. A handler may longjmp from here: all is clear before the first one runs. */
@@ -95,6 +132,12 @@ static void trampoline(int sig, siginfo_t *info, void *context)
     if (s->t.inside != 0) {
         hold_back(s, sig, info, context, flags);
         return;
+    }
+    siginfo_t oldest;
+    if (unlikely(s->held_count != 0) && sig >= FIRST_REALTIME && (is_marker(info) || keep(s, info))) {
+        oldest = *info;
+        info = &oldest;
+        take_oldest(s, sig, info);
     }
     uint32_t seen = s->seen;
     if (s->armed) run_over_sleep(s, handler, sig, info, context);
