@@ -26,7 +26,7 @@ public static partial class ExportHeader
         var structs = exports.Values.SelectMany(e => StructName().Matches(e.Declaration)).Select(m => m.Value)
             .Distinct().Order(StringComparer.Ordinal);
         var text = new StringBuilder();
-        text.Append("/* The managed exports as the C side calls them; written by tools/Accel.HeaderGen: do not edit.\n");
+        text.Append("/* The managed exports as the C side calls them. Made by tools/Accel.HeaderGen: do not edit.\n");
         text.Append(" * All return a result >= 0, -errno, ACCEL_WAIT or ACCEL_PASS. */\n");
         text.Append("#ifndef ACCEL_MANAGED_H\n#define ACCEL_MANAGED_H\n\n");
         text.Append("#include <stddef.h>\n#include <stdint.h>\n#include <sys/types.h>\n\n");
