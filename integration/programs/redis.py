@@ -68,6 +68,7 @@ def bgsave(c):
     size = r.cli("DBSIZE")
     r.child.kill()
     again = Redis(c, "--dbfilename", f"redis-{r.port}.rdb", port=r.port)
+    c.eventually(lambda: again.info("loading") == "0", "the saved file is still being loaded")
     c.expect(again.cli("DBSIZE") == size, f"{again.cli('DBSIZE')} keys after the restart, {size} before")
 
 

@@ -32,7 +32,10 @@ internal static class BenchCommand
             return Run(parsed.GetValue(json), parsed.GetValue(runs) ?? (isQuick ? 3 : 7), isQuick ? 0.4 : 1.0,
                 parsed.GetValue(only) ?? [], parsed.GetValue(cpus)!);
         });
-        return new Command("bench", "Measures kernel and accelerated side by side") { local };
+        var pass = new Command("passthrough", "What the preload costs calls and programs that are none of its business") { json, quick };
+        pass.SetAction(parsed => Installation.Missing([]) is { } missing ? Refuse(missing)
+            : PassThrough.Run(parsed.GetValue(json), parsed.GetValue(quick) ? 3 : 9, Environment.ProcessorCount - 1));
+        return new Command("bench", "Measures kernel and accelerated side by side") { local, pass };
     }
 
     private static int Run(bool json, int runs, double seconds, string[] only, string cpus)
