@@ -56,10 +56,12 @@ struct accel_process {
     uint32_t internal_min; /* every descriptor of the library's own is at least this */
     uint32_t strict;       /* ACCEL_STRICT=1 */
     long (*syscall)(long nr, long a, long b, long c, long d, long e, long f); /* raw: -errno, no cancellation */
+    uint64_t (*ticks)(void); /* time stamp counter */
+    uint32_t (*cpu)(void);   /* number of the CPU that the caller runs on */
 };
 
 _Static_assert(sizeof(struct accel_wait) == 160, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_thread) == 248, "Abi.cs mirrors this");
-_Static_assert(sizeof(struct accel_process) == 56, "Abi.cs mirrors this");
+_Static_assert(sizeof(struct accel_process) == 72, "Abi.cs mirrors this");
 
 #endif

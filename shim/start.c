@@ -14,7 +14,17 @@ __thread struct shim_thread shim_self;
 
 static long raw_call(long nr, long a, long b, long c, long d, long e, long f) { return shim_raw(nr, a, b, c, d, e, f); }
 
-struct accel_process accel_process = { .syscall = raw_call };
+static uint64_t read_ticks(void) { return __builtin_ia32_rdtsc(); }
+
+/* Linux keeps the CPU's number in the low 12 bits of IA32_TSC_AUX. */
+static uint32_t read_cpu(void)
+{
+    uint32_t aux;
+    __builtin_ia32_rdtscp(&aux);
+    return aux & 0xFFF;
+}
+
+struct accel_process accel_process = { .syscall = raw_call, .ticks = read_ticks, .cpu = read_cpu };
 uint64_t shim_pending[SHIM_PENDING_LIMIT / 64];
 static unsigned pending_words; /* words of it that were ever used */
 

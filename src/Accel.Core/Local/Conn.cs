@@ -1,0 +1,205 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Memory;
+
+namespace Accel.Core.Local;
+
+/// <summary>Where a local connection stands between its two owners.</summary>
+public enum ConnState : uint
+{
+    Free = 0,
+
+    /// <summary>Taken by a client, not yet counted against the listener's backlog.</summary>
+    Fresh = 1,
+
+    /// <summary>In the listener's accept queue: established for the client, not yet accepted.</summary>
+    Queued = 2,
+
+    /// <summary>Both ends have an owner.</summary>
+    Accepted = 3,
+}
+
+/// <summary>
+/// What one end has done or suffered, readable by the other. Bits are only ever set while the connection lives.
+/// </summary>
+[Flags]
+public enum SideFlags : uint
+{
+    None = 0,
+
+    /// <summary>
+    /// This end sends no more (shutdown(SHUT_WR) or close): the other end reads end-of-file after the last byte.
+    /// </summary>
+    FinSent = 1,
+
+    /// <summary>This end reads no more (shutdown(SHUT_RD)).</summary>
+    ReadShut = 2,
+
+    /// <summary>This end has no descriptor left, in any process.</summary>
+    Closed = 4,
+
+    /// <summary>This end was reset by the other: its next call fails once with ECONNRESET (or EPIPE).</summary>
+    Reset = 8,
+
+    /// <summary>The reset arrived after the other end's FIN had been seen, which makes it EPIPE on Linux.</summary>
+    ResetAfterFin = 16,
+}
+
+/// <summary>
+/// One end of a local connection, as its owner describes it to the other end. The first line is written rarely and read
+/// by the other end on every call, so that it stays shared in both caches.
+/// </summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 192)]
+public unsafe struct Side
+{
+    public const int BellSlots = 8;
+
+    // Line 0: read by the other end on every call.
+    [FieldOffset(0)] public uint Flags;
+
+    /// <summary>Bits 0-7: which Bells slots are in use; bits 8-15: which of them want every event posted (armed);
+    /// bit 16: more watchers than slots, ring everything of this stack.</summary>
+    [FieldOffset(4)] public uint Watch;
+
+    /// <summary>Doorbell index per slot.</summary>
+    [FieldOffset(8)] public fixed ushort Bells[BellSlots];
+
+    /// <summary>This end found its sending ring full and wants to know when there is room again.</summary>
+    [FieldOffset(24)] public uint WantSpace;
+
+    /// <summary>Index plus one of the owner's stack in the region's attachment table.</summary>
+    [FieldOffset(28)] public uint Stack;
+
+    /// <summary>Index plus one of the owner's socket, in the owner's own stack region.</summary>
+    [FieldOffset(32)] public uint Socket;
+
+    /// <summary>CPU plus one on which this end last waited: the other end does not spin if it is its own.</summary>
+    [FieldOffset(36)] public uint Cpu;
+
+    // Line 1: names.
+    [FieldOffset(64)] public Endpoint Name;
+
+    // Line 2: which process slots of the owner's stack hold a descriptor (256 bits).
+    [FieldOffset(128)] public fixed ulong Holders[4];
+
+    public const uint OverflowWatch = 1u << 16;
+}
+
+/// <summary>
+/// One direction of a connection: a single-producer single-consumer byte stream. Tail and Head count bytes since the
+/// beginning and never wrap. The bytes lie in a ring buffer of 2^BufferLog2 bytes in which byte number n is at
+/// (n - BufferStart) mod size; when a ring proves too small the producer publishes the next one and where it starts.
+/// </summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 192)]
+public struct Pipe
+{
+    // Line 0: written by the producer.
+    [FieldOffset(0)] public ulong Tail;
+    [FieldOffset(8)] public ulong CachedHead;
+
+    /// <summary>
+    /// Time stamp counter when Tail last moved; only kept while the reader watches, to order its events.
+    /// </summary>
+    [FieldOffset(16)] public ulong Stamp;
+    [FieldOffset(24)] public uint WriteBuffer;
+    [FieldOffset(28)] public uint WriteLog2;
+    [FieldOffset(32)] public ulong WriteStart;
+
+    /// <summary>Calls that moved bytes, for the tools.</summary>
+    [FieldOffset(40)] public ulong Sends;
+
+    // Line 1: written by the consumer.
+    [FieldOffset(64)] public ulong Head;
+    [FieldOffset(72)] public ulong CachedTail;
+    [FieldOffset(80)] public uint ReadBuffer;
+    [FieldOffset(84)] public uint ReadLog2;
+    [FieldOffset(88)] public ulong ReadStart;
+    [FieldOffset(96)] public ulong Receives;
+
+    // Line 2: written on a change of ring, and at set-up.
+    [FieldOffset(128)] public uint NextReady;
+    [FieldOffset(132)] public uint NextBuffer;
+    [FieldOffset(136)] public uint NextLog2;
+    [FieldOffset(144)] public ulong NextStart;
+
+    /// <summary>Bytes that may be in flight: the sender's SO_SNDBUF plus the receiver's SO_RCVBUF.</summary>
+    [FieldOffset(152)] public uint SendLimit;
+    [FieldOffset(156)] public uint ReceiveLimit;
+
+    /// <summary>Stream position of the urgent byte plus one, 0 = none (RFC 9293 3.8.5 as Linux treats it).</summary>
+    [FieldOffset(160)] public ulong Urgent;
+}
+
+/// <summary>
+/// A local connection: two sides, two pipes. Side 0 connected, side 1 was accepted; pipe n carries what side n sends.
+/// </summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 896)]
+public struct Conn
+{
+    /// <summary>Link in the free list or in the listener's queue.</summary>
+    [FieldOffset(0)] public uint Next;
+    [FieldOffset(4)] public uint State;
+
+    /// <summary>Which sides are closed for good (bits 0 and 1): who sets the second frees the connection.</summary>
+    [FieldOffset(8)] public uint ClosedMask;
+
+    /// <summary>Index of the listener.</summary>
+    [FieldOffset(12)] public uint Listener;
+
+    /// <summary>Raised at each use of the slot.</summary>
+    [FieldOffset(16)] public uint Generation;
+
+    [FieldOffset(64)] public Side Side0;
+    [FieldOffset(256)] public Side Side1;
+    [FieldOffset(448)] public Pipe Pipe0;
+    [FieldOffset(640)] public Pipe Pipe1;
+}
+
+/// <summary>A listening socket as its neighbours see it.</summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 256)]
+public unsafe struct Listener
+{
+    [FieldOffset(0)] public uint Next;
+
+    /// <summary>Raised when the socket starts and when it stops listening: odd = open for connections.</summary>
+    [FieldOffset(4)] public uint Generation;
+    [FieldOffset(8)] public uint Backlog;
+
+    /// <summary>IPV6_V6ONLY: takes no IPv4 connections.</summary>
+    [FieldOffset(12)] public uint V6Only;
+    [FieldOffset(16)] public Endpoint Name;
+
+    /// <summary>Index plus one of the owner's socket.</summary>
+    [FieldOffset(40)] public uint Socket;
+
+    /// <summary>Buffer sizes that accepted connections begin with.</summary>
+    [FieldOffset(44)] public uint ReceiveLimit;
+    [FieldOffset(48)] public uint SendLimit;
+
+    /// <summary>
+    /// The meeting point's descriptor (the same number in every process that inherited it), -1 if there is none.
+    /// </summary>
+    [FieldOffset(52)] public int Meeting;
+
+    /// <summary>Watchers, as in <see cref="Side"/>.</summary>
+    [FieldOffset(64)] public uint Watch;
+    [FieldOffset(68)] public fixed ushort Bells[Side.BellSlots];
+
+    // Written by connecting clients.
+    /// <summary>Connections counted against the backlog.</summary>
+    [FieldOffset(128)] public int Queued;
+
+    /// <summary>Index plus one of the connection that was pushed last (newest first).</summary>
+    [FieldOffset(132)] public uint Arrived;
+
+    /// <summary>Time stamp counter of the last arrival.</summary>
+    [FieldOffset(136)] public ulong Stamp;
+    [FieldOffset(144)] public ulong Overflows;
+
+    // Written by accepting threads, under Lock.
+    [FieldOffset(192)] public int Lock;
+
+    /// <summary>Index plus one of the oldest connection already put in order, linked by Conn.Next.</summary>
+    [FieldOffset(196)] public uint Ordered;
+    [FieldOffset(200)] public ulong Accepted;
+    [FieldOffset(208)] public fixed ulong Holders[4];
+}

@@ -1,0 +1,200 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Memory;
+
+namespace Accel.Core.Local;
+
+/// <summary>The tables of a local region: allocators of what follows.</summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 1024)]
+public struct LocalTables
+{
+    [FieldOffset(0)] public RegionHeader Header;
+    [FieldOffset(128)] public FreeList Conns;
+    [FieldOffset(192)] public FreeList Listeners;
+    [FieldOffset(256)] public FreeList Doorbells;
+    [FieldOffset(320)] public BufferArena Buffers;
+
+    /// <summary>Raised whenever a process enters or leaves.</summary>
+    [FieldOffset(448)] public uint MemberChanges;
+
+    /// <summary>One more than the highest attachment ever in use.</summary>
+    [FieldOffset(452)] public uint AttachmentsHigh;
+}
+
+/// <summary>
+/// A mapped local region: typed access to its parts by index, with every index from outside checked. Layout:
+/// tables, attachments, listeners, connections, doorbells, buffers; all sparse until used.
+/// </summary>
+public readonly unsafe struct LocalRegion(byte* address)
+{
+    public const int MaxConns = 32768;
+    public const int MaxListeners = 1024;
+    public const int MaxDoorbells = 4096;
+    public const int MaxAttachments = 1024;
+    public const int ListenerSource = 2 * MaxConns;
+
+    private const long AttachmentsAt = 4096;
+    private static long ListenersAt => AttachmentsAt + (long)MaxAttachments * sizeof(Attachment);
+    private static long ConnsAt => ListenersAt + (long)MaxListeners * sizeof(Listener);
+    private static long DoorbellsAt => ConnsAt + (long)MaxConns * sizeof(Conn);
+    private static long BuffersAt => (DoorbellsAt + (long)MaxDoorbells * sizeof(Doorbell) + 4095) & ~4095L;
+
+    /// <summary>Bytes of a region before its buffers.</summary>
+    public static long FixedBytes => BuffersAt;
+
+    public byte* Address => address;
+
+    public bool IsMapped => address != null;
+
+    public LocalTables* Tables => (LocalTables*)address;
+
+    public Conn* ConnAt(int index) => (Conn*)(address + ConnsAt) + index;
+
+    public Listener* ListenerAt(int index) => (Listener*)(address + ListenersAt) + index;
+
+    public Doorbell* DoorbellAt(int index) => (Doorbell*)(address + DoorbellsAt) + index;
+
+    public Attachment* AttachmentAt(int index) => (Attachment*)(address + AttachmentsAt) + index;
+
+    /// <summary>Writes the tables of a fresh, zeroed region.</summary>
+    public void Format(ulong id, ulong stackId, long sizeBytes, int pid, uint uid, long nowNs)
+    {
+        LocalTables* t = Tables;
+        t->Conns.Capacity = MaxConns;
+        t->Listeners.Capacity = MaxListeners;
+        t->Doorbells.Capacity = MaxDoorbells;
+        t->Buffers.FirstByte = (ulong)BuffersAt;
+        t->Buffers.BumpByte = (ulong)BuffersAt;
+        t->Buffers.EndByte = (ulong)sizeBytes;
+        t->Header.Version = RegionHeader.CurrentVersion;
+        t->Header.Kind = RegionKind.Local;
+        t->Header.LayoutHash = LayoutHash.Value;
+        t->Header.SizeBytes = (ulong)sizeBytes;
+        t->Header.Id = id;
+        t->Header.StackId = stackId;
+        t->Header.OwnerPid = pid;
+        t->Header.OwnerUid = uid;
+        t->Header.CreatedNs = nowNs;
+        t->Header.Slots = MaxConns;
+        Volatile.Write(ref t->Header.Magic, RegionHeader.ExpectedMagic);
+    }
+
+    /// <summary>Takes a connection slot with a first ring for each direction. Returns its index or -1.</summary>
+    public int TakeConn()
+    {
+        int index = FreeList.Take(&Tables->Conns, (byte*)ConnAt(0), sizeof(Conn));
+        if (index < 0)
+            return -1;
+        Conn* conn = ConnAt(index);
+        uint generation = conn->Generation + 1;
+        NativeMemory.Clear(conn, (nuint)sizeof(Conn));
+        conn->Generation = generation;
+        if (PipeOps.Open(this, &conn->Pipe0) && PipeOps.Open(this, &conn->Pipe1))
+        {
+            Volatile.Write(ref conn->State, (uint)ConnState.Fresh);
+            return index;
+        }
+        FreeConn(index);
+        return -1;
+    }
+
+    /// <summary>Gives a connection and its rings back. Only for whoever closed its second side.</summary>
+    public void FreeConn(int index)
+    {
+        Conn* conn = ConnAt(index);
+        Volatile.Write(ref conn->State, (uint)ConnState.Free);
+        PipeOps.Close(this, &conn->Pipe0);
+        PipeOps.Close(this, &conn->Pipe1);
+        conn->Side0.Stack = 0;
+        conn->Side1.Stack = 0;
+        FreeList.Give(&Tables->Conns, (byte*)ConnAt(0), sizeof(Conn), index);
+    }
+
+    public int TakeListener()
+    {
+        int index = FreeList.Take(&Tables->Listeners, (byte*)ListenerAt(0), sizeof(Listener));
+        if (index < 0)
+            return -1;
+        Listener* listener = ListenerAt(index);
+        uint generation = listener->Generation;
+        NativeMemory.Clear(listener, (nuint)sizeof(Listener));
+        listener->Generation = generation;
+        return index;
+    }
+
+    public void GiveListener(int index) =>
+        FreeList.Give(&Tables->Listeners, (byte*)ListenerAt(0), sizeof(Listener), index);
+
+    public int TakeDoorbell(uint attachment, ulong wakeName)
+    {
+        int index = FreeList.Take(&Tables->Doorbells, (byte*)DoorbellAt(0), sizeof(Doorbell));
+        if (index < 0)
+            return -1;
+        Doorbell* bell = DoorbellAt(index);
+        NativeMemory.Clear(bell, (nuint)sizeof(Doorbell));
+        bell->Stack = attachment;
+        bell->WakeName = wakeName;
+        Volatile.Write(ref bell->Used, 1);
+        return index;
+    }
+
+    public void GiveDoorbell(int index)
+    {
+        Doorbell* bell = DoorbellAt(index);
+        Volatile.Write(ref bell->Sleeping, 0);
+        Volatile.Write(ref bell->Used, 0);
+        FreeList.Give(&Tables->Doorbells, (byte*)DoorbellAt(0), sizeof(Doorbell), index);
+    }
+
+    /// <summary>Finds or makes the entry of a stack. Returns index plus one, 0 if the table is full.</summary>
+    public uint Attach(ulong stackId, uint uid)
+    {
+        for (int i = 0; i < (int)Tables->AttachmentsHigh; i++)
+        {
+            if (Volatile.Read(ref AttachmentAt(i)->StackId) == stackId)
+                return (uint)i + 1;
+        }
+        for (int i = 0; i < MaxAttachments; i++)
+        {
+            Attachment* a = AttachmentAt(i);
+            if (Volatile.Read(ref a->StackId) != 0 || Interlocked.CompareExchange(ref a->StackId, stackId, 0) != 0)
+                continue;
+            a->Uid = uid;
+            NativeMemory.Clear(a->Members, Attachment.MaxMembers * (nuint)sizeof(Member));
+            uint high = Tables->AttachmentsHigh;
+            while (high <= (uint)i
+                && Interlocked.CompareExchange(ref Tables->AttachmentsHigh, (uint)i + 1, high) != high)
+                high = Tables->AttachmentsHigh;
+            return (uint)i + 1;
+        }
+        return 0;
+    }
+
+    /// <summary>
+    /// Frees the entry of a stack whose last process has gone, with its doorbells. No-op while one is left.
+    /// </summary>
+    public void DetachIfEmpty(uint attachmentPlusOne)
+    {
+        if (attachmentPlusOne - 1 >= MaxAttachments || attachmentPlusOne == 1)
+            return;
+        Attachment* a = AttachmentAt((int)attachmentPlusOne - 1);
+        for (int m = 0; m < Attachment.MaxMembers; m++)
+        {
+            if (Volatile.Read(ref Attachment.MemberAt(a, m)->Pid) != 0)
+                return;
+        }
+        if (Interlocked.Exchange(ref a->Uid, uint.MaxValue) == uint.MaxValue)
+            return;
+        int bells = (int)Math.Min(Tables->Doorbells.Bumped, MaxDoorbells);
+        for (int b = 0; b < bells; b++)
+        {
+            Doorbell* bell = DoorbellAt(b);
+            if (bell->Stack == attachmentPlusOne && Interlocked.CompareExchange(ref bell->Used, 0, 1) == 1)
+                GiveDoorbell(b);
+        }
+        Volatile.Write(ref a->StackId, 0);
+    }
+
+    public static Side* SideOf(Conn* conn, int side) => side == 0 ? &conn->Side0 : &conn->Side1;
+
+    public static Pipe* PipeOf(Conn* conn, int side) => side == 0 ? &conn->Pipe0 : &conn->Pipe1;
+}

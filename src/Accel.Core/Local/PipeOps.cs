@@ -1,0 +1,193 @@
+using Accel.Core.Memory;
+
+namespace Accel.Core.Local;
+
+/// <summary>
+/// Moving bytes through a <see cref="Pipe"/>. The two ends are in different processes that need not trust each other
+/// with more than the bytes: every number read from the other end is checked before it is used as an address.
+/// </summary>
+public static unsafe class PipeOps
+{
+    public const int FirstLog2 = 14;
+    public const int BulkLog2 = 18;
+    public const int StalledLog2 = 22;
+
+    /// <summary>More than any ring holds: a distance above this means that the neighbour wrote nonsense.</summary>
+    public const ulong MaxInFlight = 64ul << 20;
+
+    /// <summary>Gives a zeroed pipe its first ring. False if the region is full.</summary>
+    public static bool Open(LocalRegion region, Pipe* pipe)
+    {
+        uint unit = BufferArena.Take(&region.Tables->Buffers, region.Address, FirstLog2);
+        if (unit == 0)
+            return false;
+        pipe->WriteBuffer = pipe->ReadBuffer = unit;
+        pipe->WriteLog2 = pipe->ReadLog2 = FirstLog2;
+        return true;
+    }
+
+    /// <summary>Gives the rings back. Only when both ends are closed.</summary>
+    public static void Close(LocalRegion region, Pipe* pipe)
+    {
+        BufferArena* arena = &region.Tables->Buffers;
+        if (pipe->ReadBuffer != 0)
+            BufferArena.Give(arena, region.Address, pipe->ReadBuffer, (int)pipe->ReadLog2);
+        if (pipe->NextReady != 0)
+            BufferArena.Give(arena, region.Address, pipe->NextBuffer, (int)pipe->NextLog2);
+        pipe->ReadBuffer = pipe->WriteBuffer = 0;
+        pipe->NextReady = 0;
+    }
+
+    /// <summary>Bytes that wait for the reader, as the reader sees it. Also says no (0) to nonsense.</summary>
+    public static ulong Readable(Pipe* pipe)
+    {
+        ulong available = Volatile.Read(ref pipe->Tail) - pipe->Head;
+        return available <= MaxInFlight ? available : 0;
+    }
+
+    /// <summary>Bytes that the peer has not read yet, as the writer sees it.</summary>
+    public static ulong Unread(Pipe* pipe)
+    {
+        ulong inFlight = pipe->Tail - Volatile.Read(ref pipe->Head);
+        return inFlight <= MaxInFlight ? inFlight : 0;
+    }
+
+    /// <summary>The next contiguous run that the reader may read, at most <paramref name="want"/> bytes from <paramref
+    /// name="skip"/> bytes
+    /// ahead of Head. Moves to the next ring only when skip is 0.</summary>
+    public static byte* ReadRun(LocalRegion region, Pipe* pipe, ulong skip, ulong want, out ulong run)
+    {
+        ulong at = pipe->Head + skip;
+        ulong tail = pipe->CachedTail;
+        if (tail - at < want || tail - at > MaxInFlight)
+        {
+            tail = Volatile.Read(ref pipe->Tail);
+            pipe->CachedTail = tail;
+        }
+        ulong available = tail - at;
+        run = 0;
+        if (available == 0 || available > MaxInFlight)
+            return null;
+        uint buffer = pipe->ReadBuffer;
+        int log2 = (int)pipe->ReadLog2;
+        ulong start = pipe->ReadStart;
+        if (Volatile.Read(ref pipe->NextReady) != 0)
+        {
+            ulong switchAt = pipe->NextStart;
+            if (at < switchAt)
+                available = Math.Min(available, switchAt - at);
+            else
+            {
+                uint nextBuffer = pipe->NextBuffer;
+                int nextLog2 = (int)pipe->NextLog2;
+                if (!BufferArena.Contains(&region.Tables->Buffers, nextBuffer, nextLog2))
+                    return null;
+                if (skip == 0)
+                {
+                    pipe->ReadBuffer = nextBuffer;
+                    pipe->ReadLog2 = (uint)nextLog2;
+                    pipe->ReadStart = switchAt;
+                    Volatile.Write(ref pipe->NextReady, 0);
+                    BufferArena.Give(&region.Tables->Buffers, region.Address, buffer, log2);
+                }
+                buffer = nextBuffer;
+                log2 = nextLog2;
+                start = switchAt;
+            }
+        }
+        ulong size = 1ul << log2;
+        if (available > size || !BufferArena.Contains(&region.Tables->Buffers, buffer, log2))
+            return null;
+        ulong offset = (at - start) & (size - 1);
+        run = Math.Min(Math.Min(want, available), size - offset);
+        return region.Address + ((ulong)buffer << BufferArena.UnitLog2) + offset;
+    }
+
+    /// <summary>Frees bytes that were read. Returns true if the writer may have been waiting for room.</summary>
+    public static bool Consume(Pipe* pipe, ulong bytes)
+    {
+        ulong head = pipe->Head;
+        ulong inFlight = pipe->CachedTail - head;
+        Volatile.Write(ref pipe->Head, head + bytes);
+        // A writer finds the ring full only above half its size; below that the fence can be saved.
+        if (inFlight >= 1ul << ((int)pipe->ReadLog2 - 1) || inFlight >= Limit(pipe) / 2)
+        {
+            Interlocked.MemoryBarrier();
+            return true;
+        }
+        return false;
+    }
+
+    /// <summary>Bytes that may be in flight in this direction.</summary>
+    public static ulong Limit(Pipe* pipe) => (ulong)pipe->SendLimit + pipe->ReceiveLimit;
+
+    /// <summary>The next contiguous run that the writer may fill, at most <paramref name="want"/> bytes from
+    /// <paramref name="skip"/> bytes ahead of Tail.</summary>
+    public static byte* WriteRun(LocalRegion region, Pipe* pipe, ulong skip, ulong want, out ulong run)
+    {
+        ulong at = pipe->Tail + skip;
+        ulong space = Space(pipe, at, want);
+        run = 0;
+        if (space == 0)
+            return null;
+        ulong size = 1ul << (int)pipe->WriteLog2;
+        ulong offset = (at - pipe->WriteStart) & (size - 1);
+        run = Math.Min(Math.Min(want, space), size - offset);
+        return region.Address + ((ulong)pipe->WriteBuffer << BufferArena.UnitLog2) + offset;
+    }
+
+    /// <summary>
+    /// Room for the writer at stream position <paramref name="at"/>; asks the reader's Head only if the remembered one
+    /// does not do.
+    /// </summary>
+    public static ulong Space(Pipe* pipe, ulong at, ulong want)
+    {
+        ulong space = SpaceGiven(pipe, at, pipe->CachedHead);
+        if (space >= want)
+            return space;
+        pipe->CachedHead = Volatile.Read(ref pipe->Head);
+        return SpaceGiven(pipe, at, pipe->CachedHead);
+    }
+
+    private static ulong SpaceGiven(Pipe* pipe, ulong at, ulong head)
+    {
+        // Bytes before WriteStart lie in the previous ring and take no room in this one, but count against the limit.
+        ulong oldest = Math.Max(head, pipe->WriteStart);
+        ulong size = 1ul << (int)pipe->WriteLog2;
+        ulong used = at - oldest;
+        ulong inFlight = at - head;
+        ulong limit = Limit(pipe);
+        if (used > size || inFlight > MaxInFlight || inFlight >= limit)
+            return 0;
+        return Math.Min(size - used, limit - inFlight);
+    }
+
+    /// <summary>Makes bytes visible that were written by <see cref="WriteRun"/>.</summary>
+    public static void Publish(Pipe* pipe, ulong bytes) => Volatile.Write(ref pipe->Tail, pipe->Tail + bytes);
+
+    /// <summary>
+    /// Moves the writer to a larger ring if there is one to move to, the reader has taken the last move, and the limit
+    /// asks for
+    /// more than the ring holds. False if the writer must wait instead.
+    /// </summary>
+    public static bool Grow(LocalRegion region, Pipe* pipe, bool stalled)
+    {
+        int log2 = (int)pipe->WriteLog2;
+        if (Limit(pipe) <= 1ul << log2 || Volatile.Read(ref pipe->NextReady) != 0)
+            return false;
+        int next = log2 == FirstLog2 ? BulkLog2 : log2 == BulkLog2 && stalled ? StalledLog2 : 0;
+        if (next == 0)
+            return false;
+        uint unit = BufferArena.Take(&region.Tables->Buffers, region.Address, next);
+        if (unit == 0)
+            return false;
+        pipe->NextBuffer = unit;
+        pipe->NextLog2 = (uint)next;
+        pipe->NextStart = pipe->Tail;
+        pipe->WriteBuffer = unit;
+        pipe->WriteLog2 = (uint)next;
+        pipe->WriteStart = pipe->Tail;
+        Volatile.Write(ref pipe->NextReady, 1);
+        return true;
+    }
+}

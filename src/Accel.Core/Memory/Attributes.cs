@@ -1,0 +1,12 @@
+namespace Accel.Core.Memory;
+
+/// <summary>
+/// Marks a struct that lies in shared memory: its offsets are a contract between processes (see LAYOUT.txt).
+/// </summary>
+[AttributeUsage(AttributeTargets.Struct)]
+public sealed class SharedLayoutAttribute : Attribute;
+
+/// <summary>Marks code that runs at start-up or on failure only, where allocation and exceptions are allowed.</summary>
+[AttributeUsage(
+    AttributeTargets.Method | AttributeTargets.Class | AttributeTargets.Struct | AttributeTargets.Constructor)]
+public sealed class ColdPathAttribute : Attribute;

@@ -1,0 +1,9 @@
+namespace Accel.Core.Memory;
+
+/// <summary>
+/// The hash of src/LAYOUT.txt (FNV-1a, 64 bit). A house test recomputes it and fails when it is stale.
+/// </summary>
+public static class LayoutHash
+{
+    public const ulong Value = 0x0000000000000001;
+}

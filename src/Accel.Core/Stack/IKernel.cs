@@ -1,0 +1,101 @@
+using Accel.Core.Memory;
+
+namespace Accel.Core.Stack;
+
+/// <summary>
+/// What the stack asks of the operating system. Calls return a result or minus an errno. None of them blocks. Tests put
+/// their own in its place.
+/// </summary>
+public unsafe interface IKernel : ILiveness
+{
+    /// <summary>CLOCK_MONOTONIC.</summary>
+    long NowNs();
+
+    /// <summary>A cheap counter that runs at one speed on all CPUs.</summary>
+    ulong Ticks();
+
+    /// <summary>The CPU that the thread runs on.</summary>
+    uint Cpu();
+
+    /// <summary>A full fence on every CPU that runs a process which called this class' start-up. False if the kernel has none.</summary>
+    bool Barrier();
+
+    int Close(int fd);
+
+    /// <summary>A copy of a descriptor at the lowest free number.</summary>
+    int Duplicate(int fd, bool closeOnExec);
+
+    /// <summary>Puts a file in the place of another (dup3), keeping close-on-exec of the place, and closes its first number.</summary>
+    bool Replace(int from, int place);
+
+    int Socket(int domain, int type, int protocol);
+
+    int Bind(int fd, byte* address, uint length);
+
+    int Listen(int fd, int backlog);
+
+    int Accept(int fd, byte* address, uint* length, int flags);
+
+    int Connect(int fd, byte* address, uint length);
+
+    int GetSockName(int fd, byte* address, uint* length);
+
+    int GetSockOpt(int fd, int level, int name, void* value, uint* length);
+
+    int SetSockOpt(int fd, int level, int name, void* value, uint length);
+
+    int GetFlags(int fd);
+
+    int SetFlags(int fd, int flags);
+
+    /// <summary>Moves one of our own descriptors out of the program's way and marks it close-on-exec. Returns its new number.</summary>
+    int MoveHigh(int fd);
+
+    int EpollCreate();
+
+    int EpollCtl(int epfd, int op, int fd, uint events, ulong data);
+
+    /// <summary>Takes what is ready now.</summary>
+    int EpollPeek(int epfd, void* events, int max);
+
+    /// <summary>poll() with timeout 0.</summary>
+    int Poll(void* fds, uint count);
+
+    /// <summary>Reads from a file or pipe into memory; offset -1: at the file's own position.</summary>
+    long Read(int fd, void* to, ulong count, long offset);
+
+    long Write(int fd, void* from, ulong count, long offset);
+
+    /// <summary>The file's own position after moving it by offset from whence, as lseek().</summary>
+    long Seek(int fd, long offset, int whence);
+
+    /// <summary>A datagram socket whose abstract name holds <paramref name="name"/>. Wakes for that name arrive there.</summary>
+    int OpenWaker(ulong name);
+
+    /// <summary>Sends a wake.</summary>
+    void Wake(ulong name);
+
+    /// <summary>Takes all wakes that have arrived.</summary>
+    void DrainWaker(int fd);
+
+    /// <summary>A descriptor that becomes readable when the process ends.</summary>
+    int WatchProcess(int pid);
+
+    /// <summary>Start time of a process as a mark of identity, 0 if there is none.</summary>
+    uint StartTime(int pid);
+
+    int CurrentPid();
+
+    uint CurrentUid();
+
+    ulong Random();
+
+    /// <summary>Makes a shared memory file and maps it. Returns its address or null.</summary>
+    byte* CreateRegion(string name, long bytes, out int fd);
+
+    /// <summary>Undoes a mapping of a region.</summary>
+    void UnmapRegion(byte* address);
+
+    /// <summary>Finds and maps a region of a process by name and kind. Returns null and a reason if it cannot.</summary>
+    byte* AttachRegion(int pid, string name, RegionKind kind, ulong wantedId, out string? refusal);
+}

@@ -1,0 +1,68 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Memory;
+
+namespace Accel.Core.Stack;
+
+/// <summary>
+/// Every ACCEL_* setting that the library reads. The order is the order of <see cref="OptionTable.Rows"/>.
+/// </summary>
+public enum Option
+{
+    SpinMicros,
+    Strict,
+    Disable,
+    LocalMegabytes,
+    SendBuffer,
+    ReceiveBuffer,
+    Count,
+}
+
+/// <summary>An option's environment name, default, range, unit and one-line meaning.</summary>
+public readonly record struct OptionRow(
+    Option Option, string Name, long Default, long Min, long Max, string Unit, string Meaning);
+
+/// <summary>
+/// The one declaration of the options: parsing, range checks, help, stackdump and documents follow it.
+/// </summary>
+[ColdPath]
+public static class OptionTable
+{
+    /// <summary>ACCEL_SPIN_US value that asks for the adaptive spin.</summary>
+    public const long AdaptiveSpin = -1;
+
+    public static readonly OptionRow[] Rows =
+    [
+        new(Option.SpinMicros, "ACCEL_SPIN_US", AdaptiveSpin, -1, 10_000_000, "us",
+            "How long a blocking call looks at its sockets before it sleeps; -1: adaptive, "
+            + "at most 50 us, none when both ends share a CPU."),
+        new(Option.Strict, "ACCEL_STRICT", 0, 0, 1, "",
+            "1: an eligible connection that would have to use the kernel fails with ECONNREFUSED instead."),
+        new(Option.Disable, "ACCEL_DISABLE", 0, 0, 1, "", "1: the library is loaded but accelerates nothing."),
+        new(Option.LocalMegabytes, "ACCEL_LOCAL_MB", 1024, 128, 16384, "MiB",
+            "Address space of the region for local connections (memory is used only as needed)."),
+        new(Option.SendBuffer, "ACCEL_SNDBUF", 2_621_440, 4096, 33_554_432, "bytes",
+            "Send buffer of a local connection whose program set none."),
+        new(Option.ReceiveBuffer, "ACCEL_RCVBUF", 131_072, 4096, 33_554_432, "bytes",
+            "Receive buffer of a local connection whose program set none."),
+    ];
+
+    /// <summary>Parses one value. Returns null if it is good, else what is wrong with it.</summary>
+    public static string? Parse(in OptionRow row, string text, out long value)
+    {
+        if (!long.TryParse(text, out value))
+            return $"{row.Name}={text}: expected a number from {row.Min} to {row.Max}; using {row.Default}";
+        if (value < row.Min || value > row.Max)
+            return $"{row.Name}={text}: outside {row.Min} to {row.Max}; using {row.Default}";
+        return null;
+    }
+}
+
+/// <summary>The options as parsed at start, for this stack and for whoever looks at it.</summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 512)]
+public unsafe struct OptionValues
+{
+    [FieldOffset(0)] public fixed long Values[32];
+
+    /// <summary>1 where the environment gave the value.</summary>
+    [FieldOffset(256)] public fixed byte FromEnvironment[32];
+}

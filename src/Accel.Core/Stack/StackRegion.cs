@@ -1,0 +1,212 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Memory;
+
+namespace Accel.Core.Stack;
+
+/// <summary>A process of a stack.</summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 128)]
+public unsafe struct ProcessSlot
+{
+    public const uint Unused = 0, Reserved = 1, Live = 2;
+
+    [FieldOffset(0)] public uint State;
+    [FieldOffset(4)] public int Pid;
+    [FieldOffset(8)] public uint StartTime;
+
+    /// <summary>One more than the highest descriptor in use.</summary>
+    [FieldOffset(12)] public int HighestDescriptor;
+
+    /// <summary>Guards changes of the descriptor table.</summary>
+    [FieldOffset(16)] public int Lock;
+
+    /// <summary>Slot plus one of the process that forked this one.</summary>
+    [FieldOffset(20)] public uint Parent;
+    [FieldOffset(24)] public long StartedNs;
+
+    /// <summary>The process has used a socket since it was forked.</summary>
+    [FieldOffset(32)] public uint Adopted;
+
+    [FieldOffset(64)] public fixed byte Name[64];
+}
+
+/// <summary>A local region that the stack uses: its own or a neighbour's.</summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 64)]
+public struct RegionSlot
+{
+    /// <summary>Identity of the region; 0 = unused.</summary>
+    [FieldOffset(0)] public ulong Id;
+
+    /// <summary>Process that the region was found in.</summary>
+    [FieldOffset(8)] public int Pid;
+
+    /// <summary>Index plus one of this stack in the region's attachment table.</summary>
+    [FieldOffset(12)] public uint Attachment;
+    [FieldOffset(16)] public ulong StackId;
+
+    /// <summary>Sockets whose connection or listener lies in it.</summary>
+    [FieldOffset(24)] public int Users;
+}
+
+/// <summary>Head of a stack region: identity, allocators, options.</summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 4096)]
+public struct StackTables
+{
+    [FieldOffset(0)] public RegionHeader Header;
+
+    /// <summary>Guards process slots, region slots and whatever has no lock of its own.</summary>
+    [FieldOffset(128)] public int Lock;
+    [FieldOffset(132)] public uint OwnRegion;
+
+    /// <summary>One more than the highest region slot ever in use.</summary>
+    [FieldOffset(136)] public uint RegionsHigh;
+    [FieldOffset(192)] public FreeList Sockets;
+    [FieldOffset(256)] public FreeList EpollSets;
+    [FieldOffset(320)] public FreeList EpollItems;
+    [FieldOffset(384)] public FreeList Wakers;
+    [FieldOffset(512)] public OptionValues Options;
+}
+
+/// <summary>A mapped stack region: typed access to its parts by index.</summary>
+public readonly unsafe struct StackRegion(byte* address)
+{
+    public const int MaxProcesses = 256;
+    public const int MaxRegions = 1024;
+    public const int MaxSockets = 65536;
+    public const int MaxEpollSets = 2048;
+    public const int MaxEpollItems = 131072;
+    public const int MaxWakers = 4096;
+    public const int MaxDescriptors = 65536;
+
+    private const long CountersAt = 4096;
+    private static long ProcessesAt => CountersAt + CounterShard.Shards * sizeof(CounterShard);
+    private static long RegionsAt => ProcessesAt + (long)MaxProcesses * sizeof(ProcessSlot);
+    private static long SocketsAt => RegionsAt + (long)MaxRegions * sizeof(RegionSlot);
+    private static long EpollSetsAt => SocketsAt + (long)MaxSockets * sizeof(Socket);
+    private static long EpollItemsAt => EpollSetsAt + (long)MaxEpollSets * sizeof(EpollSet);
+    private static long WakersAt => EpollItemsAt + (long)MaxEpollItems * sizeof(EpollItem);
+    private static long DescriptorsAt => (WakersAt + (long)MaxWakers * sizeof(Waker) + 4095) & ~4095L;
+
+    /// <summary>Bytes between the descriptor tables of two process slots.</summary>
+    public const long DescriptorStride = MaxDescriptors * sizeof(uint);
+
+    /// <summary>Bytes of a stack region (sparse).</summary>
+    public static long SizeBytes => DescriptorsAt + MaxProcesses * DescriptorStride;
+
+    public byte* Address => address;
+
+    public bool IsMapped => address != null;
+
+    public StackTables* Tables => (StackTables*)address;
+
+    public CounterShard* ShardAt(int index) => (CounterShard*)(address + CountersAt) + index;
+
+    public ProcessSlot* ProcessAt(int index) => (ProcessSlot*)(address + ProcessesAt) + index;
+
+    public RegionSlot* RegionAt(int index) => (RegionSlot*)(address + RegionsAt) + index;
+
+    public Socket* SocketAt(int index) => (Socket*)(address + SocketsAt) + index;
+
+    public EpollSet* EpollSetAt(int index) => (EpollSet*)(address + EpollSetsAt) + index;
+
+    public EpollItem* EpollItemAt(int index) => (EpollItem*)(address + EpollItemsAt) + index;
+
+    public Waker* WakerAt(int index) => (Waker*)(address + WakersAt) + index;
+
+    /// <summary>
+    /// The descriptor table of a process slot: one word per descriptor (see <see cref="DescriptorEntry"/>).
+    /// </summary>
+    public uint* DescriptorsOf(int slot) => (uint*)(address + DescriptorsAt + slot * DescriptorStride);
+
+    /// <summary>Writes the tables of a fresh, zeroed region.</summary>
+    public void Format(ulong id, int pid, uint uid, long nowNs)
+    {
+        StackTables* t = Tables;
+        t->Sockets.Capacity = MaxSockets;
+        t->EpollSets.Capacity = MaxEpollSets;
+        t->EpollItems.Capacity = MaxEpollItems;
+        t->Wakers.Capacity = MaxWakers;
+        t->Header.Version = RegionHeader.CurrentVersion;
+        t->Header.Kind = RegionKind.Stack;
+        t->Header.LayoutHash = LayoutHash.Value;
+        t->Header.SizeBytes = (ulong)SizeBytes;
+        t->Header.Id = id;
+        t->Header.StackId = id;
+        t->Header.OwnerPid = pid;
+        t->Header.OwnerUid = uid;
+        t->Header.CreatedNs = nowNs;
+        t->Header.Slots = MaxSockets;
+        Volatile.Write(ref t->Header.Magic, RegionHeader.ExpectedMagic);
+    }
+
+    public int TakeSocket()
+    {
+        int index = FreeList.Take(&Tables->Sockets, (byte*)SocketAt(0), sizeof(Socket));
+        if (index < 0)
+            return -1;
+        Socket* socket = SocketAt(index);
+        uint generation = socket->Generation + 1;
+        NativeMemory.Clear(socket, (nuint)sizeof(Socket));
+        socket->Generation = generation;
+        return index;
+    }
+
+    public void GiveSocket(int index)
+    {
+        SocketAt(index)->State = (uint)SocketState.Free;
+        FreeList.Give(&Tables->Sockets, (byte*)SocketAt(0), sizeof(Socket), index);
+    }
+
+    public int TakeEpollSet()
+    {
+        int index = FreeList.Take(&Tables->EpollSets, (byte*)EpollSetAt(0), sizeof(EpollSet));
+        if (index >= 0)
+            NativeMemory.Clear(EpollSetAt(index), (nuint)sizeof(EpollSet));
+        return index;
+    }
+
+    public void GiveEpollSet(int index) =>
+        FreeList.Give(&Tables->EpollSets, (byte*)EpollSetAt(0), sizeof(EpollSet), index);
+
+    public int TakeEpollItem()
+    {
+        int index = FreeList.Take(&Tables->EpollItems, (byte*)EpollItemAt(0), sizeof(EpollItem));
+        if (index >= 0)
+            NativeMemory.Clear(EpollItemAt(index), (nuint)sizeof(EpollItem));
+        return index;
+    }
+
+    public void GiveEpollItem(int index) =>
+        FreeList.Give(&Tables->EpollItems, (byte*)EpollItemAt(0), sizeof(EpollItem), index);
+
+    public int TakeWaker()
+    {
+        int index = FreeList.Take(&Tables->Wakers, (byte*)WakerAt(0), sizeof(Waker));
+        if (index >= 0)
+            NativeMemory.Clear(WakerAt(index), (nuint)sizeof(Waker));
+        return index;
+    }
+
+    public void GiveWaker(int index)
+    {
+        WakerAt(index)->Used = 0;
+        FreeList.Give(&Tables->Wakers, (byte*)WakerAt(0), sizeof(Waker), index);
+    }
+}
+
+/// <summary>
+/// A word of a descriptor table: what a descriptor is to the stack. The C side of the shim reads it too.
+/// </summary>
+public static class DescriptorEntry
+{
+    public const uint Nothing = 0;
+    public const uint KindSocket = 1, KindEpoll = 2, KindInternal = 15;
+
+    /// <summary>Tracked, but calls go to the kernel.</summary>
+    public const uint OnKernel = 1u << 31;
+
+    public static uint Of(uint kind, int index) => kind << 24 | (uint)index;
+
+    public static uint Kind(uint entry) => (entry >> 24) & 0x7F;
+
+    public static int Index(uint entry) => (int)(entry & 0xFFFFFF);
+}

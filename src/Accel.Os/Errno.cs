@@ -1,0 +1,7 @@
+namespace Accel.Os;
+
+/// <summary>The errno values that this room looks at.</summary>
+internal static class Errno
+{
+    public const int ESRCH = 3;
+}

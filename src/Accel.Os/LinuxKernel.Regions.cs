@@ -1,0 +1,173 @@
+using System.Text;
+using Accel.Core.Memory;
+
+namespace Accel.Os;
+
+/// <summary>Shared memory files, and finding those of another process.</summary>
+public sealed unsafe partial class LinuxKernel
+{
+    private const int ReadWrite = 2, Directory = 0x10000, ProtectReadWrite = 3, MapShared = 1, MapNoReserve = 0x4000;
+    private const int AtCwd = -100;
+
+    [ColdPath]
+    public byte* CreateRegion(string name, long bytes, out int fd)
+    {
+        fixed (byte* path = Terminated(name))
+            fd = (int)Call(SystemCall.MemfdCreate, (long)path, 1);
+        if (fd < 0)
+            return null;
+        fd = MoveHigh(fd);
+        if (Call(SystemCall.Ftruncate, fd, bytes) < 0)
+        {
+            Close(fd);
+            return null;
+        }
+        byte* address = Map(fd, bytes);
+        if (address == null)
+            Close(fd);
+        return address;
+    }
+
+    [ColdPath]
+    public byte* AttachRegion(int pid, string name, RegionKind kind, ulong wantedId, out string? refusal)
+    {
+        refusal = $"process {pid} shows no region {name}";
+        string folder = $"/proc/{pid}/fd";
+        int directory = Open(folder, Directory);
+        if (directory < 0)
+        {
+            refusal = $"{folder} cannot be read (errno {-directory})";
+            return null;
+        }
+        byte* found = null;
+        byte* entries = stackalloc byte[4096];
+        byte* target = stackalloc byte[256];
+        ReadOnlySpan<byte> wanted = Terminated($"/memfd:{name} (deleted)");
+        wanted = wanted[..^1];
+        long bytes;
+        while (found == null && (bytes = Call(SystemCall.GetDents64, directory, (long)entries, 4096)) > 0)
+        {
+            for (long at = 0; at < bytes && found == null; at += *(ushort*)(entries + at + 16))
+            {
+                byte* entry = entries + at + 19;
+                if (*entry == '.')
+                    continue;
+                long length = Call(SystemCall.ReadLinkAt, directory, (long)entry, (long)target, 256);
+                if (length != wanted.Length || !new ReadOnlySpan<byte>(target, (int)length).SequenceEqual(wanted))
+                    continue;
+                int fd = (int)Call(SystemCall.OpenAt, directory, (long)entry, ReadWrite | Cloexec);
+                if (fd < 0)
+                {
+                    refusal = $"region {name} of process {pid} cannot be opened (errno {-fd})";
+                    continue;
+                }
+                found = MapChecked(fd, kind, wantedId, ref refusal);
+                Close(fd);
+            }
+        }
+        Close(directory);
+        if (found != null)
+            refusal = null;
+        return found;
+    }
+
+    [ColdPath]
+    private byte* MapChecked(int fd, RegionKind kind, ulong wantedId, ref string? refusal)
+    {
+        RegionHeader header;
+        if (Read(fd, &header, (ulong)sizeof(RegionHeader), 0) != sizeof(RegionHeader))
+        {
+            refusal = "region is shorter than its header";
+            return null;
+        }
+        refusal = RegionHeader.Refusal(header, kind, LayoutHash.Value);
+        if (refusal is not null)
+            return null;
+        if (wantedId != 0 && header.Id != wantedId)
+        {
+            refusal = "another region of the same name";
+            return null;
+        }
+        long size = Call(SystemCall.Seek, fd, 0, 2);
+        if (size < (long)header.SizeBytes)
+        {
+            refusal = $"region of {size} bytes says that it has {header.SizeBytes}";
+            return null;
+        }
+        byte* address = Map(fd, (long)header.SizeBytes);
+        if (address == null)
+            refusal = "region cannot be mapped (address space limit?)";
+        return address;
+    }
+
+    public void UnmapRegion(byte* address) =>
+        Call(SystemCall.Munmap, (long)address, (long)((RegionHeader*)address)->SizeBytes);
+
+    private byte* Map(int fd, long bytes)
+    {
+        long address = Call(SystemCall.Mmap, 0, bytes, ProtectReadWrite, MapShared | MapNoReserve, fd, 0);
+        return address is < 0 and > -4096 ? null : (byte*)address;
+    }
+
+    [ColdPath]
+    private int Open(string path, int flags)
+    {
+        fixed (byte* bytes = Terminated(path))
+            return (int)Call(SystemCall.OpenAt, AtCwd, (long)bytes, flags | Cloexec);
+    }
+
+    [ColdPath]
+    private static byte[] Terminated(string text)
+    {
+        byte[] bytes = new byte[Encoding.UTF8.GetByteCount(text) + 1];
+        Encoding.UTF8.GetBytes(text, bytes);
+        return bytes;
+    }
+
+    public uint StartTime(int pid)
+    {
+        byte* path = stackalloc byte[32];
+        int at = 0;
+        foreach (byte b in "/proc/"u8)
+            path[at++] = b;
+        int divisor = 1_000_000_000;
+        bool started = false;
+        for (int rest = pid; divisor > 0; divisor /= 10)
+        {
+            int digit = rest / divisor;
+            rest %= divisor;
+            started |= digit != 0;
+            if (started)
+                path[at++] = (byte)('0' + digit);
+        }
+        foreach (byte b in "/stat"u8)
+            path[at++] = b;
+        path[at] = 0;
+        int fd = (int)Call(SystemCall.OpenAt, AtCwd, (long)path, Cloexec);
+        if (fd < 0)
+            return 0;
+        byte* text = stackalloc byte[1024];
+        long length = Read(fd, text, 1024, -1);
+        Close(fd);
+        if (length <= 0)
+            return 0;
+        ReadOnlySpan<byte> line = new(text, (int)length);
+        // proc(5): the name in parentheses may hold anything; starttime is field 22, the 20th after it.
+        line = line[(line.LastIndexOf((byte)')') + 1)..];
+        for (int field = 0; field < 20; field++)
+        {
+            int space = line.IndexOf((byte)' ');
+            if (space < 0)
+                return 0;
+            line = line[(space + 1)..];
+        }
+        uint value = 0;
+        foreach (byte b in line)
+        {
+            if (b is < (byte)'0' or > (byte)'9')
+                break;
+            value = unchecked(value * 10 + (b - (uint)'0'));
+        }
+        return value | 1;
+    }
+}

@@ -1,0 +1,310 @@
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>bind(), listen(), accept(): a listener listens on both, over shared memory and in the kernel, and accept() takes from both.</summary>
+public static unsafe class Acceptor
+{
+    private const int KernelFirstEvery = 16;
+
+    /// <summary>bind(): the kernel's socket reserves the address; its answer is the answer.</summary>
+    public static long Bind(PosixStack s, AccelThread* t, int fd, byte* address, uint length)
+    {
+        Socket* socket = s.Find(fd, out _);
+        if (socket == null)
+            return AccelResult.Pass;
+        if (!socket->Is(SocketFlags.OwnsKernelSocket))
+            return -Errno.EINVAL;
+        int result = s.Kernel.Bind(fd, address, length);
+        if (result >= 0)
+            LearnName(s, socket, fd);
+        return result;
+    }
+
+    private static bool LearnName(PosixStack s, Socket* socket, int fd)
+    {
+        byte* name = stackalloc byte[(int)Addresses.V6Bytes];
+        uint length = Addresses.V6Bytes;
+        return s.Kernel.GetSockName(fd, name, &length) >= 0 && Addresses.TryRead(name, length, out socket->Local);
+    }
+
+    public static long Listen(PosixStack s, AccelThread* t, int fd, int backlog)
+    {
+        Socket* socket = s.Find(fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting)
+            return -Errno.EINVAL;
+        int result = s.Kernel.Listen(fd, backlog);
+        if (result < 0)
+            return result;
+        if (socket->State == (uint)SocketState.Listening)
+        {
+            s.Region(socket->Region).ListenerAt((int)socket->Index)->Backlog = Clamp(backlog);
+            return 0;
+        }
+        LearnName(s, socket, fd);
+        PathReason reason = Open(s, t, socket, index, fd, backlog);
+        if (reason != PathReason.Local)
+            Sockets.HandToKernel(s, t, socket, index, fd, reason);
+        return 0;
+    }
+
+    private static uint Clamp(int backlog) => (uint)backlog > 4096 ? 4096 : (uint)backlog;
+
+    private static PathReason Open(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, int backlog)
+    {
+        if (socket->Reason == (byte)PathReason.OptionNeedsKernel)
+            return PathReason.OptionNeedsKernel;
+        uint regionNumber = Regions.Own(s, t);
+        if (regionNumber == 0)
+            return PathReason.NoBuffers;
+        LocalRegion region = s.Region(regionNumber);
+        Endpoint name = socket->Local;
+        int meeting = Meeting.Open(s, name);
+        if (meeting < 0)
+            return PathReason.MeetingPointTaken;
+        int listenerIndex = region.TakeListener();
+        if (listenerIndex < 0)
+        {
+            s.Disown(meeting);
+            return PathReason.LimitReached;
+        }
+        Listener* listener = region.ListenerAt(listenerIndex);
+        listener->Name = name;
+        listener->Backlog = Clamp(backlog);
+        listener->Socket = (uint)index + 1;
+        listener->Meeting = meeting;
+        listener->V6Only = IntOption(s, fd, So.IPPROTO_IPV6, So.IPV6_V6ONLY, socket->Family == Af.INET6);
+        listener->ReceiveLimit = socket->Is(SocketFlags.ReceiveBufferSet)
+            ? IntOption(s, fd, So.SOL_SOCKET, So.RCVBUF, true) : (uint)s.Option(Option.ReceiveBuffer);
+        listener->SendLimit = socket->Is(SocketFlags.SendBufferSet)
+            ? IntOption(s, fd, So.SOL_SOCKET, So.SNDBUF, true) : (uint)s.Option(Option.SendBuffer);
+        Holders.Add(listener->Holders, s.Slot);
+        socket->Region = regionNumber;
+        socket->Index = (uint)listenerIndex;
+        socket->Reason = (byte)PathReason.Local;
+        Interlocked.Increment(ref s.S.RegionAt((int)regionNumber - 1)->Users);
+        // accept() asks the kernel too and must not block there: the descriptor's own O_NONBLOCK is kept by us.
+        int flags = s.Kernel.GetFlags(fd);
+        if (flags >= 0)
+            s.Kernel.SetFlags(fd, flags | Af.O_NONBLOCK);
+        Volatile.Write(ref socket->State, (uint)SocketState.Listening);
+        Interlocked.Increment(ref listener->Generation);
+        s.Peers.AddMeeting(meeting);
+        EpollSets.AttachSocket(s, t, index);
+        return PathReason.Local;
+    }
+
+    private static uint IntOption(PosixStack s, int fd, int level, int name, bool ask)
+    {
+        int value = 0;
+        uint length = sizeof(int);
+        if (ask)
+            s.Kernel.GetSockOpt(fd, level, name, &value, &length);
+        return (uint)value;
+    }
+
+    public static long Accept(PosixStack s, AccelThread* t, int fd, byte* address, uint* length, int flags)
+    {
+        Socket* socket = Waits.Begin(s, t, fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        if ((flags & ~(Af.SOCK_NONBLOCK | Af.SOCK_CLOEXEC)) != 0)
+            return Waits.End(s, t, index, -Errno.EINVAL);
+        if ((ulong)address >= 4096 && ((ulong)length < 4096 || (int)*length < 0))
+            return Waits.End(s, t, index, (ulong)length < 4096 ? -Errno.EFAULT : -Errno.EINVAL);
+        while (true)
+        {
+            if (socket->State != (uint)SocketState.Listening)
+                return Waits.End(s, t, index, socket->State == (uint)SocketState.Kernel ? AccelResult.Pass : -Errno.EINVAL);
+            long result = Attempt(s, t, socket, index, fd, address, length, flags);
+            if (result != -Errno.EAGAIN || socket->Is(SocketFlags.NonBlocking))
+                return Waits.End(s, t, index, result);
+            long deadline = Waits.Deadline(s, t, socket->ReceiveTimeoutNs);
+            if (deadline >= 0 && s.Kernel.NowNs() >= deadline)
+                return Waits.End(s, t, index, -Errno.EAGAIN);
+            if (Waits.Spin(s, t, socket, Ev.IN) || Waits.Sleep(s, t, socket, index, Ev.IN, deadline) == 0)
+                continue;
+            return AccelResult.Wait;
+        }
+    }
+
+    private static long Attempt(
+        PosixStack s, AccelThread* t, Socket* socket, int index, int fd, byte* address, uint* length, int flags)
+    {
+        LocalRegion region = s.Region(socket->Region);
+        Listener* listener = region.ListenerAt((int)socket->Index);
+        bool kernelFirst = listener->Accepted % KernelFirstEvery == KernelFirstEvery - 1;
+        if (kernelFirst)
+        {
+            long early = FromKernel(s, t, socket, index, address, length, flags);
+            listener->Accepted++;
+            if (early != -Errno.EAGAIN)
+                return early;
+        }
+        while (true)
+        {
+            int connIndex = Pop(s, t, region, (int)socket->Index);
+            if (connIndex < 0)
+                break;
+            long accepted = Take(s, t, socket, region, connIndex, address, length, flags);
+            if (accepted != -Errno.ECONNRESET)
+                return accepted;
+        }
+        return kernelFirst ? -Errno.EAGAIN : FromKernel(s, t, socket, index, address, length, flags);
+    }
+
+    /// <summary>The oldest connection in the queue, now Accepted; -1 if there is none.</summary>
+    private static int Pop(PosixStack s, AccelThread* t, LocalRegion region, int listenerIndex)
+    {
+        Listener* listener = region.ListenerAt(listenerIndex);
+        if (Volatile.Read(ref listener->Ordered) == 0 && Volatile.Read(ref listener->Arrived) == 0)
+            return -1;
+        s.Lock(ref listener->Lock, t);
+        int found = -1;
+        while (found < 0)
+        {
+            if (listener->Ordered == 0)
+                Reverse(region, listener);
+            uint first = listener->Ordered;
+            if (first == 0 || first > LocalRegion.MaxConns)
+                break;
+            Conn* conn = region.ConnAt((int)first - 1);
+            listener->Ordered = conn->Next;
+            Interlocked.Decrement(ref listener->Queued);
+            if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued)
+                == (uint)ConnState.Queued)
+                found = (int)first - 1;
+        }
+        if (found >= 0)
+            listener->Accepted++;
+        PosixStack.Unlock(ref listener->Lock);
+        return found;
+    }
+
+    /// <summary>Clients push newest first; accept() takes oldest first.</summary>
+    private static void Reverse(LocalRegion region, Listener* listener)
+    {
+        uint at = Interlocked.Exchange(ref listener->Arrived, 0);
+        for (int steps = 0; at != 0 && at <= LocalRegion.MaxConns && steps < LocalRegion.MaxConns; steps++)
+        {
+            Conn* conn = region.ConnAt((int)at - 1);
+            uint next = conn->Next;
+            conn->Next = listener->Ordered;
+            listener->Ordered = at;
+            at = next;
+        }
+    }
+
+    /// <summary>Makes a descriptor and a socket for a connection that was taken from the queue.</summary>
+    private static long Take(PosixStack s, AccelThread* t, Socket* parent, LocalRegion region, int connIndex,
+        byte* address, uint* length, int flags)
+    {
+        Wire wire = new(region, region.ConnAt(connIndex), connIndex, 1);
+        int fd = Placeholder(s, parent->Family, (flags & Af.SOCK_CLOEXEC) != 0);
+        int index = fd < 0 || (uint)fd >= s.Process->FdLimit ? -1 : s.S.TakeSocket();
+        if (index < 0)
+        {
+            Closer.CloseSide(s, t, wire, abort: true);
+            if (fd >= 0)
+                s.Kernel.Close(fd);
+            return fd < 0 ? fd : -Errno.ENOBUFS;
+        }
+        Socket* socket = s.S.SocketAt(index);
+        socket->Family = parent->Family;
+        socket->FirstDescriptor = fd;
+        socket->References = 1;
+        socket->LowWater = parent->LowWater;
+        socket->CreatedNs = s.Kernel.NowNs();
+        socket->Flags = (flags & Af.SOCK_NONBLOCK) != 0 ? (uint)SocketFlags.NonBlocking : 0;
+        socket->Flags |= parent->Flags & (uint)(SocketFlags.SendBufferSet | SocketFlags.ReceiveBufferSet);
+        socket->ReceiveTimeoutNs = parent->ReceiveTimeoutNs;
+        socket->SendTimeoutNs = parent->SendTimeoutNs;
+        socket->LingerOn = parent->LingerOn;
+        socket->LingerSeconds = parent->LingerSeconds;
+        SocketOptions.Inherit(parent, socket);
+        bool v6 = parent->Family == Af.INET6;
+        socket->Local = v6 ? wire.Me->Name.Mapped() : wire.Me->Name.Unmapped();
+        socket->Remote = v6 ? wire.Peer->Name.Mapped() : wire.Peer->Name.Unmapped();
+        socket->Region = parent->Region;
+        socket->Index = (uint)connIndex;
+        socket->Side = 1;
+        socket->ConnGeneration = wire.Conn->Generation;
+        Interlocked.Increment(ref s.S.RegionAt((int)parent->Region - 1)->Users);
+        Holders.Add(wire.Me->Holders, s.Slot);
+        wire.Me->Socket = (uint)index + 1;
+        Volatile.Write(ref wire.Me->Stack, s.S.RegionAt((int)parent->Region - 1)->Attachment);
+        Volatile.Write(ref socket->State, (uint)SocketState.Connected);
+        s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
+        s.Count(t, Counter.LocalAccepts);
+        s.Count(t, Counter.SocketsCreated);
+        if ((ulong)address >= 4096)
+            Addresses.Give(socket->Remote, address, length);
+        return fd;
+    }
+
+    /// <summary>The cheapest descriptor that is a TCP socket for fstat(), select() and lsof: a copy of one that is never used.</summary>
+    private static int Placeholder(PosixStack s, int family, bool closeOnExec)
+    {
+        int original = family == Af.INET ? s.Placeholder4 : s.Placeholder6;
+        if (original < 0)
+        {
+            original = s.Own(s.Kernel.MoveHigh(s.Kernel.Socket(family, Af.SOCK_STREAM | Af.SOCK_CLOEXEC, 0)));
+            if (original < 0)
+                return original;
+            if (family == Af.INET)
+                s.Placeholder4 = original;
+            else
+                s.Placeholder6 = original;
+        }
+        return s.Kernel.Duplicate(original, closeOnExec);
+    }
+
+    private static long FromKernel(
+        PosixStack s, AccelThread* t, Socket* socket, int index, byte* address, uint* length, int flags)
+    {
+        int listening = Sockets.KernelDescriptor(s, index);
+        if (listening < 0)
+            return -Errno.EAGAIN;
+        int fd = s.Kernel.Accept(listening, address, length, flags);
+        if (fd < 0)
+            return fd;
+        s.Count(t, Counter.KernelAccepts);
+        int taken = (uint)fd < s.Process->FdLimit ? s.S.TakeSocket() : -1;
+        if (taken >= 0)
+        {
+            Socket* accepted = s.S.SocketAt(taken);
+            accepted->Family = socket->Family;
+            accepted->FirstDescriptor = fd;
+            accepted->References = 1;
+            accepted->Flags = (uint)SocketFlags.OwnsKernelSocket;
+            accepted->Reason = (byte)PathReason.AcceptedFromKernel;
+            accepted->State = (uint)SocketState.Kernel;
+            accepted->CreatedNs = s.Kernel.NowNs();
+            s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, taken) | DescriptorEntry.OnKernel);
+        }
+        return fd;
+    }
+
+    /// <summary>shutdown() on a listener: with SHUT_RD it stops listening, as on Linux.</summary>
+    public static long ShutdownListener(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, int how)
+    {
+        if (how == Af.SHUT_WR)
+            return -Errno.ENOTCONN;
+        LocalRegion region = s.Region(socket->Region);
+        int listenerIndex = (int)socket->Index;
+        Listener* listener = region.ListenerAt(listenerIndex);
+        s.Disown(listener->Meeting);
+        listener->Meeting = -1;
+        socket->State = (uint)SocketState.Unconnected;
+        socket->Region = 0;
+        Closer.CloseListener(s, t, region, listenerIndex);
+        NotifyAll(s, t, region, listenerIndex);
+        return AccelResult.Pass;
+    }
+
+    private static void NotifyAll(PosixStack s, AccelThread* t, LocalRegion region, int listenerIndex) =>
+        Notifier.NotifyListener(s, t, region, listenerIndex);
+}

@@ -1,0 +1,115 @@
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>Names, ioctl() and fcntl() of accelerated sockets.</summary>
+public static unsafe class Calls
+{
+    public static long GetSockName(PosixStack s, int fd, byte* address, uint* length)
+    {
+        Socket* socket = s.Find(fd, out _);
+        if (socket == null || socket->State is not ((uint)SocketState.Connected or (uint)SocketState.Connecting))
+            return AccelResult.Pass;
+        return Addresses.Give(socket->Local, address, length);
+    }
+
+    public static long GetPeerName(PosixStack s, int fd, byte* address, uint* length)
+    {
+        Socket* socket = s.Find(fd, out _);
+        if (socket == null)
+            return AccelResult.Pass;
+        if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
+            return -Errno.ENOTCONN;
+        uint flags = Volatile.Read(ref wire.Me->Flags);
+        if ((flags & (uint)SideFlags.Reset) != 0)
+            Readiness.AbsorbReset(socket, flags);
+        return socket->Is(SocketFlags.Dead) ? -Errno.ENOTCONN : Addresses.Give(socket->Remote, address, length);
+    }
+
+    public static long IoControl(PosixStack s, AccelThread* t, int fd, ulong request, int* argument)
+    {
+        Socket* socket = s.Find(fd, out _);
+        if (socket == null)
+            return AccelResult.Pass;
+        if (request is not (Request.FIONREAD or Request.FIONBIO or Request.FIOASYNC or Request.SIOCOUTQ or Request.SIOCATMARK
+            or Request.SIOCOUTQNSD))
+            return AccelResult.Pass;
+        if ((ulong)argument < 4096)
+            return -Errno.EFAULT;
+        bool connected = socket->State == (uint)SocketState.Connected;
+        switch (request)
+        {
+            case Request.FIONBIO:
+                SetNonBlocking(socket, *argument != 0);
+                return 0;
+            case Request.FIOASYNC:
+                return AccelResult.Pass;
+            case Request.FIONREAD:
+                if (socket->State == (uint)SocketState.Listening)
+                    return -Errno.EINVAL;
+                *argument = connected && s.Sides(socket, out Wire wire) ? (int)PipeOps.Readable(wire.In) : 0;
+                return 0;
+            case Request.SIOCATMARK:
+                *argument = 0;
+                return 0;
+            default:
+                if (socket->State == (uint)SocketState.Listening)
+                    return -Errno.EINVAL;
+                // What the peer's buffer has taken counts as acknowledged on a kernel loopback: nothing is ever unsent.
+                *argument = 0;
+                return 0;
+        }
+    }
+
+    private static void SetNonBlocking(Socket* socket, bool value)
+    {
+        if (value)
+            Interlocked.Or(ref socket->Flags, (uint)SocketFlags.NonBlocking);
+        else
+            Interlocked.And(ref socket->Flags, ~(uint)SocketFlags.NonBlocking);
+    }
+
+    public static long Control(PosixStack s, AccelThread* t, int fd, int command, long argument)
+    {
+        Socket* socket = s.Find(fd, out _);
+        if (socket == null)
+            return AccelResult.Pass;
+        switch (command)
+        {
+            case Request.F_GETFL:
+                int flags = s.Kernel.GetFlags(fd);
+                if (flags < 0)
+                    return flags;
+                flags &= ~(Af.O_NONBLOCK | Af.O_ASYNC);
+                return flags | (socket->Is(SocketFlags.NonBlocking) ? Af.O_NONBLOCK : 0)
+                    | (socket->Is(SocketFlags.Asynchronous) ? Af.O_ASYNC : 0);
+            case Request.F_SETFL:
+                SetNonBlocking(socket, (argument & Af.O_NONBLOCK) != 0);
+                if ((argument & Af.O_ASYNC) != 0)
+                    Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Asynchronous);
+                else
+                    Interlocked.And(ref socket->Flags, ~(uint)SocketFlags.Asynchronous);
+                // A socket that may still go to the kernel takes its flag along; others keep the kernel's file as it is.
+                if (socket->State == (uint)SocketState.Unconnected)
+                    return s.Kernel.SetFlags(fd, (int)argument);
+                return 0;
+            default:
+                return AccelResult.Pass;
+        }
+    }
+
+    /// <summary>splice() with a socket of ours at one end and a pipe at the other.</summary>
+    public static long Splice(PosixStack s, AccelThread* t, int input, int output, ulong count, uint flags)
+    {
+        const uint NonBlock = 2;
+        if (s.Find(input, out _) != null || t->Wait.Phase != 0 && t->Wait.State[3] == 1)
+        {
+            t->Wait.State[3] = 1;
+            if (s.Find(output, out _) != null)
+                return -Errno.EINVAL;
+            return Receiver.SpliceOut(s, t, input, output, count, (flags & NonBlock) != 0);
+        }
+        return Sender.SpliceIn(s, t, output, input, count, (flags & NonBlock) != 0);
+    }
+}

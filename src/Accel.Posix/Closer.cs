@@ -1,0 +1,109 @@
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// How a connection ends: orderly, by reset, or because its owner died. Every step may be repeated by another process.
+/// </summary>
+public static unsafe class Closer
+{
+    /// <summary>
+    /// Closes one end for good. Unread data, or SO_LINGER with zero seconds, resets the other end (RFC 2525 2.17 and
+    /// tcp_close() of Linux); otherwise it reads end-of-file after what was sent.
+    /// </summary>
+    public static void CloseSide(PosixStack s, AccelThread* t, in Wire wire, bool abort)
+    {
+        Side* me = wire.Me;
+        Side* peer = wire.Peer;
+        bool reset = abort || PipeOps.Readable(wire.In) > 0;
+        if (Volatile.Read(ref peer->Watch) != 0)
+            wire.Out->Stamp = s.Kernel.Ticks();
+        if (reset)
+        {
+            bool afterFin = (me->Flags & (uint)SideFlags.FinSent) != 0 && (peer->Flags & (uint)SideFlags.FinSent) == 0;
+            Interlocked.Or(ref peer->Flags, (uint)(SideFlags.Reset | (afterFin ? SideFlags.ResetAfterFin : SideFlags.None)));
+            Interlocked.Or(ref me->Flags, (uint)SideFlags.Closed);
+            s.Count(t, Counter.ResetsSent);
+        }
+        else
+        {
+            uint before = Interlocked.Or(ref me->Flags, (uint)(SideFlags.FinSent | SideFlags.Closed));
+            if ((before & (uint)SideFlags.FinSent) == 0)
+                s.Count(t, Counter.FinsSent);
+        }
+        Volatile.Write(ref me->Watch, 0);
+        Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
+        uint bit = 1u << wire.SideIndex;
+        uint closed = Interlocked.Or(ref wire.Conn->ClosedMask, bit);
+        if ((closed & bit) == 0 && (closed | bit) == 3)
+            wire.Region.FreeConn(wire.Index);
+    }
+
+    /// <summary>Closes an end whose every holder has died, unless that has been done.</summary>
+    public static void CloseOrphan(PosixStack s, AccelThread* t, in Wire wire)
+    {
+        if ((Volatile.Read(ref wire.Conn->ClosedMask) & 1u << wire.SideIndex) == 0)
+            CloseSide(s, t, wire, abort: false);
+    }
+
+    /// <summary>
+    /// Ends a listener: nobody finds it any more, and connections that wait to be accepted are reset.
+    /// </summary>
+    public static void CloseListener(PosixStack s, AccelThread* t, LocalRegion region, int index)
+    {
+        Listener* listener = region.ListenerAt(index);
+        uint generation = Volatile.Read(ref listener->Generation);
+        if ((generation & 1) == 0
+            || Interlocked.CompareExchange(ref listener->Generation, generation + 1, generation) != generation)
+            return;
+        // A client may be between its look at the generation and its push; the sweep below finds what it pushed, and
+        // the client
+        // looks at the generation again after it.
+        ResetQueued(s, t, region, index);
+        region.GiveListener(index);
+    }
+
+    /// <summary>Resets what nobody will accept.</summary>
+    public static void ResetQueued(PosixStack s, AccelThread* t, LocalRegion region, int index)
+    {
+        int count = (int)Math.Min(region.Tables->Conns.Bumped, LocalRegion.MaxConns);
+        for (int c = 0; c < count; c++)
+        {
+            Conn* conn = region.ConnAt(c);
+            if (conn->Listener == (uint)index
+                && Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued)
+                    == (uint)ConnState.Queued)
+                CloseSide(s, t, new Wire(region, conn, c, 1), abort: true);
+        }
+    }
+
+    /// <summary>
+    /// A process has died: takes it from every end of every connection and every listener of a region that it held, and
+    /// closes those that nobody else holds.
+    /// </summary>
+    public static void Bury(PosixStack s, AccelThread* t, LocalRegion region, uint attachmentPlusOne, int slot)
+    {
+        int listeners = (int)Math.Min(region.Tables->Listeners.Bumped, LocalRegion.MaxListeners);
+        bool owner = attachmentPlusOne == 1;
+        for (int l = 0; owner && l < listeners; l++)
+        {
+            Listener* listener = region.ListenerAt(l);
+            if ((listener->Generation & 1) != 0 && Holders.Remove(listener->Holders, slot))
+                CloseListener(s, t, region, l);
+        }
+        int conns = (int)Math.Min(region.Tables->Conns.Bumped, LocalRegion.MaxConns);
+        for (int c = 0; c < conns; c++)
+        {
+            Conn* conn = region.ConnAt(c);
+            if (Volatile.Read(ref conn->State) == (uint)ConnState.Free)
+                continue;
+            for (int side = 0; side < 2; side++)
+            {
+                Wire wire = new(region, conn, c, side);
+                if (wire.Me->Stack == attachmentPlusOne && Holders.Remove(wire.Me->Holders, slot))
+                    CloseOrphan(s, t, wire);
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>connect(): finds out whether the other end is an accelerated listener on this host, and joins it; otherwise the kernel connects.</summary>
+public static unsafe class Connector
+{
+    public static long Connect(PosixStack s, AccelThread* t, int fd, byte* address, uint length)
+    {
+        if (t->Wait.Phase != 0)
+            return Continue(s, t, fd);
+        Socket* socket = s.Find(fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        switch ((SocketState)socket->State)
+        {
+            case SocketState.Connected:
+                return Again(socket);
+            case SocketState.Connecting:
+                return Retry(s, socket) ? 0 : -Errno.EALREADY;
+            case SocketState.Listening:
+                return (ulong)address >= 4096 && length >= 2 && *(ushort*)address == Af.UNSPEC
+                    ? Sockets.HandToKernel(s, t, socket, index, fd, PathReason.AddressFamily) : -Errno.EISCONN;
+            case SocketState.Unconnected:
+                break;
+            default:
+                return AccelResult.Pass;
+        }
+        PathReason reason = Route(s, t, socket, fd, address, length, out Endpoint target, out uint region, out int listener);
+        if (reason == PathReason.Local)
+            reason = Join(s, t, socket, index, fd, target, region, listener);
+        if (reason == PathReason.Local)
+            return Started(s, t, socket, fd, index);
+        s.Count(t, Counter.ConnectRefused);
+        if (s.Strict && reason is not (PathReason.AddressFamily or PathReason.NotLocalAddress or PathReason.PeerNotAccelerated))
+            return -Errno.ECONNREFUSED;
+        return Sockets.HandToKernel(s, t, socket, index, fd, reason);
+    }
+
+    /// <summary>A second connect(): the success of a non-blocking one is reported once.</summary>
+    private static long Again(Socket* socket)
+    {
+        uint before = Interlocked.And(ref socket->Flags, ~(uint)SocketFlags.ConnectUnreported);
+        return (before & (uint)SocketFlags.ConnectUnreported) != 0 ? 0 : -Errno.EISCONN;
+    }
+
+    private static long Started(PosixStack s, AccelThread* t, Socket* socket, int fd, int index)
+    {
+        if (socket->Is(SocketFlags.NonBlocking))
+        {
+            Interlocked.Or(ref socket->Flags, (uint)SocketFlags.ConnectUnreported);
+            return -Errno.EINPROGRESS;
+        }
+        return Finish(s, t, socket, index);
+    }
+
+    private static long Continue(PosixStack s, AccelThread* t, int fd)
+    {
+        Socket* socket = Waits.Begin(s, t, fd, out int index);
+        return socket == null ? -Errno.EBADF : Finish(s, t, socket, index);
+    }
+
+    /// <summary>A blocking connect() waits here while the listener's accept queue is full.</summary>
+    private static long Finish(PosixStack s, AccelThread* t, Socket* socket, int index)
+    {
+        while (socket->State == (uint)SocketState.Connecting && !Retry(s, socket))
+        {
+            long deadline = Waits.Deadline(s, t, socket->SendTimeoutNs);
+            long now = s.Kernel.NowNs();
+            if (deadline >= 0 && now >= deadline)
+                return Waits.End(s, t, index, -Errno.EINPROGRESS);
+            // RFC 6298: the kernel would send its SYN again after a second; room is looked for more often here.
+            long retry = now + 20_000_000;
+            if (Waits.Sleep(s, t, socket, index, Ev.OUT, deadline < 0 ? retry : Math.Min(deadline, retry)) != 0)
+                return AccelResult.Wait;
+        }
+        int error = Interlocked.Exchange(ref socket->Error, 0);
+        return Waits.End(s, t, index, -error);
+    }
+
+    /// <summary>Decides where a connection to an address goes.</summary>
+    private static PathReason Route(PosixStack s, AccelThread* t, Socket* socket, int fd, byte* address, uint length,
+        out Endpoint target, out uint region, out int listener)
+    {
+        region = 0;
+        listener = 0;
+        if (!Addresses.TryRead(address, length, out target) || target.Port == 0)
+            return PathReason.AddressFamily;
+        if (socket->Family == Af.INET && target.Family != Endpoint.V4)
+            return PathReason.AddressFamily;
+        if (socket->Family == Af.INET6 && target.Family != Endpoint.V6)
+            return PathReason.AddressFamily;
+        if (target.ScopeId != 0 && !target.IsLoopback)
+            return PathReason.AddressFamily;
+        if (target.IsAny)
+            target = Endpoint.Loopback(target.Family, target.Port);
+        if (socket->Reason == (byte)PathReason.OptionNeedsKernel)
+            return PathReason.OptionNeedsKernel;
+        if (!Meeting.Find(s, t, target, out region, out listener, out PathReason reason))
+            return reason;
+        return IsLocal(s, target) ? PathReason.Local : PathReason.NotLocalAddress;
+    }
+
+    /// <summary>True if an address belongs to this network namespace: a kernel socket can be bound to it.</summary>
+    private static bool IsLocal(PosixStack s, in Endpoint target)
+    {
+        if (target.IsLoopback)
+            return true;
+        Endpoint plain = target.Unmapped();
+        int domain = plain.Family == Endpoint.V4 ? Af.INET : Af.INET6;
+        int probe = s.Kernel.Socket(domain, Af.SOCK_DGRAM | Af.SOCK_CLOEXEC, 0);
+        if (probe < 0)
+            return false;
+        plain.Port = 0;
+        byte* address = stackalloc byte[(int)Addresses.V6Bytes];
+        uint length = Addresses.Write(plain, address);
+        int bound = s.Kernel.Bind(probe, address, length);
+        s.Kernel.Close(probe);
+        return bound >= 0;
+    }
+
+    /// <summary>Makes the connection in the listener's region. The kernel socket reserves the local port.</summary>
+    private static PathReason Join(PosixStack s, AccelThread* t, Socket* socket, int index, int fd,
+        in Endpoint target, uint regionNumber, int listenerIndex)
+    {
+        LocalRegion region = s.Region(regionNumber);
+        if (!ReservePort(s, socket, fd, target, out Endpoint local))
+            return PathReason.NoPort;
+        int connIndex = region.TakeConn();
+        if (connIndex < 0)
+        {
+            s.Count(t, Counter.NoBuffers);
+            return PathReason.NoBuffers;
+        }
+        Listener* listener = region.ListenerAt(listenerIndex);
+        Conn* conn = region.ConnAt(connIndex);
+        uint attachment = s.S.RegionAt((int)regionNumber - 1)->Attachment;
+        conn->Listener = (uint)listenerIndex;
+        conn->Side0.Name = local;
+        conn->Side1.Name = target;
+        conn->Side0.Socket = (uint)index + 1;
+        Holders.Add(conn->Side0.Holders, s.Slot);
+        Volatile.Write(ref conn->Side0.Stack, attachment);
+        conn->Pipe0.SendLimit = BufferSize(s, fd, socket, true);
+        conn->Pipe1.ReceiveLimit = BufferSize(s, fd, socket, false);
+        conn->Pipe0.ReceiveLimit = listener->ReceiveLimit;
+        conn->Pipe1.SendLimit = listener->SendLimit;
+
+        socket->Local = local;
+        socket->Remote = target;
+        socket->Region = regionNumber;
+        socket->Index = (uint)connIndex;
+        socket->Side = 0;
+        socket->ConnGeneration = conn->Generation;
+        Interlocked.Increment(ref s.S.RegionAt((int)regionNumber - 1)->Users);
+        socket->Reason = (byte)PathReason.Local;
+        Volatile.Write(ref socket->State, (uint)SocketState.Connecting);
+        s.Count(t, Counter.LocalConnects);
+        EpollSets.AttachSocket(s, t, index);
+        if (!Retry(s, socket))
+            s.Count(t, Counter.BacklogFull);
+        return PathReason.Local;
+    }
+
+    /// <summary>Binds the kernel socket, unless the program did, and learns the name that it has.</summary>
+    private static bool ReservePort(PosixStack s, Socket* socket, int fd, in Endpoint target, out Endpoint local)
+    {
+        byte* address = stackalloc byte[(int)Addresses.V6Bytes];
+        uint length = Addresses.V6Bytes;
+        local = socket->Local;
+        if (local.Family == Endpoint.None || local.Port == 0)
+        {
+            // The kernel's choice for a local destination: that address itself; 127.0.0.1 for all of 127/8.
+            Endpoint source = local.Family == Endpoint.None || local.IsAny ? target : local;
+            if (source.IsLoopback && source.Family == Endpoint.V4)
+                source = Endpoint.Loopback(Endpoint.V4, 0);
+            source.Port = 0;
+            int bound = s.Kernel.Bind(fd, address, Addresses.Write(source, address));
+            if (bound < 0 && bound != -Errno.EINVAL)
+                return false;
+            length = Addresses.V6Bytes;
+            if (s.Kernel.GetSockName(fd, address, &length) < 0 || !Addresses.TryRead(address, length, out local))
+                return false;
+        }
+        if (local.IsAny)
+        {
+            ushort port = local.Port;
+            local = target.IsLoopback && target.Family == Endpoint.V4 ? Endpoint.Loopback(Endpoint.V4, 0) : target;
+            local.Port = port;
+        }
+        return local.Port != 0;
+    }
+
+    private static uint BufferSize(PosixStack s, int fd, Socket* socket, bool send)
+    {
+        SocketFlags flag = send ? SocketFlags.SendBufferSet : SocketFlags.ReceiveBufferSet;
+        if (!socket->Is(flag))
+            return (uint)s.Option(send ? Option.SendBuffer : Option.ReceiveBuffer);
+        int value = 0;
+        uint length = sizeof(int);
+        s.Kernel.GetSockOpt(fd, So.SOL_SOCKET, send ? So.SNDBUF : So.RCVBUF, &value, &length);
+        return (uint)Math.Max(value, 2048);
+    }
+
+    /// <summary>
+    /// Puts a connection into the listener's accept queue if there is room (RFC 9293 3.10.7.2 leaves what happens otherwise to
+    /// the implementation; Linux drops the SYN and the client tries again). True when the connection is established or has failed.
+    /// </summary>
+    public static bool Retry(PosixStack s, Socket* socket)
+    {
+        if (Volatile.Read(ref socket->State) != (uint)SocketState.Connecting)
+            return true;
+        if (!s.Sides(socket, out Wire wire))
+            return false;
+        Conn* conn = wire.Conn;
+        LocalRegion region = wire.Region;
+        int index = (int)conn->Listener;
+        Listener* listener = region.ListenerAt(index);
+        if ((Volatile.Read(ref listener->Generation) & 1) == 0)
+            return Refuse(socket);
+        while (true)
+        {
+            int queued = Volatile.Read(ref listener->Queued);
+            if (queued > (int)listener->Backlog)
+            {
+                listener->Overflows++;
+                return false;
+            }
+            if (Interlocked.CompareExchange(ref listener->Queued, queued + 1, queued) == queued)
+                break;
+        }
+        if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Queued, (uint)ConnState.Fresh) != (uint)ConnState.Fresh)
+        {
+            Interlocked.Decrement(ref listener->Queued);
+            return true;
+        }
+        Volatile.Write(ref socket->State, (uint)SocketState.Connected);
+        listener->Stamp = s.Kernel.Ticks();
+        while (true)
+        {
+            uint newest = Volatile.Read(ref listener->Arrived);
+            conn->Next = newest;
+            if (Interlocked.CompareExchange(ref listener->Arrived, (uint)wire.Index + 1, newest) == newest)
+                break;
+        }
+        // The listener may have been closed between the look above and the push, with nobody left to see it.
+        if ((Volatile.Read(ref listener->Generation) & 1) == 0
+            && Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued) == (uint)ConnState.Queued)
+        {
+            Interlocked.Or(ref conn->Side1.Flags, (uint)SideFlags.Closed);
+            Interlocked.Or(ref conn->ClosedMask, 2);
+            Interlocked.Or(ref conn->Side0.Flags, (uint)SideFlags.Reset);
+            return true;
+        }
+        AccelThread scratch = default;
+        Notifier.NotifyListener(s, &scratch, region, index);
+        return true;
+    }
+
+    private static bool Refuse(Socket* socket)
+    {
+        socket->Error = Errno.ECONNREFUSED;
+        Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Dead);
+        return true;
+    }
+}

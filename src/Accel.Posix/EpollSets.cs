@@ -1,0 +1,334 @@
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// Epoll sets with accelerated members: who is in. The program's epoll descriptor stays a real one and keeps the kernel's
+/// descriptors; the first accelerated member makes an <see cref="EpollSet"/> for it.
+/// </summary>
+public static unsafe class EpollSets
+{
+    internal const ulong WakerData = 1ul << 32, HubData = 2ul << 32, ItemData = 3ul << 32;
+    private const uint Allowed = Ev.IN | Ev.OUT | Ev.ERR | Ev.HUP | Ev.WAKEUP | Ev.ET | Ev.EXCLUSIVE;
+
+    public static long Control(PosixStack s, AccelThread* t, int epfd, int op, int fd, EpollEvent* change)
+    {
+        uint entry = s.Entry(fd);
+        uint kind = entry >> 24;
+        if (kind is not (DescriptorEntry.KindSocket or DescriptorEntry.KindEpoll))
+            return AccelResult.Pass;
+        if (op != Ev.CTL_DEL && (ulong)change < 4096)
+            return -Errno.EFAULT;
+        if (epfd == fd)
+            return -Errno.EINVAL;
+        uint epollEntry = s.Entry(epfd);
+        int setIndex;
+        if (epollEntry >> 24 == DescriptorEntry.KindEpoll)
+            setIndex = DescriptorEntry.Index(epollEntry);
+        else
+        {
+            // An unknown set has none of our members; let the kernel say what is wrong with the request, if anything is.
+            if (epollEntry != 0 || op != Ev.CTL_ADD)
+                return s.Kernel.EpollCtl(epfd, op == Ev.CTL_ADD ? Ev.CTL_MOD : op, fd, 0, 0);
+            if (op is not (Ev.CTL_ADD or Ev.CTL_DEL or Ev.CTL_MOD))
+                return -Errno.EINVAL;
+            setIndex = Create(s, t, epfd);
+            if (setIndex < 0)
+                return setIndex;
+        }
+        int target = DescriptorEntry.Index(entry);
+        bool nested = kind == DescriptorEntry.KindEpoll;
+        EpollSet* set = s.S.EpollSetAt(setIndex);
+        s.Lock(ref set->Lock, t);
+        long result = op switch
+        {
+            Ev.CTL_ADD => Add(s, t, setIndex, target, nested, fd, epfd, change),
+            Ev.CTL_MOD => Modify(s, t, setIndex, target, nested, fd, change),
+            Ev.CTL_DEL => Delete(s, t, setIndex, target, nested, fd),
+            _ => -Errno.EINVAL,
+        };
+        PosixStack.Unlock(ref set->Lock);
+        if (result == 0 && op != Ev.CTL_DEL && Volatile.Read(ref s.S.WakerAt((int)set->Waker)->Sleepers) > 0)
+            // Somebody waits on the set meanwhile: what was added may be ready.
+            s.Kernel.Wake(s.S.WakerAt((int)set->Waker)->Name);
+        return result;
+    }
+
+    private static int Create(PosixStack s, AccelThread* t, int epfd)
+    {
+        if ((uint)epfd >= s.Process->FdLimit)
+            return -Errno.EBADF;
+        int index = s.S.TakeEpollSet();
+        if (index < 0)
+            return -Errno.ENOMEM;
+        EpollSet* set = s.S.EpollSetAt(index);
+        int waker = Wakers.Open(s);
+        int inner = s.Own(s.Kernel.MoveHigh(s.Kernel.EpollCreate()));
+        ulong marker = s.Kernel.Random();
+        int result = waker < 0 || inner < 0 ? -Errno.EMFILE : s.Kernel.EpollCtl(epfd, Ev.CTL_ADD, inner, Ev.IN, marker);
+        if (result < 0)
+        {
+            s.Disown(inner);
+            if (waker >= 0)
+                Wakers.Close(s, waker);
+            s.S.GiveEpollSet(index);
+            return result;
+        }
+        set->Waker = (uint)waker;
+        set->Inner = inner;
+        set->Marker = marker;
+        set->References = 1;
+        set->Descriptor = epfd;
+        set->Used = 1;
+        s.Kernel.EpollCtl(inner, Ev.CTL_ADD, s.S.WakerAt(waker)->Descriptor, Ev.IN, WakerData);
+        s.SetEntry(epfd, DescriptorEntry.Of(DescriptorEntry.KindEpoll, index));
+        return index;
+    }
+
+    private static EpollItem* FindItem(PosixStack s, int setIndex, int target, bool nested, int fd, out int itemIndex)
+    {
+        EpollSet* set = s.S.EpollSetAt(setIndex);
+        uint at = nested ? set->Items : s.S.SocketAt(target)->Items;
+        for (int steps = 0; at != 0 && steps < StackRegion.MaxEpollItems; steps++)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)at - 1);
+            bool same = item->Set == (uint)setIndex && item->Target == (uint)target && item->Descriptor == fd
+                && (item->Flags & (uint)EpollItemFlags.Nested) != 0 == nested;
+            if (same)
+            {
+                itemIndex = (int)at - 1;
+                return item;
+            }
+            at = nested ? item->SetNext : item->SocketNext;
+        }
+        itemIndex = -1;
+        return null;
+    }
+
+    private static long Add(
+        PosixStack s, AccelThread* t, int setIndex, int target, bool nested, int fd, int epfd, EpollEvent* change)
+    {
+        if ((change->Events & Ev.EXCLUSIVE) != 0 && (nested || (change->Events & ~Allowed) != 0))
+            return -Errno.EINVAL;
+        if (FindItem(s, setIndex, target, nested, fd, out _) != null)
+            return -Errno.EEXIST;
+        if (nested && Contains(s, target, setIndex, 0))
+            return -Errno.ELOOP;
+        int index = s.S.TakeEpollItem();
+        if (index < 0)
+        {
+            s.Count(t, Counter.NoEpollItems);
+            return -Errno.ENOSPC;
+        }
+        EpollSet* set = s.S.EpollSetAt(setIndex);
+        EpollItem* item = s.S.EpollItemAt(index);
+        item->Set = (uint)setIndex;
+        item->Target = (uint)target;
+        item->Descriptor = fd;
+        item->Process = (uint)s.Slot;
+        Arm(item, change);
+        item->SetNext = set->Items;
+        if (set->Items != 0)
+            s.S.EpollItemAt((int)set->Items - 1)->SetPrevious = (uint)index + 1;
+        set->Items = (uint)index + 1;
+        set->ItemCount++;
+        if (nested)
+        {
+            item->Flags |= (uint)EpollItemFlags.Nested;
+            set->NestedCount++;
+            s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, fd, Ev.IN, ItemData | (uint)index);
+        }
+        else
+        {
+            Socket* socket = s.S.SocketAt(target);
+            s.Lock(ref socket->ListLock, t);
+            item->SocketNext = socket->Items;
+            socket->Items = (uint)index + 1;
+            PosixStack.Unlock(ref socket->ListLock);
+            Attach(s, t, set, index);
+        }
+        if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
+            EpollWaits.MakeHot(s, t, set, index);
+        return 0;
+    }
+
+    /// <summary>True if a set holds another one, directly or through others.</summary>
+    private static bool Contains(PosixStack s, int outer, int wanted, int depth)
+    {
+        if (outer == wanted || depth > 4)
+            return true;
+        uint at = s.S.EpollSetAt(outer)->NestedCount == 0 ? 0 : s.S.EpollSetAt(outer)->Items;
+        for (; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)at - 1);
+            if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 && Contains(s, (int)item->Target, wanted, depth + 1))
+                return true;
+        }
+        return false;
+    }
+
+    private static void Arm(EpollItem* item, EpollEvent* change)
+    {
+        item->Events = change->Events | Ev.ERR | Ev.HUP;
+        item->Data = change->Data;
+        item->Flags &= ~(uint)(EpollItemFlags.Disabled | EpollItemFlags.Reported);
+        item->ReportedTail = ulong.MaxValue;
+        item->ReportedState = ulong.MaxValue;
+    }
+
+    private static long Modify(
+        PosixStack s, AccelThread* t, int setIndex, int target, bool nested, int fd, EpollEvent* change)
+    {
+        EpollItem* item = FindItem(s, setIndex, target, nested, fd, out int index);
+        if (item == null)
+            return -Errno.ENOENT;
+        if (((change->Events | item->Events) & Ev.EXCLUSIVE) != 0)
+            return -Errno.EINVAL;
+        Arm(item, change);
+        if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
+            EpollWaits.MakeHot(s, t, s.S.EpollSetAt(setIndex), index);
+        return 0;
+    }
+
+    private static long Delete(PosixStack s, AccelThread* t, int setIndex, int target, bool nested, int fd)
+    {
+        EpollItem* item = FindItem(s, setIndex, target, nested, fd, out int index);
+        if (item == null)
+            return -Errno.ENOENT;
+        Remove(s, t, setIndex, index);
+        return 0;
+    }
+
+    /// <summary>Takes an item out of its set, its socket's list, and the doorbell's sources. Under the set's lock.</summary>
+    private static void Remove(PosixStack s, AccelThread* t, int setIndex, int index)
+    {
+        EpollSet* set = s.S.EpollSetAt(setIndex);
+        EpollItem* item = s.S.EpollItemAt(index);
+        EpollWaits.MakeCold(s, set, item);
+        if (item->SetNext != 0)
+            s.S.EpollItemAt((int)item->SetNext - 1)->SetPrevious = item->SetPrevious;
+        if (item->SetPrevious != 0)
+            s.S.EpollItemAt((int)item->SetPrevious - 1)->SetNext = item->SetNext;
+        else
+            set->Items = item->SetNext;
+        set->ItemCount--;
+        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
+        {
+            set->NestedCount--;
+            s.Kernel.EpollCtl(set->Inner, Ev.CTL_DEL, item->Descriptor, 0, 0);
+        }
+        else
+        {
+            Socket* socket = s.S.SocketAt((int)item->Target);
+            Unlink(s, t, socket, index);
+            Detach(s, t, setIndex, socket, item);
+        }
+        s.S.GiveEpollItem(index);
+    }
+
+    private static void Unlink(PosixStack s, AccelThread* t, Socket* socket, int index)
+    {
+        s.Lock(ref socket->ListLock, t);
+        uint* link = &socket->Items;
+        while (*link != 0 && *link != (uint)index + 1)
+            link = &s.S.EpollItemAt((int)*link - 1)->SocketNext;
+        if (*link != 0)
+            *link = s.S.EpollItemAt(index)->SocketNext;
+        PosixStack.Unlock(ref socket->ListLock);
+    }
+
+    /// <summary>Registers the set's doorbell with what the item's socket is connected to, or listens as.</summary>
+    private static void Attach(PosixStack s, AccelThread* t, EpollSet* set, int index)
+    {
+        EpollItem* item = s.S.EpollItemAt(index);
+        Socket* socket = s.S.SocketAt((int)item->Target);
+        if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
+            return;
+        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
+        if (bell >= 0)
+            Notifier.Watch(watch, bells, (uint)bell, armed: (item->Flags & (uint)EpollItemFlags.Hot) == 0);
+        if (socket->State == (uint)SocketState.Listening)
+        {
+            uint edge = item->Events & Ev.ET;
+            s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, Sockets.KernelDescriptor(s, (int)item->Target), Ev.IN | edge,
+                ItemData | (uint)index);
+        }
+    }
+
+    private static void Detach(PosixStack s, AccelThread* t, int setIndex, Socket* socket, EpollItem* item)
+    {
+        EpollSet* set = s.S.EpollSetAt(setIndex);
+        for (uint at = socket->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
+        {
+            if (s.S.EpollItemAt((int)at - 1)->Set == (uint)setIndex)
+                return;
+        }
+        if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
+            return;
+        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
+        if (bell >= 0)
+            Notifier.Unwatch(watch, bells, (uint)bell);
+        if (socket->State == (uint)SocketState.Listening)
+            s.Kernel.EpollCtl(set->Inner, Ev.CTL_DEL, Sockets.KernelDescriptor(s, (int)item->Target), 0, 0);
+    }
+
+    /// <summary>A socket was connected, or listens now: its items register.</summary>
+    public static void AttachSocket(PosixStack s, AccelThread* t, int socketIndex)
+    {
+        for (uint at = s.S.SocketAt(socketIndex)->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
+            Attach(s, t, s.S.EpollSetAt((int)s.S.EpollItemAt((int)at - 1)->Set), (int)at - 1);
+    }
+
+    /// <summary>A socket's last descriptor was closed: it leaves all sets, as on Linux.</summary>
+    public static void ForgetSocket(PosixStack s, AccelThread* t, int socketIndex)
+    {
+        Socket* socket = s.S.SocketAt(socketIndex);
+        for (int steps = 0; socket->Items != 0 && steps < StackRegion.MaxEpollItems; steps++)
+        {
+            int index = (int)socket->Items - 1;
+            int setIndex = (int)s.S.EpollItemAt(index)->Set;
+            EpollSet* set = s.S.EpollSetAt(setIndex);
+            s.Lock(ref set->Lock, t);
+            if (socket->Items == (uint)index + 1)
+                Remove(s, t, setIndex, index);
+            PosixStack.Unlock(ref set->Lock);
+        }
+    }
+
+    /// <summary>A socket went to the kernel path: its items become registrations in the kernel's sets.</summary>
+    public static void MoveToKernel(PosixStack s, AccelThread* t, int socketIndex)
+    {
+        Socket* socket = s.S.SocketAt(socketIndex);
+        for (int steps = 0; socket->Items != 0 && steps < StackRegion.MaxEpollItems; steps++)
+        {
+            int index = (int)socket->Items - 1;
+            EpollItem item = *s.S.EpollItemAt(index);
+            EpollSet* set = s.S.EpollSetAt((int)item.Set);
+            s.Lock(ref set->Lock, t);
+            Remove(s, t, (int)item.Set, index);
+            PosixStack.Unlock(ref set->Lock);
+            uint events = (item.Flags & (uint)EpollItemFlags.Disabled) != 0 ? Ev.ONESHOT : item.Events;
+            s.Kernel.EpollCtl(set->Descriptor, Ev.CTL_ADD, item.Descriptor, events, item.Data);
+            s.Count(t, Counter.Handovers);
+        }
+    }
+
+    /// <summary>One descriptor of a set is gone; the last one ends the set.</summary>
+    public static void Release(PosixStack s, AccelThread* t, int setIndex)
+    {
+        EpollSet* set = s.S.EpollSetAt(setIndex);
+        if (Interlocked.Decrement(ref set->References) > 0)
+            return;
+        s.Lock(ref set->Lock, t);
+        for (int steps = 0; set->Items != 0 && steps < StackRegion.MaxEpollItems; steps++)
+            Remove(s, t, setIndex, (int)set->Items - 1);
+        set->Used = 0;
+        PosixStack.Unlock(ref set->Lock);
+        s.Disown(set->Inner);
+        Wakers.Close(s, (int)set->Waker);
+        s.S.GiveEpollSet(setIndex);
+    }
+
+    public static long Abort(PosixStack s, AccelThread* t) => EpollWaits.Abort(s, t);
+}

@@ -1,0 +1,521 @@
+using System.Runtime.Intrinsics.X86;
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// epoll_wait() on a set with accelerated members. Hot items are looked at on every call, so that senders need not tell anybody
+/// anything while the program is busy; cold ones post their events to the set's doorbell. The kernel's members are asked every few
+/// microseconds, and in the sleep.
+/// </summary>
+public static unsafe class EpollWaits
+{
+    private const long KernelCheckNs = 20_000;
+    private const int StateSet = 0, StateDeadline = 1;
+    private const int MaxReady = 1024;
+    private const ulong ColdAfterWaits = 512;
+    private const uint KeepHot = 64;
+
+    private ref struct Ready
+    {
+        public Span<uint> Items;
+        public Span<uint> Masks;
+        public Span<ulong> Orders;
+        public int Count;
+    }
+
+    public static long Wait(PosixStack s, AccelThread* t, int epfd, EpollEvent* events, int max, long timeoutNs)
+    {
+        int index;
+        if (t->Wait.Phase == 0)
+        {
+            uint entry = s.Entry(epfd);
+            if (entry >> 24 != DescriptorEntry.KindEpoll)
+                return AccelResult.Pass;
+            if (max <= 0 || max > int.MaxValue / 12)
+                return -Errno.EINVAL;
+            if ((ulong)events < 4096)
+                return -Errno.EFAULT;
+            index = DescriptorEntry.Index(entry);
+        }
+        else
+            index = (int)t->Wait.State[StateSet] - 1;
+        EpollSet* set = s.S.EpollSetAt(index);
+        int have = 0;
+        if (t->Wait.Phase != 0)
+            have = AfterSleep(s, t, set, events);
+        else
+            s.CountHot(t, Counter.EpollWaits);
+        long result = Collect(s, t, set, epfd, events, have, max, timeoutNs);
+        if (result != AccelResult.Wait && t->Wait.State[StateSet] != 0)
+        {
+            t->Wait.State[StateSet] = 0;
+            EpollSets.Release(s, t, index);
+        }
+        if (result > 0)
+            s.CountHot(t, Counter.EpollEvents);
+        return result;
+    }
+
+    private static long Collect(
+        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int have, int max, long timeoutNs)
+    {
+        long now = s.Kernel.NowNs();
+        int count = Gather(s, t, set, events, have, max);
+        if (t->Wait.Phase != 0 && t->Wait.Result == 0 && count > 0)
+            s.Count(t, Counter.WakesMissed);
+        if (t->Wait.Phase == 0 && count < max
+            && (count == 0 || now - (long)set->LastKernelCheckNs >= KernelCheckNs))
+            count = CheckKernel(s, t, set, epfd, events, count, max, now);
+        if (count > 0 || timeoutNs == 0)
+            return count;
+        if (timeoutNs > 0 && t->Wait.State[StateDeadline] == 0)
+            t->Wait.State[StateDeadline] = (ulong)(timeoutNs > long.MaxValue - now ? long.MaxValue : now + timeoutNs);
+        long deadline = timeoutNs < 0 ? long.MaxValue : (long)t->Wait.State[StateDeadline];
+        if (now >= deadline)
+            return 0;
+        if (t->Wait.Phase == 0 || s.SpinNs > 0)
+        {
+            count = Spin(s, t, set, epfd, events, max, Math.Min(now + Waits.Budget(s, t), deadline), now);
+            if (count > 0)
+                return count;
+        }
+        return Sleep(s, t, set, epfd, events, max, deadline);
+    }
+
+    private static int Spin(PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int max, long end, long now)
+    {
+        if (end <= now || (s.SpinNs < 0 && SharesCpu(s, set)))
+            return 0;
+        while (true)
+        {
+            for (int i = 0; i < 16; i++)
+            {
+                int count = Gather(s, t, set, events, 0, max);
+                if (count > 0)
+                {
+                    s.CountHot(t, Counter.SpinHits);
+                    return count;
+                }
+                X86Base.Pause();
+            }
+            if (Volatile.Read(ref t->Pending) != 0)
+                return 0;
+            now = s.Kernel.NowNs();
+            if (now - (long)set->LastKernelCheckNs >= KernelCheckNs)
+            {
+                int count = CheckKernel(s, t, set, epfd, events, 0, max, now);
+                if (count > 0)
+                    return count;
+            }
+            if (now >= end)
+            {
+                s.CountHot(t, Counter.SpinMisses);
+                return 0;
+            }
+        }
+    }
+
+    /// <summary>True if some hot member's peer last waited on this CPU: it cannot run while we spin.</summary>
+    private static bool SharesCpu(PosixStack s, EpollSet* set)
+    {
+        uint count = Math.Min(set->HotCount, 8);
+        for (uint i = 0; i < count; i++)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)set->Hot[i]);
+            if ((item->Flags & (uint)EpollItemFlags.Nested) == 0 && Waits.SharesCpu(s, s.S.SocketAt((int)item->Target)))
+                return true;
+        }
+        return false;
+    }
+
+    private static long Sleep(
+        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int max, long deadline)
+    {
+        Waker* waker = s.S.WakerAt((int)set->Waker);
+        s.Peers.Refresh(t);
+        if (set->Hub != s.Hub + 1)
+        {
+            set->Hub = s.Hub + 1;
+            s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, s.Hub, Ev.IN, EpollSets.HubData);
+        }
+        AnnounceNested(s, set, true);
+        Wakers.Announce(s, waker);
+        int count = Gather(s, t, set, events, 0, max);
+        if (count > 0)
+        {
+            Wakers.Retract(s, waker);
+            AnnounceNested(s, set, false);
+            return count;
+        }
+        if (t->Wait.State[StateSet] == 0)
+        {
+            Interlocked.Increment(ref set->References);
+            t->Wait.State[StateSet] = (ulong)DescriptorEntry.Index(s.Entry(epfd)) + 1;
+        }
+        long watchdog = s.Kernel.NowNs() + Waits.WatchdogNs;
+        t->Wait.Deadline = Math.Min(deadline, watchdog);
+        t->Wait.Kind = AccelWait.SleepEpoll;
+        t->Wait.Epfd = epfd;
+        Waits.NoteSleep(s, t);
+        return AccelResult.Wait;
+    }
+
+    private static void AnnounceNested(PosixStack s, EpollSet* set, bool sleeping)
+    {
+        if (set->NestedCount == 0)
+            return;
+        for (uint at = set->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)at - 1);
+            if ((item->Flags & (uint)EpollItemFlags.Nested) == 0)
+                continue;
+            EpollSet* inner = s.S.EpollSetAt((int)item->Target);
+            Waker* waker = s.S.WakerAt((int)inner->Waker);
+            if (sleeping)
+                Wakers.Announce(s, waker);
+            else
+                Wakers.Retract(s, waker);
+            AnnounceNested(s, inner, sleeping);
+        }
+    }
+
+    /// <summary>The kernel's events lie in the array already: takes our marker out of them. Returns how many remain.</summary>
+    private static int AfterSleep(PosixStack s, AccelThread* t, EpollSet* set, EpollEvent* events)
+    {
+        Waits.Learn(s, t);
+        Wakers.Retract(s, s.S.WakerAt((int)set->Waker));
+        AnnounceNested(s, set, false);
+        int count = (int)Math.Max(0, t->Wait.Result);
+        return TakeMarker(s, t, set, events, 0, count);
+    }
+
+    private static int TakeMarker(PosixStack s, AccelThread* t, EpollSet* set, EpollEvent* events, int from, int count)
+    {
+        int to = from;
+        for (int i = from; i < from + count; i++)
+        {
+            if (events[i].Data == set->Marker)
+                TakeInner(s, t, set);
+            else
+                events[to++] = events[i];
+        }
+        return to;
+    }
+
+    /// <summary>Our own descriptors inside the program's set have something to say.</summary>
+    private static void TakeInner(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        const int Max = 32;
+        EpollEvent* events = stackalloc EpollEvent[Max];
+        int count = s.Kernel.EpollPeek(set->Inner, events, Max);
+        for (int i = 0; i < count; i++)
+        {
+            ulong what = events[i].Data & (0xFFul << 32);
+            if (what == EpollSets.WakerData)
+                Waits.TakeWakes(s, t, s.S.WakerAt((int)set->Waker));
+            else if (what == EpollSets.HubData)
+                s.Peers.OnHub(t);
+            else
+                KernelSideReady(s, set, (int)(uint)events[i].Data);
+        }
+    }
+
+    /// <summary>A listener has a connection from the kernel, or a nested set an event.</summary>
+    private static void KernelSideReady(PosixStack s, EpollSet* set, int itemIndex)
+    {
+        if ((uint)itemIndex >= StackRegion.MaxEpollItems)
+            return;
+        EpollItem* item = s.S.EpollItemAt(itemIndex);
+        if (item->Set < StackRegion.MaxEpollSets && s.S.EpollSetAt((int)item->Set) == set)
+            item->KernelReady++;
+    }
+
+    private static int CheckKernel(
+        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int have, int max, long now)
+    {
+        set->LastKernelCheckNs = (ulong)now;
+        s.CountHot(t, Counter.EpollKernelChecks);
+        int count = s.Kernel.EpollPeek(epfd, events + have, max - have);
+        if (count <= 0)
+            return have;
+        bool marked = false;
+        for (int i = have; i < have + count; i++)
+            marked |= events[i].Data == set->Marker;
+        int total = TakeMarker(s, t, set, events, have, count);
+        return marked ? Gather(s, t, set, events, total, max) : total;
+    }
+
+    /// <summary>Reports accelerated members that are ready behind the <paramref name="have"/> events that there are. Returns the new total.</summary>
+    private static int Gather(PosixStack s, AccelThread* t, EpollSet* set, EpollEvent* events, int have, int max)
+    {
+        if (have >= max)
+            return have;
+        s.Lock(ref set->Lock, t);
+        TakePosted(s, t, set);
+        set->Waits++;
+        Span<uint> items = stackalloc uint[MaxReady];
+        Span<uint> masks = stackalloc uint[MaxReady];
+        Span<ulong> orders = stackalloc ulong[MaxReady];
+        Ready ready = new() { Items = items, Masks = masks, Orders = orders };
+        for (uint i = 0; i < set->HotCount; i++)
+            Look(s, set, set->Hot[i], ref ready);
+        if (ready.Count > 1)
+            Sort(ref ready);
+        int total = have;
+        ulong order = ready.Count > 0 ? s.Kernel.Ticks() : 0;
+        for (int i = 0; i < ready.Count && total < max; i++)
+            events[total++] = Report(s, s.S.EpollItemAt((int)ready.Items[i]), ready.Masks[i], order + (ulong)i);
+        if (set->HotCount > KeepHot && set->Waits % ColdAfterWaits == 0)
+            Cool(s, t, set);
+        PosixStack.Unlock(ref set->Lock);
+        return total;
+    }
+
+    /// <summary>Turns what was posted to the set's doorbells into hot items.</summary>
+    private static void TakePosted(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        Waker* waker = s.S.WakerAt((int)set->Waker);
+        for (int i = 0; i < (int)waker->BellCount; i++)
+        {
+            BellLink* link = Waker.BellAt(waker, i);
+            LocalRegion region = s.Region(link->Region);
+            if (!region.IsMapped || link->Bell >= LocalRegion.MaxDoorbells)
+                continue;
+            Doorbell* bell = region.DoorbellAt((int)link->Bell);
+            if (Volatile.Read(ref bell->Posted) == 0)
+                continue;
+            Interlocked.Exchange(ref bell->Posted, 0);
+            while (Doorbell.TakeWord(bell, out int first, out ulong bits))
+            {
+                for (; bits != 0; bits &= bits - 1)
+                    Heat(s, t, set, region, first + System.Numerics.BitOperations.TrailingZeroCount(bits));
+            }
+        }
+    }
+
+    private static void Heat(PosixStack s, AccelThread* t, EpollSet* set, LocalRegion region, int source)
+    {
+        uint socketPlusOne = source >= LocalRegion.ListenerSource
+            ? region.ListenerAt(source - LocalRegion.ListenerSource)->Socket
+            : LocalRegion.SideOf(region.ConnAt(source >> 1), source & 1)->Socket;
+        if (socketPlusOne - 1 >= StackRegion.MaxSockets)
+            return;
+        Socket* socket = s.S.SocketAt((int)socketPlusOne - 1);
+        for (uint at = socket->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)at - 1);
+            if (s.S.EpollSetAt((int)item->Set) == set && (item->Flags & (uint)EpollItemFlags.Hot) == 0)
+                MakeHot(s, t, set, (int)at - 1);
+        }
+    }
+
+    /// <summary>Puts an item among those that every epoll_wait() looks at; when there are too many, the coldest make room.</summary>
+    public static void MakeHot(PosixStack s, AccelThread* t, EpollSet* set, int index)
+    {
+        EpollItem* item = s.S.EpollItemAt(index);
+        if (set->HotCount >= EpollSet.MaxHot)
+            EvictOne(s, t, set);
+        item->Flags |= (uint)EpollItemFlags.Hot;
+        item->HotIndex = set->HotCount;
+        item->LastReady = set->Waits;
+        set->Hot[set->HotCount++] = (uint)index;
+        SetArmed(s, t, set, item, false);
+    }
+
+    private static void EvictOne(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        uint coldest = 0;
+        for (uint i = 1; i < set->HotCount; i++)
+        {
+            if (s.S.EpollItemAt((int)set->Hot[i])->LastReady < s.S.EpollItemAt((int)set->Hot[coldest])->LastReady)
+                coldest = i;
+        }
+        EpollItem* item = s.S.EpollItemAt((int)set->Hot[coldest]);
+        int index = (int)set->Hot[coldest];
+        SetArmed(s, t, set, item, true);
+        MakeCold(s, set, item);
+        s.Kernel.Barrier();
+        Repost(s, t, set, index);
+    }
+
+    /// <summary>Posts an item's event by our own hand if it is ready: its sender may have looked before it was armed.</summary>
+    private static void Repost(PosixStack s, AccelThread* t, EpollSet* set, int index)
+    {
+        EpollItem* item = s.S.EpollItemAt(index);
+        Socket* socket = s.S.SocketAt((int)item->Target);
+        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 || (Readiness.Mask(s, socket) & item->Events) == 0
+            || !Notifier.WatchWords(s, socket, out _, out _, out int source))
+            return;
+        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
+        if (bell >= 0)
+            Doorbell.Post(s.Region(socket->Region).DoorbellAt(bell), source);
+    }
+
+    /// <summary>Takes an item from among the hot ones.</summary>
+    public static void MakeCold(PosixStack s, EpollSet* set, EpollItem* item)
+    {
+        if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
+            return;
+        item->Flags &= ~(uint)EpollItemFlags.Hot;
+        uint last = set->Hot[--set->HotCount];
+        set->Hot[item->HotIndex] = last;
+        s.S.EpollItemAt((int)last)->HotIndex = item->HotIndex;
+    }
+
+    /// <summary>Sends items that were not ready for long to be posted by their senders instead.</summary>
+    private static void Cool(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        Span<int> cooled = stackalloc int[64];
+        int count = 0;
+        for (uint i = 0; i < set->HotCount && count < cooled.Length;)
+        {
+            int index = (int)set->Hot[i];
+            EpollItem* item = s.S.EpollItemAt(index);
+            if (item->LastReady + ColdAfterWaits >= set->Waits || (item->Flags & (uint)EpollItemFlags.Nested) != 0
+                || !SetArmed(s, t, set, item, true))
+            {
+                i++;
+                continue;
+            }
+            MakeCold(s, set, item);
+            cooled[count++] = index;
+        }
+        if (count == 0)
+            return;
+        // A sender that saw the item unarmed has published by now: see what it sent.
+        s.Kernel.Barrier();
+        for (int i = 0; i < count; i++)
+            Repost(s, t, set, cooled[i]);
+    }
+
+    /// <summary>Says whether senders must post. False if the item has no doorbell that they could post to.</summary>
+    private static bool SetArmed(PosixStack s, AccelThread* t, EpollSet* set, EpollItem* item, bool armed)
+    {
+        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
+            return false;
+        Socket* socket = s.S.SocketAt((int)item->Target);
+        if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
+            return false;
+        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
+        if (bell < 0)
+            return false;
+        Notifier.Watch(watch, bells, (uint)bell, armed);
+        return true;
+    }
+
+    private static void Look(PosixStack s, EpollSet* set, uint index, ref Ready ready)
+    {
+        EpollItem* item = s.S.EpollItemAt((int)index);
+        if ((item->Flags & (uint)EpollItemFlags.Disabled) != 0)
+            return;
+        bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
+        uint mask = nested ? (NestedReady(s, (int)item->Target) ? Ev.IN | Ev.RDNORM : 0)
+            : Readiness.Mask(s, s.S.SocketAt((int)item->Target));
+        if (item->KernelReady != 0 && !nested)
+            mask |= Ev.IN | Ev.RDNORM;
+        mask &= item->Events;
+        if (mask == 0)
+        {
+            item->Flags &= ~(uint)EpollItemFlags.Reported;
+            return;
+        }
+        if (!nested && (item->Events & Ev.ET) != 0 && !IsEdge(s, item))
+            return;
+        item->LastReady = set->Waits;
+        if (ready.Count >= MaxReady)
+            return;
+        if ((item->Flags & (uint)EpollItemFlags.Reported) == 0)
+        {
+            ulong stamp = nested || (mask & Ev.IN) == 0 ? 0 : Readiness.Stamp(s, s.S.SocketAt((int)item->Target));
+            item->Order = stamp != 0 ? stamp : s.Kernel.Ticks();
+        }
+        ready.Items[ready.Count] = index;
+        ready.Masks[ready.Count] = mask;
+        ready.Orders[ready.Count++] = item->Order;
+    }
+
+    private static bool IsEdge(PosixStack s, EpollItem* item)
+    {
+        Socket* socket = s.S.SocketAt((int)item->Target);
+        return item->KernelReady != 0 || item->ReportedTail != Readiness.TailWord(s, socket)
+            || item->ReportedState != Readiness.StateWord(s, socket);
+    }
+
+    /// <summary>True if epoll_wait() on the set would return something.</summary>
+    public static bool NestedReady(PosixStack s, int setIndex)
+    {
+        EpollSet* set = s.S.EpollSetAt(setIndex);
+        for (uint at = set->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)at - 1);
+            if ((item->Flags & (uint)EpollItemFlags.Disabled) != 0)
+                continue;
+            if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
+            {
+                if (NestedReady(s, (int)item->Target))
+                    return true;
+                continue;
+            }
+            uint mask = Readiness.Mask(s, s.S.SocketAt((int)item->Target)) | (item->KernelReady != 0 ? Ev.IN : 0);
+            if ((mask & item->Events) != 0 && ((item->Events & Ev.ET) == 0 || IsEdge(s, item)))
+                return true;
+        }
+        s.Kernel.DrainWaker(s.S.WakerAt((int)set->Waker)->Descriptor);
+        PollFd fd = new() { Fd = set->Descriptor, Events = (short)Ev.IN };
+        return s.Kernel.Poll(&fd, 1) > 0;
+    }
+
+    private static EpollEvent Report(PosixStack s, EpollItem* item, uint mask, ulong order)
+    {
+        item->KernelReady = 0;
+        item->Flags |= (uint)EpollItemFlags.Reported;
+        item->Order = order;
+        if ((item->Flags & (uint)EpollItemFlags.Nested) == 0 && (item->Events & Ev.ET) != 0)
+        {
+            Socket* socket = s.S.SocketAt((int)item->Target);
+            item->ReportedTail = Readiness.TailWord(s, socket);
+            item->ReportedState = Readiness.StateWord(s, socket);
+        }
+        if ((item->Events & Ev.ONESHOT) != 0)
+            item->Flags |= (uint)EpollItemFlags.Disabled;
+        return new EpollEvent { Events = mask, Data = item->Data };
+    }
+
+    /// <summary>By order of arrival. Few as a rule, and nearly in order.</summary>
+    private static void Sort(ref Ready ready)
+    {
+        for (int i = 1; i < ready.Count; i++)
+        {
+            ulong order = ready.Orders[i];
+            uint item = ready.Items[i], mask = ready.Masks[i];
+            int at = i;
+            while (at > 0 && ready.Orders[at - 1] > order)
+            {
+                ready.Orders[at] = ready.Orders[at - 1];
+                ready.Items[at] = ready.Items[at - 1];
+                ready.Masks[at] = ready.Masks[at - 1];
+                at--;
+            }
+            ready.Orders[at] = order;
+            ready.Items[at] = item;
+            ready.Masks[at] = mask;
+        }
+    }
+
+    /// <summary>A signal ended the sleep.</summary>
+    public static long Abort(PosixStack s, AccelThread* t)
+    {
+        int index = (int)t->Wait.State[StateSet] - 1;
+        if (index >= 0)
+        {
+            EpollSet* set = s.S.EpollSetAt(index);
+            Wakers.Retract(s, s.S.WakerAt((int)set->Waker));
+            AnnounceNested(s, set, false);
+            t->Wait.State[StateSet] = 0;
+            EpollSets.Release(s, t, index);
+        }
+        return -Errno.EINTR;
+    }
+}

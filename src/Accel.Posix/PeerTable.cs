@@ -1,0 +1,187 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// The processes whose death this one must notice: those of its own stack, and of every stack that shares a region with
+/// it. Each is
+/// watched by a pidfd in the hub, an epoll descriptor that every sleep includes.
+/// </summary>
+public sealed unsafe class PeerTable
+{
+    private const int Capacity = 8192;
+    private const ulong MeetingKind = 1ul << 62, ProcessKind = 2ul << 62;
+
+    private struct Watched
+    {
+        public uint Region, Attachment;
+        public int Slot, Pid, Descriptor;
+    }
+
+    private readonly PosixStack _s;
+    private readonly Watched* _watched;
+    private readonly uint* _seen;
+    private int _count;
+    private int _lock;
+
+    [ColdPath]
+    public PeerTable(PosixStack s)
+    {
+        _s = s;
+        _watched = (Watched*)NativeMemory.AllocZeroed(Capacity, (nuint)sizeof(Watched));
+        _seen = (uint*)NativeMemory.AllocZeroed(StackRegion.MaxRegions, sizeof(uint));
+    }
+
+    /// <summary>Looks for processes that came since the last look. Cheap when none did.</summary>
+    public void Refresh(AccelThread* t)
+    {
+        int high = (int)_s.S.Tables->RegionsHigh;
+        for (int i = 0; i < high; i++)
+        {
+            LocalRegion region = _s.Region((uint)i + 1);
+            if (!region.IsMapped)
+                continue;
+            uint changes = Volatile.Read(ref region.Tables->MemberChanges);
+            if (changes == _seen[i])
+                continue;
+            _seen[i] = changes;
+            Scan(t, region, (uint)i + 1);
+        }
+    }
+
+    private void Scan(AccelThread* t, LocalRegion region, uint number)
+    {
+        _s.Lock(ref _lock, t);
+        for (int a = 0; a < (int)Math.Min(region.Tables->AttachmentsHigh, LocalRegion.MaxAttachments); a++)
+        {
+            Attachment* attachment = region.AttachmentAt(a);
+            if (attachment->StackId == 0)
+                continue;
+            for (int m = 0; m < Attachment.MaxMembers; m++)
+            {
+                Member* member = Attachment.MemberAt(attachment, m);
+                int pid = Volatile.Read(ref member->Pid);
+                if (pid != 0 && pid != _s.Process->Pid && !Knows(number, (uint)a + 1, m, pid))
+                    Watch(t, region, number, (uint)a + 1, m, pid, member->StartTime);
+            }
+        }
+        PosixStack.Unlock(ref _lock);
+    }
+
+    private bool Knows(uint region, uint attachment, int slot, int pid)
+    {
+        for (int i = 0; i < _count; i++)
+        {
+            Watched* w = _watched + i;
+            if (w->Pid == pid && w->Region == region && w->Attachment == attachment && w->Slot == slot)
+                return true;
+        }
+        return false;
+    }
+
+    private void Watch(AccelThread* t, LocalRegion region, uint number, uint attachment, int slot, int pid, uint startTime)
+    {
+        // StartTime 0: a fork under way; its child's pid is entered once it is known.
+        if (_count >= Capacity || !HubExists())
+            return;
+        int fd = _s.Kernel.WatchProcess(pid);
+        if (fd < 0 || (startTime != 0 && _s.Kernel.StartTime(pid) != startTime))
+        {
+            if (fd >= 0)
+                _s.Kernel.Close(fd);
+            if (fd >= 0 || fd == -3)
+                Lost(t, region, number, attachment, slot, pid);
+            return;
+        }
+        fd = _s.Own(_s.Kernel.MoveHigh(fd));
+        int index = _count++;
+        _watched[index] = new Watched { Region = number, Attachment = attachment, Slot = slot, Pid = pid, Descriptor = fd };
+        _s.Kernel.EpollCtl(_s.Hub, Ev.CTL_ADD, fd, Ev.IN, ProcessKind | (uint)pid);
+    }
+
+    /// <summary>
+    /// Watches a meeting point for strangers, whose connections are taken and closed: they only ask who is there.
+    /// </summary>
+    public void AddMeeting(int fd)
+    {
+        if (HubExists())
+            _s.Kernel.EpollCtl(_s.Hub, Ev.CTL_ADD, fd, Ev.IN, MeetingKind | (uint)fd);
+    }
+
+    private bool HubExists()
+    {
+        if (_s.Hub < 0)
+            _s.Hub = _s.Own(_s.Kernel.MoveHigh(_s.Kernel.EpollCreate()));
+        return _s.Hub >= 0;
+    }
+
+    /// <summary>Something happened at the hub.</summary>
+    public void OnHub(AccelThread* t)
+    {
+        const int Max = 32;
+        EpollEvent* events = stackalloc EpollEvent[Max];
+        int count = _s.Kernel.EpollPeek(_s.Hub, events, Max);
+        for (int i = 0; i < count; i++)
+        {
+            ulong data = events[i].Data;
+            if ((data & MeetingKind) != 0)
+                DrainMeeting((int)(uint)data);
+            else
+                OnDeath(t, (int)(uint)data);
+        }
+    }
+
+    /// <summary>Takes the connections of those who came to ask who listens.</summary>
+    public void DrainMeeting(int fd)
+    {
+        int stranger;
+        for (int i = 0; i < 256 && (stranger = _s.Kernel.Accept(fd, null, null, Af.SOCK_NONBLOCK | Af.SOCK_CLOEXEC)) >= 0; i++)
+            _s.Kernel.Close(stranger);
+    }
+
+    private void OnDeath(AccelThread* t, int pid)
+    {
+        _s.Lock(ref _lock, t);
+        for (int i = _count - 1; i >= 0; i--)
+        {
+            if (_watched[i].Pid != pid)
+                continue;
+            Watched w = _watched[i];
+            _watched[i] = _watched[--_count];
+            _s.Disown(w.Descriptor);
+            LocalRegion region = _s.Region(w.Region);
+            if (region.IsMapped)
+                Lost(t, region, w.Region, w.Attachment, w.Slot, pid);
+        }
+        PosixStack.Unlock(ref _lock);
+    }
+
+    private void Lost(AccelThread* t, LocalRegion region, uint number, uint attachment, int slot, int pid)
+    {
+        Member* member = Attachment.MemberAt(region.AttachmentAt((int)attachment - 1), slot);
+        bool ours = _s.S.RegionAt((int)number - 1)->Attachment == attachment;
+        if (Interlocked.CompareExchange(ref member->Pid, 0, pid) == pid)
+        {
+            _s.Count(t, Counter.PeersLost);
+            Closer.Bury(_s, t, region, attachment, slot);
+            region.DetachIfEmpty(attachment);
+            Interlocked.Increment(ref region.Tables->MemberChanges);
+        }
+        if (ours)
+            Processes.Reap(_s, t, slot, pid);
+    }
+
+    /// <summary>In a fork child: the parent's hub keeps watching for the parent; this process starts its own.</summary>
+    public void StartOver(AccelThread* t)
+    {
+        for (int i = 0; i < _count; i++)
+            _s.Disown(_watched[i].Descriptor);
+        _count = 0;
+        _lock = 0;
+        NativeMemory.Clear(_seen, StackRegion.MaxRegions * sizeof(uint));
+        _s.Hub = -1;
+    }
+}

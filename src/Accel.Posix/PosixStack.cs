@@ -1,0 +1,181 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// One process's view of its stack: the mapped regions, the descriptor table, the kernel. It owns no state that another
+/// process
+/// would miss: what outlives a call lies in the regions.
+/// </summary>
+public sealed unsafe class PosixStack
+{
+    private readonly nint* _maps;
+
+    [ColdPath]
+    public PosixStack(StackRegion region, IKernel kernel, AccelProcess* process, bool hasBarrier)
+    {
+        S = region;
+        Kernel = kernel;
+        Process = process;
+        HasBarrier = hasBarrier;
+        _maps = (nint*)NativeMemory.AllocZeroed(StackRegion.MaxRegions, (nuint)sizeof(nint));
+        Peers = new PeerTable(this);
+        SpinNs = Option(Core.Stack.Option.SpinMicros) is var us && us < 0 ? -1 : us * 1000;
+        Strict = Option(Core.Stack.Option.Strict) != 0;
+    }
+
+    public StackRegion S { get; }
+
+    public IKernel Kernel { get; }
+
+    public AccelProcess* Process { get; }
+
+    /// <summary>The processes that this one depends on.</summary>
+    public PeerTable Peers { get; }
+
+    /// <summary>A barrier before sleep orders everybody's sends; without it every send must fence.</summary>
+    public bool HasBarrier { get; }
+
+    /// <summary>Nanoseconds to spin; -1: adaptive.</summary>
+    public long SpinNs { get; }
+
+    public bool Strict { get; }
+
+    /// <summary>
+    /// The library's epoll descriptor that reports deaths of processes and strangers at meeting points; -1 before it is
+    /// needed.
+    /// </summary>
+    public int Hub { get; set; } = -1;
+
+    /// <summary>
+    /// Unconnected kernel sockets that accepted connections are duplicates of, by family (0: IPv4, 1: IPv6).
+    /// </summary>
+    public int Placeholder4 { get; set; } = -1;
+
+    public int Placeholder6 { get; set; } = -1;
+
+    public long Option(Option option) => S.Tables->Options.Values[(int)option];
+
+    public int Slot => (int)Process->Slot;
+
+    /// <summary>What a descriptor is to this stack: see <see cref="DescriptorEntry"/>.</summary>
+    public uint Entry(int fd) => (uint)fd < Process->FdLimit ? Volatile.Read(ref Process->FdMap[fd]) : 0;
+
+    /// <summary>Writes a descriptor's entry.</summary>
+    public void SetEntry(int fd, uint entry)
+    {
+        if ((uint)fd >= Process->FdLimit)
+            return;
+        Volatile.Write(ref Process->FdMap[fd], entry);
+        ProcessSlot* slot = S.ProcessAt(Slot);
+        if (entry != 0 && fd >= slot->HighestDescriptor)
+            slot->HighestDescriptor = fd + 1;
+    }
+
+    /// <summary>Protects one of the library's own descriptors from the program.</summary>
+    public int Own(int fd)
+    {
+        if (fd >= 0)
+        {
+            SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindInternal, 0));
+            if (Process->InternalMin == 0 || (uint)fd < Process->InternalMin)
+                Process->InternalMin = (uint)fd;
+        }
+        return fd;
+    }
+
+    /// <summary>Closes one of the library's own descriptors.</summary>
+    public void Disown(int fd)
+    {
+        if (fd < 0)
+            return;
+        SetEntry(fd, 0);
+        Kernel.Close(fd);
+    }
+
+    /// <summary>The socket of an accelerated descriptor, or null.</summary>
+    public Socket* Find(int fd, out int index)
+    {
+        uint entry = Entry(fd);
+        index = DescriptorEntry.Index(entry);
+        return entry >> 24 == DescriptorEntry.KindSocket && index < StackRegion.MaxSockets ? S.SocketAt(index) : null;
+    }
+
+    /// <summary>
+    /// A local region by its number in the stack's table (plus one); unmapped if this process has no mapping.
+    /// </summary>
+    public LocalRegion Region(uint plusOne) =>
+        plusOne - 1 < StackRegion.MaxRegions ? new LocalRegion((byte*)_maps[plusOne - 1]) : default;
+
+    public void SetRegion(uint plusOne, byte* address) => _maps[plusOne - 1] = (nint)address;
+
+    /// <summary>Adds one to a counter.</summary>
+    public void Count(AccelThread* t, Counter counter) => Interlocked.Increment(ref S.ShardAt(t->Tid & 7)->Values[(int)counter]);
+
+    /// <summary>
+    /// Adds one to a counter of the data path: not atomic, since threads have different shards as a rule.
+    /// </summary>
+    public void CountHot(AccelThread* t, Counter counter) => S.ShardAt(t->Tid & 7)->Values[(int)counter]++;
+
+    public void Lock(ref int word, AccelThread* t)
+    {
+        if (!SharedLock.Enter(ref word, t->Tid, Kernel))
+            Count(t, Counter.LocksRecovered);
+    }
+
+    public static void Unlock(ref int word) => SharedLock.Exit(ref word);
+
+    /// <summary>Sets a socket on the kernel path, where it stays.</summary>
+    public void LeaveToKernel(AccelThread* t, Socket* socket, PathReason reason)
+    {
+        socket->Reason = (byte)reason;
+        socket->State = (uint)SocketState.Kernel;
+        Count(t, Counter.SocketsKernel);
+    }
+
+    /// <summary>Both sides of a connected socket. False if the shared state makes no sense.</summary>
+    public bool Sides(Socket* socket, out Wire wire)
+    {
+        LocalRegion region = Region(socket->Region);
+        uint index = socket->Index;
+        if (!region.IsMapped || index >= LocalRegion.MaxConns)
+        {
+            wire = default;
+            return false;
+        }
+        Conn* conn = region.ConnAt((int)index);
+        int mine = (int)socket->Side & 1;
+        wire = new Wire(region, conn, (int)index, mine);
+        return true;
+    }
+}
+
+/// <summary>A connection as one of its ends sees it.</summary>
+public readonly unsafe struct Wire(LocalRegion region, Conn* conn, int index, int side)
+{
+    public LocalRegion Region => region;
+
+    public Conn* Conn => conn;
+
+    public int Index => index;
+
+    public int SideIndex => side;
+
+    public Side* Me => LocalRegion.SideOf(conn, side);
+
+    public Side* Peer => LocalRegion.SideOf(conn, 1 - side);
+
+    /// <summary>What this end sends.</summary>
+    public Pipe* Out => LocalRegion.PipeOf(conn, side);
+
+    /// <summary>What this end receives.</summary>
+    public Pipe* In => LocalRegion.PipeOf(conn, 1 - side);
+
+    /// <summary>Number of this end among a doorbell's sources.</summary>
+    public int Source => 2 * index + side;
+
+    public int PeerSource => 2 * index + 1 - side;
+}

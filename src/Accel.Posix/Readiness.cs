@@ -1,0 +1,130 @@
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>What a socket is ready for, in the bits of poll and epoll, as tcp_poll() of Linux decides it.</summary>
+public static unsafe class Readiness
+{
+    /// <summary>The bits that are true now. The kernel's side of a listener is not asked.</summary>
+    public static uint Mask(PosixStack s, Socket* socket)
+    {
+        switch ((SocketState)Volatile.Read(ref socket->State))
+        {
+            case SocketState.Connected:
+                return s.Sides(socket, out Wire wire) ? OfConnection(socket, wire) : Ev.ERR | Ev.HUP | Ev.IN | Ev.RDNORM;
+            case SocketState.Listening:
+                LocalRegion region = s.Region(socket->Region);
+                return region.IsMapped && Volatile.Read(ref region.ListenerAt((int)socket->Index)->Queued) > 0
+                    ? Ev.IN | Ev.RDNORM : 0;
+            case SocketState.Connecting:
+                return Connector.Retry(s, socket) ? Mask(s, socket) : 0;
+            case SocketState.Unconnected:
+                uint mask = Ev.OUT | Ev.WRNORM | Ev.HUP;
+                if (socket->Is(SocketFlags.Dead))
+                    mask |= Ev.IN | Ev.RDNORM | Ev.RDHUP;
+                return Volatile.Read(ref socket->Error) != 0 ? mask | Ev.ERR : mask;
+            default:
+                return 0;
+        }
+    }
+
+    private static uint OfConnection(Socket* socket, in Wire wire)
+    {
+        Side* me = wire.Me;
+        uint mine = Volatile.Read(ref me->Flags);
+        uint theirs = Volatile.Read(ref wire.Peer->Flags);
+        if ((mine & (uint)SideFlags.Reset) != 0)
+            AbsorbReset(socket, mine);
+        uint mask = 0;
+        bool dead = socket->Is(SocketFlags.Dead);
+        bool sendShut = dead || (mine & (uint)SideFlags.FinSent) != 0;
+        bool receiveShut = dead || ((mine & (uint)SideFlags.ReadShut) | (theirs & (uint)SideFlags.FinSent)) != 0;
+        ulong readable = PipeOps.Readable(wire.In);
+        if (readable >= Math.Max(1u, socket->LowWater) || (receiveShut))
+            mask |= Ev.IN | Ev.RDNORM;
+        if (receiveShut)
+            mask |= Ev.RDHUP;
+        if (sendShut && receiveShut)
+            mask |= Ev.HUP;
+        if (sendShut || Writable(socket, wire))
+            mask |= Ev.OUT | Ev.WRNORM;
+        if (Volatile.Read(ref wire.In->Urgent) > socket->UrgentTaken)
+            mask |= Ev.PRI;
+        if (Volatile.Read(ref socket->Error) != 0)
+            mask |= Ev.ERR;
+        return mask;
+    }
+
+    /// <summary>
+    /// Room to send; once it was found missing, a third of the ring must be free again (sk_stream_is_writeable of
+    /// Linux).
+    /// </summary>
+    private static bool Writable(Socket* socket, in Wire wire)
+    {
+        Pipe* pipe = wire.Out;
+        if (Volatile.Read(ref wire.Me->WantSpace) == 0)
+        {
+            if (PipeOps.Space(pipe, pipe->Tail, 1) > 0 || PipeOps.Grow(wire.Region, pipe, false))
+                return true;
+            Volatile.Write(ref wire.Me->WantSpace, 1);
+            Interlocked.MemoryBarrier();
+        }
+        if (!HasThird(pipe))
+            return false;
+        Volatile.Write(ref wire.Me->WantSpace, 0);
+        Interlocked.Increment(ref socket->SpaceEvents);
+        return true;
+    }
+
+    /// <summary>True if a third of what may be in flight is free.</summary>
+    public static bool HasThird(Pipe* pipe)
+    {
+        ulong room = Math.Min(PipeOps.Limit(pipe), 1ul << (int)pipe->WriteLog2);
+        return PipeOps.Space(pipe, pipe->Tail, room) * 3 >= room;
+    }
+
+    /// <summary>
+    /// Turns a reset from the other end into SO_ERROR, once, as tcp_reset() does: EPIPE if the peer had sent its FIN
+    /// before and
+    /// we had not, ECONNRESET otherwise.
+    /// </summary>
+    public static void AbsorbReset(Socket* socket, uint flags)
+    {
+        uint before = Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Dead);
+        if ((before & (uint)SocketFlags.Dead) == 0)
+            socket->Error = (flags & (uint)SideFlags.ResetAfterFin) != 0 ? Errno.EPIPE : Errno.ECONNRESET;
+    }
+
+    /// <summary>
+    /// A number that differs whenever something happened that makes an edge, apart from bytes received.
+    /// </summary>
+    public static ulong StateWord(PosixStack s, Socket* socket)
+    {
+        ulong word = socket->State | (ulong)socket->SpaceEvents << 32 | (socket->Is(SocketFlags.Dead) ? 0x80u : 0u);
+        if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
+            return word;
+        return word | (ulong)(wire.Me->Flags & 0xFF) << 8 | (ulong)(wire.Peer->Flags & 0xFF) << 16
+            | (ulong)(Volatile.Read(ref wire.In->Urgent) & 0xFF) << 24;
+    }
+
+    /// <summary>Bytes received so far, read or not; arrivals for a listener.</summary>
+    public static ulong TailWord(PosixStack s, Socket* socket)
+    {
+        if (socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire))
+            return Volatile.Read(ref wire.In->Tail);
+        LocalRegion region = s.Region(socket->Region);
+        return socket->State == (uint)SocketState.Listening && region.IsMapped
+            ? region.ListenerAt((int)socket->Index)->Stamp : 0;
+    }
+
+    /// <summary>When the socket last became readable, for the order of events; 0 if that is not known.</summary>
+    public static ulong Stamp(PosixStack s, Socket* socket)
+    {
+        if (socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire))
+            return Volatile.Read(ref wire.In->Stamp);
+        LocalRegion region = s.Region(socket->Region);
+        return socket->State == (uint)SocketState.Listening && region.IsMapped
+            ? region.ListenerAt((int)socket->Index)->Stamp : 0;
+    }
+}

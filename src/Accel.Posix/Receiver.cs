@@ -1,0 +1,253 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// recv(), recvmsg(), read() and readv() on an accelerated socket, as tcp_recvmsg() of Linux decides.
+/// </summary>
+public static unsafe class Receiver
+{
+    private const uint Events = Ev.IN | Ev.ERR | Ev.HUP | Ev.RDHUP;
+
+    public static long Receive(PosixStack s, AccelThread* t, int fd, byte* data, ulong length, int flags)
+    {
+        IoVec vector = new() { Base = data, Length = length };
+        return ReceiveVectors(s, t, fd, &vector, 1, length, flags);
+    }
+
+    public static long ReceiveMessage(PosixStack s, AccelThread* t, int fd, MsgHdr* message, int flags)
+    {
+        if ((ulong)message < 4096)
+            return -Errno.EFAULT;
+        if (!Vectors.Total(message->Vectors, message->VectorCount, out ulong total, out long error))
+            return error;
+        long result = ReceiveVectors(s, t, fd, message->Vectors, message->VectorCount, total, flags);
+        if (result >= 0)
+        {
+            // A connected stream has no sender address and no control data to give.
+            message->NameLength = 0;
+            message->ControlLength = 0;
+            message->Flags = flags & Msg.CMSG_CLOEXEC;
+        }
+        return result;
+    }
+
+    private static long ReceiveVectors(
+        PosixStack s, AccelThread* t, int fd, IoVec* vectors, ulong count, ulong total, int flags)
+    {
+        Socket* socket = Waits.Begin(s, t, fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        if ((flags & (Msg.OOB | Msg.ERRQUEUE)) != 0)
+            return Waits.End(s, t, index, (flags & Msg.ERRQUEUE) != 0 ? -Errno.EAGAIN : -Errno.EINVAL);
+        while (true)
+        {
+            long result = Attempt(s, t, socket, vectors, count, total, flags);
+            if (result != -Errno.EAGAIN)
+                return Waits.End(s, t, index, result);
+            ulong done = t->Wait.Done;
+            if (socket->Is(SocketFlags.NonBlocking) || (flags & Msg.DONTWAIT) != 0)
+                return Waits.End(s, t, index, done > 0 ? (long)done : -Errno.EAGAIN);
+            long deadline = Waits.Deadline(s, t, socket->ReceiveTimeoutNs);
+            if (deadline >= 0 && s.Kernel.NowNs() >= deadline)
+                return Waits.End(s, t, index, done > 0 ? (long)done : -Errno.EAGAIN);
+            if (Waits.Spin(s, t, socket, Events) || Waits.Sleep(s, t, socket, index, Events, deadline) == 0)
+                continue;
+            return AccelResult.Wait;
+        }
+    }
+
+    /// <summary>Receives what is there. -EAGAIN if the call has to wait; what came already is in wait.done.</summary>
+    private static long Attempt(
+        PosixStack s, AccelThread* t, Socket* socket, IoVec* vectors, ulong count, ulong total, int flags)
+    {
+        if (socket->State != (uint)SocketState.Connected)
+            return NotConnected(s, socket);
+        if (!s.Sides(socket, out Wire wire))
+            return -Errno.ECONNRESET;
+        s.Lock(ref socket->ReceiveLock, t);
+        long result = Locked(s, t, socket, wire, vectors, count, total, flags);
+        PosixStack.Unlock(ref socket->ReceiveLock);
+        return result;
+    }
+
+    private static long NotConnected(PosixStack s, Socket* socket)
+    {
+        if (socket->State == (uint)SocketState.Kernel)
+            return AccelResult.Pass;
+        if (socket->State == (uint)SocketState.Connecting)
+        {
+            Connector.Retry(s, socket);
+            return -Errno.EAGAIN;
+        }
+        if (socket->State == (uint)SocketState.Unconnected)
+        {
+            int error = Interlocked.Exchange(ref socket->Error, 0);
+            if (error != 0)
+                return -error;
+            if (socket->Is(SocketFlags.Dead))
+                return 0;
+        }
+        return -Errno.ENOTCONN;
+    }
+
+    private static long Locked(
+        PosixStack s, AccelThread* t, Socket* socket, in Wire wire, IoVec* vectors, ulong count, ulong total, int flags)
+    {
+        ulong done = t->Wait.Done;
+        if (total == 0)
+            return 0;
+        bool peek = (flags & Msg.PEEK) != 0;
+        // A peek starts over at each entry: nothing was taken.
+        ulong before = peek ? 0 : done;
+        done = before;
+        Pipe* pipe = wire.In;
+        ulong peeked = 0;
+        if (count == 1)
+            Copy(wire.Region, pipe, vectors->Base + done, total - done, peek, flags, ref peeked, ref done);
+        else
+            CopyVectors(wire.Region, pipe, vectors, count, peek, flags, ref peeked, ref done);
+        t->Wait.Done = done;
+        if (done > before && !peek)
+        {
+            pipe->Receives++;
+            GiveRoom(s, t, wire);
+        }
+        if (done >= total)
+            return (long)done;
+        bool ended = Ended(s, socket, wire, pipe, peeked, done, out long end);
+        if (done > 0)
+        {
+            ulong target = (flags & Msg.WAITALL) != 0 ? total : Math.Min(total, Math.Max(1u, socket->LowWater));
+            bool enough = done >= target || ended || socket->Error != 0;
+            return enough ? (long)done : -Errno.EAGAIN;
+        }
+        return ended ? end : -Errno.EAGAIN;
+    }
+
+    /// <summary>Tells a writer that found the ring full when a third of it is free again.</summary>
+    private static void GiveRoom(PosixStack s, AccelThread* t, in Wire wire)
+    {
+        Side* peer = wire.Peer;
+        if (Volatile.Read(ref peer->WantSpace) == 0)
+            return;
+        Pipe* pipe = wire.In;
+        ulong room = Math.Min(PipeOps.Limit(pipe), 1ul << (int)pipe->ReadLog2);
+        ulong used = PipeOps.Readable(pipe);
+        if (used > room || (room - used) * 3 >= room)
+            Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
+    }
+
+    /// <summary>
+    /// True if nothing more can come; then what a call with no bytes returns: 0 or an error, in the order of Linux.
+    /// </summary>
+    private static bool Ended(
+        PosixStack s, Socket* socket, in Wire wire, Pipe* pipe, ulong peeked, ulong done, out long result)
+    {
+        result = 0;
+        uint theirs = Volatile.Read(ref wire.Peer->Flags);
+        uint mine = Volatile.Read(ref wire.Me->Flags);
+        // The last bytes were published before the flags: look again now that the flags are known.
+        if (PipeOps.Readable(pipe) > peeked)
+            return false;
+        if ((mine & (uint)SideFlags.Reset) != 0)
+            Readiness.AbsorbReset(socket, mine);
+        if ((theirs & (uint)SideFlags.FinSent) != 0)
+            return true;
+        if (Volatile.Read(ref socket->Error) != 0)
+        {
+            if (done == 0)
+                result = -Interlocked.Exchange(ref socket->Error, 0);
+            return true;
+        }
+        return (mine & (uint)SideFlags.ReadShut) != 0 || socket->Is(SocketFlags.Dead);
+    }
+
+    private static void CopyVectors(
+        LocalRegion region, Pipe* pipe, IoVec* vectors, ulong count, bool peek, int flags, ref ulong peeked, ref ulong done)
+    {
+        ulong skip = done;
+        for (ulong i = 0; i < count; i++)
+        {
+            ulong length = vectors[i].Length;
+            if (skip >= length)
+            {
+                skip -= length;
+                continue;
+            }
+            ulong before = done;
+            Copy(region, pipe, vectors[i].Base + skip, length - skip, peek, flags, ref peeked, ref done);
+            if (done - before < length - skip)
+                return;
+            skip = 0;
+        }
+    }
+
+    private static void Copy(
+        LocalRegion region, Pipe* pipe, byte* to, ulong length, bool peek, int flags, ref ulong peeked, ref ulong done)
+    {
+        bool discard = (flags & Msg.TRUNC) != 0;
+        while (length > 0)
+        {
+            byte* from = PipeOps.ReadRun(region, pipe, peeked, length, out ulong run);
+            if (run == 0)
+                return;
+            if (!discard)
+                NativeMemory.Copy(from, to, (nuint)run);
+            to += run;
+            length -= run;
+            done += run;
+            if (peek)
+                peeked += run;
+            else
+                PipeOps.Consume(pipe, run);
+        }
+    }
+
+    /// <summary>splice() out of a socket into a pipe: writes to the pipe straight from the ring.</summary>
+    public static long SpliceOut(PosixStack s, AccelThread* t, int fd, int output, ulong count, bool nonBlocking)
+    {
+        Socket* socket = Waits.Begin(s, t, fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        while (true)
+        {
+            long result = AttemptSplice(s, t, socket, output, count);
+            if (result != -Errno.EAGAIN || t->Wait.State[2] != 0)
+                return Waits.End(s, t, index, result);
+            if (nonBlocking || socket->Is(SocketFlags.NonBlocking))
+                return Waits.End(s, t, index, -Errno.EAGAIN);
+            if (Waits.Spin(s, t, socket, Events) || Waits.Sleep(s, t, socket, index, Events, -1) == 0)
+                continue;
+            return AccelResult.Wait;
+        }
+    }
+
+    private static long AttemptSplice(PosixStack s, AccelThread* t, Socket* socket, int output, ulong count)
+    {
+        if (socket->State != (uint)SocketState.Connected)
+            return NotConnected(s, socket);
+        if (!s.Sides(socket, out Wire wire))
+            return -Errno.ECONNRESET;
+        s.Lock(ref socket->ReceiveLock, t);
+        Pipe* pipe = wire.In;
+        byte* from = PipeOps.ReadRun(wire.Region, pipe, 0, count, out ulong run);
+        long result;
+        if (run == 0)
+            result = Ended(s, socket, wire, pipe, 0, 0, out long end) ? end : -Errno.EAGAIN;
+        else
+        {
+            result = s.Kernel.Write(output, from, run, -1);
+            t->Wait.State[2] = 1;
+            if (result > 0)
+            {
+                PipeOps.Consume(pipe, (ulong)result);
+                GiveRoom(s, t, wire);
+            }
+        }
+        PosixStack.Unlock(ref socket->ReceiveLock);
+        return result;
+    }
+}

@@ -1,0 +1,211 @@
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>The stack's own local region, and those of neighbours that it is attached to.</summary>
+[ColdPath]
+public static unsafe class Regions
+{
+    public const string LocalName = "accel-local";
+    public const string StackName = "accel-stack";
+
+    /// <summary>
+    /// The region for this stack's listeners, made when first needed. Returns its number plus one, 0 if it cannot be
+    /// had.
+    /// </summary>
+    public static uint Own(PosixStack s, AccelThread* t)
+    {
+        StackTables* tables = s.S.Tables;
+        if (tables->OwnRegion != 0)
+            return EnsureMapped(s, t, tables->OwnRegion) ? tables->OwnRegion : 0;
+        s.Lock(ref tables->Lock, t);
+        if (tables->OwnRegion == 0)
+            tables->OwnRegion = Create(s, t);
+        PosixStack.Unlock(ref tables->Lock);
+        return tables->OwnRegion;
+    }
+
+    private static uint Create(PosixStack s, AccelThread* t)
+    {
+        byte* address = null;
+        int fd = -1;
+        long bytes = s.Option(Option.LocalMegabytes) << 20;
+        // Under an address space limit a smaller region is better than none.
+        for (; address == null && bytes >= LocalRegion.FixedBytes + (16 << 20); bytes /= 2)
+        {
+            address = s.Kernel.CreateRegion(LocalName, bytes, out fd);
+            if (address != null)
+                break;
+        }
+        if (address == null)
+        {
+            s.Count(t, Counter.NoBuffers);
+            return 0;
+        }
+        s.Own(fd);
+        LocalRegion region = new(address);
+        region.Format(s.Kernel.Random() | 1, s.S.Tables->Header.Id, bytes, s.Process->Pid, s.Kernel.CurrentUid(), s.Kernel.NowNs());
+        return Enter(s, region);
+    }
+
+    /// <summary>
+    /// Maps the local region of another process. Returns its number plus one, 0 and a reason if it cannot.
+    /// </summary>
+    public static uint Attach(PosixStack s, AccelThread* t, int pid, out string? refusal)
+    {
+        byte* address = s.Kernel.AttachRegion(pid, LocalName, RegionKind.Local, 0, out refusal);
+        if (address == null)
+        {
+            s.Count(t, Counter.AttachRefused);
+            return 0;
+        }
+        LocalRegion region = new(address);
+        ulong id = region.Tables->Header.Id;
+        StackTables* tables = s.S.Tables;
+        s.Lock(ref tables->Lock, t);
+        uint number = Known(s, id);
+        if (number == 0)
+        {
+            number = Enter(s, region);
+            s.Count(t, Counter.RegionsAttached);
+            if (number != 0)
+                s.S.RegionAt((int)number - 1)->Pid = pid;
+        }
+        else if (!s.Region(number).IsMapped)
+            s.SetRegion(number, address);
+        else
+            s.Kernel.UnmapRegion(address);
+        PosixStack.Unlock(ref tables->Lock);
+        if (number == 0)
+        {
+            s.Kernel.UnmapRegion(address);
+            refusal = "the stack's region table is full";
+        }
+        return number;
+    }
+
+    private static uint Known(PosixStack s, ulong id)
+    {
+        for (int i = 0; i < StackRegion.MaxRegions; i++)
+        {
+            if (s.S.RegionAt(i)->Id == id)
+                return (uint)i + 1;
+        }
+        return 0;
+    }
+
+    /// <summary>
+    /// Enters a freshly mapped region in the table, and this process among the region's users. Under the stack lock.
+    /// </summary>
+    private static uint Enter(PosixStack s, LocalRegion region)
+    {
+        DropUnused(s);
+        RegionSlot* slot = null;
+        uint number = 0;
+        for (int i = 0; i < StackRegion.MaxRegions && number == 0; i++)
+        {
+            slot = s.S.RegionAt(i);
+            if (slot->Id == 0)
+                number = (uint)i + 1;
+        }
+        if (number == 0)
+            return 0;
+        slot->Attachment = region.Attach(s.S.Tables->Header.Id, s.Kernel.CurrentUid());
+        if (slot->Attachment == 0)
+            return 0;
+        if (!s.HasBarrier)
+            region.Tables->Header.FenceAlways = 1;
+        slot->Pid = s.Process->Pid;
+        slot->StackId = region.Tables->Header.StackId;
+        slot->Users = 0;
+        s.SetRegion(number, region.Address);
+        for (int p = 0; p < StackRegion.MaxProcesses; p++)
+        {
+            ProcessSlot* process = s.S.ProcessAt(p);
+            if (process->State != ProcessSlot.Unused)
+                SetMember(region, slot->Attachment, p, process->Pid, process->StartTime);
+        }
+        Volatile.Write(ref slot->Id, region.Tables->Header.Id);
+        if (s.S.Tables->RegionsHigh < number)
+            s.S.Tables->RegionsHigh = number;
+        return number;
+    }
+
+    /// <summary>Unmaps neighbours' regions whose processes are all gone and that no socket of ours lies in.</summary>
+    private static void DropUnused(PosixStack s)
+    {
+        for (int i = 0; i < StackRegion.MaxRegions; i++)
+        {
+            RegionSlot* slot = s.S.RegionAt(i);
+            uint number = (uint)i + 1;
+            LocalRegion region = s.Region(number);
+            if (slot->Id == 0 || number == s.S.Tables->OwnRegion || !region.IsMapped || Volatile.Read(ref slot->Users) > 0
+                || s.Kernel.StartTime(slot->Pid) != 0)
+                continue;
+            if (OwnerLives(s, region))
+                continue;
+            slot->Id = 0;
+            s.SetRegion(number, null);
+            s.Kernel.UnmapRegion(region.Address);
+        }
+    }
+
+    private static bool OwnerLives(PosixStack s, LocalRegion region)
+    {
+        Attachment* owner = region.AttachmentAt(0);
+        for (int m = 0; m < Attachment.MaxMembers; m++)
+        {
+            Member* member = Attachment.MemberAt(owner, m);
+            if (member->Pid != 0 && s.Kernel.StartTime(member->Pid) == member->StartTime)
+                return true;
+        }
+        return false;
+    }
+
+    /// <summary>Maps a region that another process of this stack entered in the table.</summary>
+    public static bool EnsureMapped(PosixStack s, AccelThread* t, uint number)
+    {
+        if (s.Region(number).IsMapped)
+            return true;
+        if (number - 1 >= StackRegion.MaxRegions)
+            return false;
+        RegionSlot* slot = s.S.RegionAt((int)number - 1);
+        ulong id = Volatile.Read(ref slot->Id);
+        if (id == 0)
+            return false;
+        byte* address = s.Kernel.AttachRegion(slot->Pid, LocalName, RegionKind.Local, id, out _);
+        if (address == null)
+        {
+            s.Count(t, Counter.AttachRefused);
+            return false;
+        }
+        s.SetRegion(number, address);
+        return true;
+    }
+
+    /// <summary>Writes a process of a stack into the attachment that its neighbours watch.</summary>
+    public static void SetMember(LocalRegion region, uint attachmentPlusOne, int slot, int pid, uint startTime)
+    {
+        if (attachmentPlusOne - 1 >= LocalRegion.MaxAttachments || (uint)slot >= Attachment.MaxMembers)
+            return;
+        Attachment* attachment = region.AttachmentAt((int)attachmentPlusOne - 1);
+        Member* member = Attachment.MemberAt(attachment, slot);
+        member->StartTime = startTime;
+        Volatile.Write(ref member->Pid, pid);
+        Interlocked.Increment(ref region.Tables->MemberChanges);
+    }
+
+    /// <summary>The same in every region that this process has mapped.</summary>
+    public static void SetMemberEverywhere(PosixStack s, int slot, int pid, uint startTime)
+    {
+        for (int i = 0; i < StackRegion.MaxRegions; i++)
+        {
+            RegionSlot* entry = s.S.RegionAt(i);
+            LocalRegion region = s.Region((uint)i + 1);
+            if (entry->Id != 0 && region.IsMapped)
+                SetMember(region, entry->Attachment, slot, pid, startTime);
+        }
+    }
+}

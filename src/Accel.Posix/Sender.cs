@@ -1,0 +1,322 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>send(), sendmsg(), write(), writev() and sendfile() on an accelerated socket, as tcp_sendmsg() of Linux decides.</summary>
+public static unsafe class Sender
+{
+    /// <summary>Bytes after which a long send is made visible, so that the reader copies while the writer still does.</summary>
+    private const ulong PublishEvery = 32 << 10;
+
+    /// <summary>A blocked sender whose reader takes nothing for this long is given a larger ring, as the kernel's buffers grow.</summary>
+    private const long StallNs = 10_000_000;
+
+    public static long Send(PosixStack s, AccelThread* t, int fd, byte* data, ulong length, int flags)
+    {
+        IoVec vector = new() { Base = data, Length = length };
+        return SendVectors(s, t, fd, &vector, 1, length, flags);
+    }
+
+    public static long SendMessage(PosixStack s, AccelThread* t, int fd, MsgHdr* message, int flags)
+    {
+        if ((ulong)message < 4096)
+            return -Errno.EFAULT;
+        if (!Vectors.Total(message->Vectors, message->VectorCount, out ulong total, out long error))
+            return error;
+        return SendVectors(s, t, fd, message->Vectors, message->VectorCount, total, flags);
+    }
+
+    private static long SendVectors(
+        PosixStack s, AccelThread* t, int fd, IoVec* vectors, ulong count, ulong total, int flags)
+    {
+        Socket* socket = Waits.Begin(s, t, fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        bool first = t->Wait.Phase == 0;
+        while (true)
+        {
+            long result = Attempt(s, t, socket, vectors, count, total, flags);
+            if (result != -Errno.EAGAIN)
+                return Waits.End(s, t, index, result);
+            if (socket->Is(SocketFlags.NonBlocking) || (flags & Msg.DONTWAIT) != 0)
+                return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
+            long deadline = Waits.Deadline(s, t, socket->SendTimeoutNs);
+            long now = s.Kernel.NowNs();
+            if (deadline >= 0 && now >= deadline)
+                return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
+            if (!first && t->Wait.Result == 0 && GrowStalled(s, socket))
+                continue;
+            const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;
+            if (Waits.Spin(s, t, socket, Events))
+                continue;
+            long stall = now + StallNs;
+            if (socket->State == (uint)SocketState.Connected && !IsLargest(s, socket) && (deadline < 0 || stall < deadline))
+                deadline = stall;
+            if (Waits.Sleep(s, t, socket, index, Events, deadline) != 0)
+                return AccelResult.Wait;
+        }
+    }
+
+    private static long Partial(AccelThread* t, long error) => t->Wait.Done > 0 ? (long)t->Wait.Done : error;
+
+    private static bool IsLargest(PosixStack s, Socket* socket) =>
+        !s.Sides(socket, out Wire wire) || wire.Out->WriteLog2 >= PipeOps.StalledLog2;
+
+    private static bool GrowStalled(PosixStack s, Socket* socket) =>
+        socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire)
+        && PipeOps.Grow(wire.Region, wire.Out, stalled: true);
+
+    /// <summary>Sends what goes without waiting. -EAGAIN if not all went; what did go is in wait.done.</summary>
+    private static long Attempt(
+        PosixStack s, AccelThread* t, Socket* socket, IoVec* vectors, ulong count, ulong total, int flags)
+    {
+        if (socket->State != (uint)SocketState.Connected)
+            return NotConnected(s, socket, flags);
+        if (!s.Sides(socket, out Wire wire))
+            return -Errno.ECONNRESET;
+        s.Lock(ref socket->SendLock, t);
+        long result = Locked(s, t, socket, wire, vectors, count, total);
+        PosixStack.Unlock(ref socket->SendLock);
+        return result;
+    }
+
+    private static long NotConnected(PosixStack s, Socket* socket, int flags)
+    {
+        if (socket->State == (uint)SocketState.Kernel)
+            return AccelResult.Pass;
+        if (socket->State == (uint)SocketState.Connecting)
+        {
+            if (Connector.Retry(s, socket))
+                return -Errno.EAGAIN;
+            return -Errno.EAGAIN;
+        }
+        int error = Interlocked.Exchange(ref socket->Error, 0);
+        return error != 0 ? -error : -Errno.EPIPE;
+    }
+
+    /// <summary>What an end that cannot send answers: SO_ERROR once, then EPIPE (sk_stream_error of Linux).</summary>
+    private static long Refusal(PosixStack s, Socket* socket, in Wire wire)
+    {
+        uint mine = Volatile.Read(ref wire.Me->Flags);
+        if ((mine & (uint)SideFlags.Reset) != 0)
+            Readiness.AbsorbReset(socket, mine);
+        int error = Interlocked.Exchange(ref socket->Error, 0);
+        if (error != 0)
+            return -error;
+        return (mine & (uint)SideFlags.FinSent) != 0 || socket->Is(SocketFlags.Dead) ? -Errno.EPIPE : 0;
+    }
+
+    private static long Locked(
+        PosixStack s, AccelThread* t, Socket* socket, in Wire wire, IoVec* vectors, ulong count, ulong total)
+    {
+        Side* peer = wire.Peer;
+        ulong done = t->Wait.Done;
+        if (((wire.Me->Flags & (uint)(SideFlags.FinSent | SideFlags.Reset)) | (uint)socket->Error) != 0
+            || socket->Is(SocketFlags.Dead))
+        {
+            long refusal = Refusal(s, socket, wire);
+            if (refusal != 0)
+                return done > 0 ? (long)done : refusal;
+        }
+        if ((Volatile.Read(ref peer->Flags) & (uint)SideFlags.Closed) != 0)
+            return SendToClosed(s, socket, wire, total);
+        if (total == 0)
+            return 0;
+        Pipe* pipe = wire.Out;
+        if (Volatile.Read(ref peer->Watch) != 0)
+            pipe->Stamp = s.Kernel.Ticks();
+        ulong pending = 0;
+        ulong start = done;
+        if (count == 1)
+            Copy(wire.Region, pipe, vectors->Base + done, total - done, ref pending, ref done);
+        else
+            CopyVectors(wire.Region, pipe, vectors, count, ref pending, ref done);
+        if (pending > 0)
+            PipeOps.Publish(pipe, pending);
+        pipe->Sends++;
+        t->Wait.Done = done;
+        if (done > start)
+            Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
+        if (done >= total)
+            return (long)total;
+        s.CountHot(t, Counter.RingFull);
+        Volatile.Write(ref wire.Me->WantSpace, 1);
+        Interlocked.MemoryBarrier();
+        return -Errno.EAGAIN;
+    }
+
+    private static void CopyVectors(
+        LocalRegion region, Pipe* pipe, IoVec* vectors, ulong count, ref ulong pending, ref ulong done)
+    {
+        ulong skip = done;
+        for (ulong i = 0; i < count; i++)
+        {
+            ulong length = vectors[i].Length;
+            if (skip >= length)
+            {
+                skip -= length;
+                continue;
+            }
+            ulong before = done;
+            Copy(region, pipe, vectors[i].Base + skip, length - skip, ref pending, ref done);
+            if (done - before < length - skip)
+                return;
+            skip = 0;
+        }
+    }
+
+    private static void Copy(
+        LocalRegion region, Pipe* pipe, byte* from, ulong length, ref ulong pending, ref ulong done)
+    {
+        while (length > 0)
+        {
+            byte* to = PipeOps.WriteRun(region, pipe, pending, Math.Min(length, PublishEvery), out ulong run);
+            if (run == 0)
+            {
+                if (pending > 0)
+                {
+                    PipeOps.Publish(pipe, pending);
+                    pending = 0;
+                }
+                if (!PipeOps.Grow(region, pipe, stalled: false))
+                    return;
+                continue;
+            }
+            NativeMemory.Copy(from, to, (nuint)run);
+            from += run;
+            length -= run;
+            done += run;
+            pending += run;
+            if (pending >= PublishEvery)
+            {
+                PipeOps.Publish(pipe, pending);
+                pending = 0;
+            }
+        }
+    }
+
+    /// <summary>The peer is gone: the bytes leave and a reset comes back, which the next call will see.</summary>
+    private static long SendToClosed(PosixStack s, Socket* socket, in Wire wire, ulong total)
+    {
+        if (total == 0)
+            return 0;
+        Interlocked.Or(ref wire.Me->Flags, (uint)(SideFlags.Reset | SideFlags.ResetAfterFin));
+        Readiness.AbsorbReset(socket, wire.Me->Flags);
+        return (long)total;
+    }
+
+    /// <summary>sendfile(): reads from a file straight into the ring.</summary>
+    public static long SendFile(PosixStack s, AccelThread* t, int fd, int input, long* offset, ulong count)
+    {
+        Socket* socket = Waits.Begin(s, t, fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        count = Math.Min(count, 0x7FFFF000);
+        while (true)
+        {
+            long result = AttemptFile(s, t, socket, input, offset, count);
+            if (result != -Errno.EAGAIN)
+                return Waits.End(s, t, index, result);
+            if (socket->Is(SocketFlags.NonBlocking))
+                return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
+            const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;
+            if (!Waits.Spin(s, t, socket, Events) && Waits.Sleep(s, t, socket, index, Events, -1) != 0)
+                return AccelResult.Wait;
+        }
+    }
+
+    private static long AttemptFile(PosixStack s, AccelThread* t, Socket* socket, int input, long* offset, ulong count)
+    {
+        if (socket->State != (uint)SocketState.Connected)
+            return NotConnected(s, socket, 0);
+        if (!s.Sides(socket, out Wire wire))
+            return -Errno.ECONNRESET;
+        s.Lock(ref socket->SendLock, t);
+        long result = LockedFile(s, t, socket, wire, input, offset, count, once: false);
+        PosixStack.Unlock(ref socket->SendLock);
+        return result;
+    }
+
+    private static long LockedFile(
+        PosixStack s, AccelThread* t, Socket* socket, in Wire wire, int input, long* offset, ulong count, bool once)
+    {
+        Pipe* pipe = wire.Out;
+        while (t->Wait.Done < count)
+        {
+            long refusal = Refusal(s, socket, wire);
+            if (refusal != 0)
+                return Partial(t, refusal);
+            bool closed = (Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.Closed) != 0;
+            byte* to = PipeOps.WriteRun(wire.Region, pipe, 0, Math.Min(count - t->Wait.Done, 4 * PublishEvery), out ulong run);
+            if (run == 0)
+            {
+                if (PipeOps.Grow(wire.Region, pipe, stalled: false))
+                    continue;
+                Volatile.Write(ref wire.Me->WantSpace, 1);
+                Interlocked.MemoryBarrier();
+                return -Errno.EAGAIN;
+            }
+            long got = s.Kernel.Read(input, to, run, offset != null ? *offset : -1);
+            if (got <= 0)
+                return Partial(t, got == -Errno.EAGAIN ? -Errno.EAGAIN : got);
+            if (offset != null)
+                *offset += got;
+            t->Wait.Done += (ulong)got;
+            if (closed)
+            {
+                SendToClosed(s, socket, wire, (ulong)got);
+                continue;
+            }
+            if (Volatile.Read(ref wire.Peer->Watch) != 0)
+                pipe->Stamp = s.Kernel.Ticks();
+            PipeOps.Publish(pipe, (ulong)got);
+            pipe->Sends++;
+            Notifier.Notify(s, t, wire.Region, wire.Peer, wire.PeerSource);
+            if (once)
+                break;
+        }
+        return (long)t->Wait.Done;
+    }
+
+    /// <summary>splice() from a pipe into a socket: one read from the pipe straight into the ring.</summary>
+    public static long SpliceIn(PosixStack s, AccelThread* t, int fd, int input, ulong count, bool nonBlocking)
+    {
+        Socket* socket = Waits.Begin(s, t, fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        while (true)
+        {
+            long result = AttemptSplice(s, t, socket, input, count, out bool full);
+            if (!full || nonBlocking || socket->Is(SocketFlags.NonBlocking))
+                return Waits.End(s, t, index, result);
+            const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;
+            if (!Waits.Spin(s, t, socket, Events) && Waits.Sleep(s, t, socket, index, Events, -1) != 0)
+                return AccelResult.Wait;
+        }
+    }
+
+    private static long AttemptSplice(PosixStack s, AccelThread* t, Socket* socket, int input, ulong count, out bool full)
+    {
+        full = false;
+        if (socket->State != (uint)SocketState.Connected)
+            return NotConnected(s, socket, 0);
+        if (!s.Sides(socket, out Wire wire))
+            return -Errno.ECONNRESET;
+        // One piece only: what a pipe holds fits into the run that is free, or the next call takes the rest.
+        ulong piece = Math.Min(count, 64 << 10);
+        s.Lock(ref socket->SendLock, t);
+        ulong room = PipeOps.Space(wire.Out, wire.Out->Tail, 1);
+        full = room == 0 && !PipeOps.Grow(wire.Region, wire.Out, stalled: false) && Refusal(s, socket, wire) == 0;
+        long result = full ? -Errno.EAGAIN : OnePiece(s, t, socket, wire, input, piece);
+        PosixStack.Unlock(ref socket->SendLock);
+        return result;
+    }
+
+    private static long OnePiece(PosixStack s, AccelThread* t, Socket* socket, in Wire wire, int input, ulong piece)
+    {
+        PipeOps.WriteRun(wire.Region, wire.Out, 0, piece, out ulong run);
+        return LockedFile(s, t, socket, wire, input, null, Math.Min(piece, Math.Max(run, 1)), once: true);
+    }
+}

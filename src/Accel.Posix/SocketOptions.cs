@@ -1,0 +1,253 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>What becomes of an option of an accelerated socket.</summary>
+public enum OptionVerdict
+{
+    /// <summary>A flag that we keep for accepted sockets; sockets with a kernel socket of their own mirror it there.</summary>
+    KeptFlag,
+
+    /// <summary>Kept by us and mirrored; has an effect on the local path.</summary>
+    Implemented,
+
+    /// <summary>Answered by us alone.</summary>
+    Answered,
+
+    /// <summary>The socket must be on the kernel path before it connects or listens.</summary>
+    NeedsKernel,
+
+    /// <summary>Refused, as by a kernel without the feature, so that the program falls back.</summary>
+    Refused,
+}
+
+/// <summary>One option that is not simply the kernel socket's affair.</summary>
+public readonly record struct OptionRule(int Level, int Name, OptionVerdict Verdict, string Text);
+
+/// <summary>
+/// getsockopt() and setsockopt(). Every option that is not in <see cref="Rules"/> is mirrored: the kernel socket behind the
+/// descriptor checks it, keeps it and answers it. An accepted socket, which has only a placeholder, is given a kernel socket of its
+/// own when the first such option comes.
+/// </summary>
+public static unsafe class SocketOptions
+{
+    public static readonly OptionRule[] Rules =
+    [
+        new(So.SOL_SOCKET, So.REUSEADDR, OptionVerdict.KeptFlag, "SO_REUSEADDR"),
+        new(So.SOL_SOCKET, So.KEEPALIVE, OptionVerdict.KeptFlag, "SO_KEEPALIVE"),
+        new(So.SOL_SOCKET, So.OOBINLINE, OptionVerdict.KeptFlag, "SO_OOBINLINE"),
+        new(So.IPPROTO_TCP, So.TCP_NODELAY, OptionVerdict.KeptFlag, "TCP_NODELAY"),
+        new(So.IPPROTO_TCP, So.TCP_CORK, OptionVerdict.KeptFlag, "TCP_CORK"),
+        new(So.SOL_SOCKET, So.RCVLOWAT, OptionVerdict.Implemented, "SO_RCVLOWAT"),
+        new(So.SOL_SOCKET, So.SNDBUF, OptionVerdict.Implemented, "SO_SNDBUF"),
+        new(So.SOL_SOCKET, So.RCVBUF, OptionVerdict.Implemented, "SO_RCVBUF"),
+        new(So.SOL_SOCKET, So.LINGER, OptionVerdict.Implemented, "SO_LINGER"),
+        new(So.SOL_SOCKET, So.RCVTIMEO, OptionVerdict.Implemented, "SO_RCVTIMEO"),
+        new(So.SOL_SOCKET, So.SNDTIMEO, OptionVerdict.Implemented, "SO_SNDTIMEO"),
+        new(So.SOL_SOCKET, So.RCVTIMEO_NEW, OptionVerdict.Implemented, "SO_RCVTIMEO_NEW"),
+        new(So.SOL_SOCKET, So.SNDTIMEO_NEW, OptionVerdict.Implemented, "SO_SNDTIMEO_NEW"),
+        new(So.SOL_SOCKET, So.ERROR, OptionVerdict.Answered, "SO_ERROR"),
+        new(So.SOL_SOCKET, So.ACCEPTCONN, OptionVerdict.Answered, "SO_ACCEPTCONN"),
+        new(So.IPPROTO_TCP, So.TCP_INFO, OptionVerdict.Answered, "TCP_INFO"),
+        new(So.SOL_SOCKET, So.BINDTODEVICE, OptionVerdict.NeedsKernel, "SO_BINDTODEVICE"),
+        new(So.IPPROTO_TCP, So.TCP_FASTOPEN_CONNECT, OptionVerdict.NeedsKernel, "TCP_FASTOPEN_CONNECT"),
+        new(So.IPPROTO_TCP, So.TCP_REPAIR, OptionVerdict.Refused, "TCP_REPAIR"),
+        new(So.IPPROTO_TCP, So.TCP_ULP, OptionVerdict.Refused, "TCP_ULP"),
+    ];
+
+    private static int RuleOf(int level, int name)
+    {
+        for (int i = 0; i < Rules.Length; i++)
+        {
+            if (Rules[i].Name == name && Rules[i].Level == level)
+                return i;
+        }
+        return -1;
+    }
+
+    /// <summary>An accepted socket begins with the listener's options.</summary>
+    public static void Inherit(Socket* parent, Socket* child)
+    {
+        child->OptionsSet = parent->OptionsSet;
+        for (int i = 0; i < Socket.MaxOptions; i++)
+            child->Options[i] = parent->Options[i];
+    }
+
+    public static long Set(PosixStack s, AccelThread* t, int fd, int level, int name, void* value, uint length)
+    {
+        Socket* socket = s.Find(fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        int rule = RuleOf(level, name);
+        OptionVerdict verdict = rule < 0 ? OptionVerdict.Implemented : Rules[rule].Verdict;
+        bool connected = socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting;
+        if (verdict == OptionVerdict.Refused && connected)
+            return name == So.TCP_ULP ? -Errno.ENOENT : -Errno.EPERM;
+        if (verdict == OptionVerdict.KeptFlag && length >= sizeof(int) && (ulong)value >= 4096)
+            Keep(socket, rule, *(int*)value != 0 ? 1 : 0);
+        else if (!socket->Is(SocketFlags.OwnsKernelSocket) && !Materialize(s, socket, fd))
+            return -Errno.ENOBUFS;
+        if (socket->Is(SocketFlags.OwnsKernelSocket))
+        {
+            int result = s.Kernel.SetSockOpt(fd, level, name, value, length);
+            if (result < 0)
+                return result;
+        }
+        if (rule >= 0)
+            Apply(s, socket, fd, Rules[rule], value, length);
+        return 0;
+    }
+
+    private static void Keep(Socket* socket, int rule, int value)
+    {
+        socket->Options[rule] = value;
+        socket->OptionsSet |= 1ul << rule;
+    }
+
+    /// <summary>What an option that the kernel has accepted means here.</summary>
+    private static void Apply(PosixStack s, Socket* socket, int fd, in OptionRule rule, void* value, uint length)
+    {
+        if (rule.Verdict == OptionVerdict.NeedsKernel)
+        {
+            socket->Reason = (byte)PathReason.OptionNeedsKernel;
+            return;
+        }
+        if (rule.Level != So.SOL_SOCKET)
+            return;
+        switch (rule.Name)
+        {
+            case So.RCVLOWAT:
+                socket->LowWater = (uint)Math.Max(1, *(int*)value);
+                break;
+            case So.LINGER:
+                socket->LingerOn = ((int*)value)[0];
+                socket->LingerSeconds = ((int*)value)[1];
+                break;
+            case So.RCVTIMEO or So.RCVTIMEO_NEW:
+                socket->ReceiveTimeoutNs = Nanoseconds((long*)value);
+                break;
+            case So.SNDTIMEO or So.SNDTIMEO_NEW:
+                socket->SendTimeoutNs = Nanoseconds((long*)value);
+                break;
+            case So.SNDBUF or So.RCVBUF:
+                SetBuffer(s, socket, fd, rule.Name);
+                break;
+        }
+    }
+
+    private static long Nanoseconds(long* timeval)
+    {
+        long seconds = Math.Min(timeval[0], long.MaxValue / 2_000_000_000);
+        return seconds < 0 ? 0 : seconds * 1_000_000_000 + timeval[1] * 1000;
+    }
+
+    private static void SetBuffer(PosixStack s, Socket* socket, int fd, int name)
+    {
+        int bytes = 0;
+        uint length = sizeof(int);
+        s.Kernel.GetSockOpt(fd, So.SOL_SOCKET, name, &bytes, &length);
+        Interlocked.Or(ref socket->Flags,
+            (uint)(name == So.SNDBUF ? SocketFlags.SendBufferSet : SocketFlags.ReceiveBufferSet));
+        if (socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire))
+        {
+            if (name == So.SNDBUF)
+                wire.Out->SendLimit = (uint)bytes;
+            else
+                wire.In->ReceiveLimit = (uint)bytes;
+        }
+    }
+
+    /// <summary>Gives an accepted socket a kernel socket of its own, under the same number, with the options that were kept.</summary>
+    private static bool Materialize(PosixStack s, Socket* socket, int fd)
+    {
+        int own = s.Kernel.Socket(socket->Family, Af.SOCK_STREAM | Af.SOCK_CLOEXEC, 0);
+        if (own < 0)
+            return false;
+        if (!s.Kernel.Replace(own, fd))
+            return false;
+        Interlocked.Or(ref socket->Flags, (uint)SocketFlags.OwnsKernelSocket);
+        for (int i = 0; i < Rules.Length; i++)
+        {
+            if ((socket->OptionsSet & 1ul << i) == 0)
+                continue;
+            int value = socket->Options[i];
+            s.Kernel.SetSockOpt(fd, Rules[i].Level, Rules[i].Name, &value, sizeof(int));
+        }
+        return true;
+    }
+
+    public static long Get(PosixStack s, AccelThread* t, int fd, int level, int name, void* value, uint* length)
+    {
+        Socket* socket = s.Find(fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        if ((ulong)length < 4096)
+            return -Errno.EFAULT;
+        if ((int)*length < 0)
+            return -Errno.EINVAL;
+        int rule = RuleOf(level, name);
+        if (rule >= 0 && Rules[rule].Verdict == OptionVerdict.Answered)
+            return Answer(s, socket, name, level, value, length);
+        if (socket->Is(SocketFlags.OwnsKernelSocket))
+            return s.Kernel.GetSockOpt(fd, level, name, value, length);
+        if (rule >= 0 && Rules[rule].Verdict == OptionVerdict.KeptFlag)
+            return GiveInt(socket->Options[rule], value, length);
+        switch (level, name)
+        {
+            case (So.SOL_SOCKET, So.RCVLOWAT):
+                return GiveInt((int)socket->LowWater, value, length);
+            case (So.SOL_SOCKET, So.LINGER):
+                long linger = (uint)socket->LingerOn | (long)socket->LingerSeconds << 32;
+                return Give(&linger, sizeof(long), value, length);
+            case (So.SOL_SOCKET, So.RCVTIMEO):
+                return GiveTime(socket->ReceiveTimeoutNs, value, length);
+            case (So.SOL_SOCKET, So.SNDTIMEO):
+                return GiveTime(socket->SendTimeoutNs, value, length);
+            case (So.SOL_SOCKET, So.TYPE or So.DOMAIN or So.PROTOCOL):
+                return s.Kernel.GetSockOpt(fd, level, name, value, length);
+            case (So.SOL_SOCKET, So.SNDBUF) when s.Sides(socket, out Wire wire):
+                return GiveInt((int)wire.Out->SendLimit, value, length);
+            case (So.SOL_SOCKET, So.RCVBUF) when s.Sides(socket, out Wire wire):
+                return GiveInt((int)wire.In->ReceiveLimit, value, length);
+        }
+        return Materialize(s, socket, fd) ? s.Kernel.GetSockOpt(fd, level, name, value, length) : -Errno.ENOBUFS;
+    }
+
+    private static long Answer(PosixStack s, Socket* socket, int name, int level, void* value, uint* length)
+    {
+        if (level == So.SOL_SOCKET && name == So.ERROR)
+        {
+            // A look at the state first: a reset from the other end becomes an error when somebody looks.
+            Readiness.Mask(s, socket);
+            return GiveInt(Interlocked.Exchange(ref socket->Error, 0), value, length);
+        }
+        if (level == So.SOL_SOCKET)
+            return GiveInt(socket->State == (uint)SocketState.Listening ? 1 : 0, value, length);
+        byte* info = stackalloc byte[TcpInfo.Bytes];
+        TcpInfo.Fill(s, socket, info);
+        return Give(info, TcpInfo.Bytes, value, length);
+    }
+
+    private static long GiveInt(int number, void* value, uint* length) => Give(&number, sizeof(int), value, length);
+
+    private static long GiveTime(long nanoseconds, void* value, uint* length)
+    {
+        long* timeval = stackalloc long[2];
+        timeval[0] = nanoseconds / 1_000_000_000;
+        timeval[1] = nanoseconds % 1_000_000_000 / 1000;
+        return Give(timeval, 16, value, length);
+    }
+
+    private static long Give(void* from, uint bytes, void* value, uint* length)
+    {
+        uint room = Math.Min(*length, bytes);
+        if (room > 0 && (ulong)value < 4096)
+            return -Errno.EFAULT;
+        NativeMemory.Copy(from, value, room);
+        *length = room;
+        return 0;
+    }
+}

@@ -1,0 +1,246 @@
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>Birth, sharing and death of sockets and their descriptors.</summary>
+public static unsafe class Sockets
+{
+    /// <summary>
+    /// Takes a kernel TCP socket under the stack's care. 0, or ACCEL_PASS if it stays with the kernel.
+    /// </summary>
+    public static long Register(PosixStack s, AccelThread* t, int fd, int domain)
+    {
+        if ((uint)fd >= s.Process->FdLimit)
+            return AccelResult.Pass;
+        int index = s.S.TakeSocket();
+        if (index < 0)
+        {
+            s.Count(t, Counter.NoSockets);
+            return AccelResult.Pass;
+        }
+        Socket* socket = s.S.SocketAt(index);
+        socket->Family = (byte)domain;
+        socket->FirstDescriptor = fd;
+        socket->References = 1;
+        socket->LowWater = 1;
+        socket->Reason = (byte)PathReason.NotYetRouted;
+        socket->CreatedNs = s.Kernel.NowNs();
+        int flags = s.Kernel.GetFlags(fd);
+        socket->Flags = (uint)SocketFlags.OwnsKernelSocket
+            | (flags >= 0 && (flags & Af.O_NONBLOCK) != 0 ? (uint)SocketFlags.NonBlocking : 0);
+        socket->State = (uint)SocketState.Unconnected;
+        s.Count(t, Counter.SocketsCreated);
+        s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
+        return 0;
+    }
+
+    /// <summary>
+    /// A descriptor was closed, or another took its number: forgets the entry. The kernel's descriptor is the caller's
+    /// affair.
+    /// </summary>
+    public static long Close(PosixStack s, AccelThread* t, int fd)
+    {
+        uint entry = s.Entry(fd);
+        if (entry == 0)
+            return 0;
+        uint kind = DescriptorEntry.Kind(entry);
+        if (kind == DescriptorEntry.KindInternal)
+            return -Errno.EBADF;
+        s.SetEntry(fd, 0);
+        int index = DescriptorEntry.Index(entry);
+        if (kind == DescriptorEntry.KindEpoll)
+            EpollSets.Release(s, t, index);
+        else
+            CloseDescriptor(s, t, index, entry);
+        return 0;
+    }
+
+    private static void CloseDescriptor(PosixStack s, AccelThread* t, int index, uint entry)
+    {
+        Socket* socket = s.S.SocketAt(index);
+        if (!socket->Is(SocketFlags.Duplicated) || !HeldHere(s, entry))
+            LetGo(s, socket, s.Slot);
+        Release(s, t, index);
+    }
+
+    /// <summary>True if some descriptor of this process still refers to it.</summary>
+    private static bool HeldHere(PosixStack s, uint entry)
+    {
+        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int fd = 0; fd < high; fd++)
+        {
+            if (s.Process->FdMap[fd] == entry)
+                return true;
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// This process's last descriptor of a socket is gone: the neighbours need not watch it for its sake.
+    /// </summary>
+    private static void LetGo(PosixStack s, Socket* socket, int slot)
+    {
+        LocalRegion region = s.Region(socket->Region);
+        if (!region.IsMapped)
+            return;
+        if (socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire)
+            && wire.Conn->Generation == socket->ConnGeneration)
+            Holders.Remove(wire.Me->Holders, slot);
+        else if (socket->State == (uint)SocketState.Listening)
+        {
+            Listener* listener = region.ListenerAt((int)socket->Index);
+            Holders.Remove(listener->Holders, slot);
+            if (slot == s.Slot)
+                s.Disown(listener->Meeting);
+        }
+    }
+
+    /// <summary>Gives up one reference; the last one closes the socket.</summary>
+    public static void Release(PosixStack s, AccelThread* t, int index)
+    {
+        Socket* socket = s.S.SocketAt(index);
+        if (Interlocked.Decrement(ref socket->References) > 0)
+            return;
+        EpollSets.ForgetSocket(s, t, index);
+        s.Lock(ref socket->SendLock, t);
+        s.Lock(ref socket->ReceiveLock, t);
+        Detach(s, t, socket);
+        PosixStack.Unlock(ref socket->ReceiveLock);
+        PosixStack.Unlock(ref socket->SendLock);
+        s.S.GiveSocket(index);
+    }
+
+    private static void Detach(PosixStack s, AccelThread* t, Socket* socket)
+    {
+        SocketState state = (SocketState)socket->State;
+        LocalRegion region = s.Region(socket->Region);
+        if (!region.IsMapped)
+            return;
+        if (state is SocketState.Connected or SocketState.Connecting)
+        {
+            if (s.Sides(socket, out Wire wire) && wire.Conn->Generation == socket->ConnGeneration)
+                Closer.CloseSide(s, t, wire, abort: socket->LingerOn != 0 && socket->LingerSeconds == 0
+                    || state == SocketState.Connecting);
+        }
+        else if (state == SocketState.Listening)
+            Closer.CloseListener(s, t, region, (int)socket->Index);
+        Interlocked.Decrement(ref s.S.RegionAt((int)socket->Region - 1)->Users);
+    }
+
+    /// <summary>newfd became a copy of oldfd.</summary>
+    public static long Duplicate(PosixStack s, AccelThread* t, int oldfd, int newfd)
+    {
+        if (oldfd == newfd)
+            return newfd;
+        uint entry = s.Entry(oldfd);
+        uint before = s.Entry(newfd);
+        if (entry == 0 && before == 0)
+            return newfd;
+        uint shared = DescriptorEntry.Kind(entry) == DescriptorEntry.KindInternal ? 0 : entry;
+        if (shared != 0)
+        {
+            if (DescriptorEntry.Kind(shared) == DescriptorEntry.KindEpoll)
+                Interlocked.Increment(ref s.S.EpollSetAt(DescriptorEntry.Index(shared))->References);
+            else
+            {
+                Socket* socket = s.S.SocketAt(DescriptorEntry.Index(shared));
+                Interlocked.Increment(ref socket->References);
+                Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Duplicated);
+            }
+        }
+        Close(s, t, newfd);
+        s.SetEntry(newfd, shared);
+        return newfd;
+    }
+
+    /// <summary>A descriptor of this process whose kernel file belongs to the socket.</summary>
+    public static int KernelDescriptor(PosixStack s, int index)
+    {
+        uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
+        int first = s.S.SocketAt(index)->FirstDescriptor;
+        if (s.Entry(first) == entry)
+            return first;
+        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int fd = 0; fd < high; fd++)
+        {
+            if (s.Process->FdMap[fd] == entry)
+                return fd;
+        }
+        return -1;
+    }
+
+    /// <summary>
+    /// Sends the socket to the kernel for good: its descriptor passes through, its epoll items move to the kernel's
+    /// set.
+    /// </summary>
+    public static long HandToKernel(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, PathReason reason)
+    {
+        s.LeaveToKernel(t, socket, reason);
+        EpollSets.MoveToKernel(s, t, index);
+        uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
+        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int i = 0; i < high; i++)
+        {
+            if (s.Process->FdMap[i] == entry)
+                s.SetEntry(i, entry | DescriptorEntry.OnKernel);
+        }
+        return AccelResult.Pass;
+    }
+
+    /// <summary>shutdown(): marks the directions closed and tells the other end.</summary>
+    public static long Shutdown(PosixStack s, AccelThread* t, int fd, int how)
+    {
+        Socket* socket = s.Find(fd, out int index);
+        if (socket == null)
+            return AccelResult.Pass;
+        if ((uint)how > Af.SHUT_RDWR)
+            return -Errno.EINVAL;
+        if (socket->State == (uint)SocketState.Listening)
+            return Acceptor.ShutdownListener(s, t, socket, index, fd, how);
+        if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
+            return -Errno.ENOTCONN;
+        if (socket->Is(SocketFlags.Dead))
+            return -Errno.ENOTCONN;
+        if (how != Af.SHUT_WR)
+            Interlocked.Or(ref wire.Me->Flags, (uint)SideFlags.ReadShut);
+        if (how != Af.SHUT_RD)
+        {
+            s.Lock(ref socket->SendLock, t);
+            if (Volatile.Read(ref wire.Peer->Watch) != 0)
+                wire.Out->Stamp = s.Kernel.Ticks();
+            uint before = Interlocked.Or(ref wire.Me->Flags, (uint)SideFlags.FinSent);
+            PosixStack.Unlock(ref socket->SendLock);
+            if ((before & (uint)SideFlags.FinSent) == 0)
+                s.Count(t, Counter.FinsSent);
+        }
+        Notifier.Notify(s, t, wire.Region, wire.Peer, wire.PeerSource);
+        Notifier.Notify(s, t, wire.Region, wire.Me, wire.Source);
+        return 0;
+    }
+
+    /// <summary>
+    /// Gives up what a dead or leaving process of this stack held. The caller makes sure that this happens once.
+    /// </summary>
+    public static void ReleaseTable(PosixStack s, AccelThread* t, int slot)
+    {
+        uint* table = s.S.DescriptorsOf(slot);
+        int high = Math.Min(s.S.ProcessAt(slot)->HighestDescriptor, StackRegion.MaxDescriptors);
+        for (int fd = 0; fd < high; fd++)
+        {
+            uint entry = Interlocked.Exchange(ref table[fd], 0);
+            uint kind = DescriptorEntry.Kind(entry);
+            int index = DescriptorEntry.Index(entry);
+            if (kind == DescriptorEntry.KindEpoll)
+                EpollSets.Release(s, t, index);
+            else if (kind == DescriptorEntry.KindSocket)
+            {
+                Regions.EnsureMapped(s, t, s.S.SocketAt(index)->Region);
+                LetGo(s, s.S.SocketAt(index), slot);
+                Release(s, t, index);
+            }
+        }
+        s.S.ProcessAt(slot)->HighestDescriptor = 0;
+    }
+}

@@ -1,0 +1,41 @@
+namespace Accel.Posix;
+
+/// <summary>Arrays of buffers.</summary>
+public static unsafe class Vectors
+{
+    private const ulong MaxCount = 1024;
+    private const ulong MaxTotal = 0x7FFFF000;
+
+    /// <summary>Sums up and checks an array of buffers, with the errors of Linux (import_iovec).</summary>
+    public static bool Total(IoVec* vectors, ulong count, out ulong total, out long error)
+    {
+        total = 0;
+        error = 0;
+        if (count > MaxCount)
+        {
+            error = -Errno.EMSGSIZE;
+            return false;
+        }
+        if (count > 0 && (ulong)vectors < 4096)
+        {
+            error = -Errno.EFAULT;
+            return false;
+        }
+        for (ulong i = 0; i < count; i++)
+        {
+            ulong length = vectors[i].Length;
+            if ((long)length < 0)
+            {
+                error = -Errno.EINVAL;
+                return false;
+            }
+            if (length > 0 && (ulong)vectors[i].Base < 4096)
+            {
+                error = -Errno.EFAULT;
+                return false;
+            }
+            total += Math.Min(length, MaxTotal - total);
+        }
+        return true;
+    }
+}

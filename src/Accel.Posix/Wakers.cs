@@ -1,0 +1,108 @@
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>What a thread or an epoll set sleeps on, and its doorbells in the regions that it depends on.</summary>
+public static unsafe class Wakers
+{
+    private const int OwnWaker = 0;
+
+    /// <summary>The waker of the calling thread, made at its first sleep. -1 if there is none to be had.</summary>
+    public static int OfThread(PosixStack s, AccelThread* t)
+    {
+        if (t->Own[OwnWaker] != 0)
+            return (int)t->Own[OwnWaker] - 1;
+        int index = Open(s);
+        if (index >= 0)
+            t->Own[OwnWaker] = (ulong)index + 1;
+        return index;
+    }
+
+    /// <summary>The waker of the calling thread if it has one, else -1.</summary>
+    public static int ExistingOfThread(AccelThread* t) => (int)t->Own[OwnWaker] - 1;
+
+    public static int Open(PosixStack s)
+    {
+        int index = s.S.TakeWaker();
+        if (index < 0)
+            return -1;
+        Waker* waker = s.S.WakerAt(index);
+        waker->Name = s.Kernel.Random();
+        int fd = s.Own(s.Kernel.OpenWaker(waker->Name));
+        if (fd < 0)
+        {
+            s.S.GiveWaker(index);
+            return -1;
+        }
+        waker->Descriptor = fd;
+        waker->Used = 1;
+        return index;
+    }
+
+    /// <summary>Gives up a waker with its doorbells.</summary>
+    public static void Close(PosixStack s, int index)
+    {
+        Waker* waker = s.S.WakerAt(index);
+        for (int i = 0; i < waker->BellCount; i++)
+        {
+            BellLink* link = Waker.BellAt(waker, i);
+            LocalRegion region = s.Region(link->Region);
+            if (region.IsMapped && link->Bell < LocalRegion.MaxDoorbells)
+                region.GiveDoorbell((int)link->Bell);
+        }
+        s.Disown(waker->Descriptor);
+        s.S.GiveWaker(index);
+    }
+
+    /// <summary>The waker's doorbell in a region, made if need be. -1 if there is none to be had.</summary>
+    public static int BellIn(PosixStack s, AccelThread* t, int wakerIndex, uint regionPlusOne)
+    {
+        Waker* waker = s.S.WakerAt(wakerIndex);
+        for (int i = 0; i < (int)waker->BellCount; i++)
+        {
+            if (Waker.BellAt(waker, i)->Region == regionPlusOne)
+                return (int)Waker.BellAt(waker, i)->Bell;
+        }
+        LocalRegion region = s.Region(regionPlusOne);
+        if (!region.IsMapped || waker->BellCount >= Waker.MaxBells)
+            return -1;
+        int bell = region.TakeDoorbell(s.S.RegionAt((int)regionPlusOne - 1)->Attachment, waker->Name);
+        if (bell < 0)
+        {
+            s.Count(t, Counter.NoDoorbells);
+            return -1;
+        }
+        s.Lock(ref waker->Lock, t);
+        BellLink* link = Waker.BellAt(waker, (int)waker->BellCount);
+        link->Region = regionPlusOne;
+        link->Bell = (uint)bell;
+        Volatile.Write(ref waker->BellCount, waker->BellCount + 1);
+        PosixStack.Unlock(ref waker->Lock);
+        return bell;
+    }
+
+    /// <summary>Announces sleep on every doorbell. After it, and a barrier, the caller must look once more.</summary>
+    public static void Announce(PosixStack s, Waker* waker)
+    {
+        Interlocked.Increment(ref waker->Sleepers);
+        SetSleeping(s, waker, 1);
+        if (!s.Kernel.Barrier())
+            Interlocked.MemoryBarrier();
+    }
+
+    /// <summary>Takes the announcement back. While other threads sleep on the same waker it stays.</summary>
+    public static void Retract(PosixStack s, Waker* waker) =>
+        SetSleeping(s, waker, Interlocked.Decrement(ref waker->Sleepers) > 0 ? 1u : 0u);
+
+    private static void SetSleeping(PosixStack s, Waker* waker, uint value)
+    {
+        for (int i = 0; i < (int)waker->BellCount; i++)
+        {
+            BellLink* link = Waker.BellAt(waker, i);
+            LocalRegion region = s.Region(link->Region);
+            if (region.IsMapped && link->Bell < LocalRegion.MaxDoorbells)
+                Volatile.Write(ref region.DoorbellAt((int)link->Bell)->Sleeping, value);
+        }
+    }
+}
