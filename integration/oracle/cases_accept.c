@@ -214,7 +214,8 @@ CASE(backlog_full_nonblocking, "a full backlog leaves non-blocking clients in pr
     for (int i = 0; i < 6; i++) {
         c[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         int r = connect_to(c[i], port);
-        say("client %d: %s, then %s", i, r ? errno_name(errno) : "0", poll_text(xpoll(c[i], POLLOUT, i < 2 ? 1000 : 30)));
+        say("client %d: %s", i, r ? errno_name(errno) : "0");
+        say("  then %s", poll_text(xpoll(c[i], POLLOUT, i < 2 ? 1000 : 30)));
     }
     nonblock(l);
     for (int i = 0; i < 2; i++) {

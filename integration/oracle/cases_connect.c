@@ -43,6 +43,7 @@ CASE(connect_names, "getsockname and getpeername in every state of a connection'
     SAY(close(b));
     names("peer closed", c, client, port);
     SAY(send(c, "x", 1, MSG_NOSIGNAL));
+    ENDED(c);
     names("reset", c, client, port);
 }
 

@@ -92,13 +92,17 @@ CASE(ipv6_mapped_both, "mapped listener, mapped and plain clients")
 
 CASE(ipv6_only, "V6ONLY refuses IPv4 clients, and leaves the IPv4 port free")
 {
-    int l = listener6("::", 1), port = port_of(l);
+    int l, port, c = socket(AF_INET, SOCK_STREAM, 0), four = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at;
+    // A port that nobody else happens to use on IPv4.
+    for (int i = 0; i < 20; i++) {
+        l = listener6("::", 1);
+        port = port_of(l);
+        at = at4("0.0.0.0", port);
+        if (bind(four, SA(at), sizeof at) == 0) break;
+    }
     GETOPT(l, IPPROTO_IPV6, IPV6_V6ONLY);
-    int c = socket(AF_INET, SOCK_STREAM, 0);
     SAY(connect_to(c, port));
-    int four = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in at = at4("0.0.0.0", port);
-    SAY(bind(four, SA(at), sizeof at));
     SAY(listen(four, 4));
     SAY(connect_to(c, port));
     expect_local(1);

@@ -231,7 +231,8 @@ PAIR(sendmsg_control, "sendmsg with control data that TCP does not know, or that
 {
     char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec iov = {"x", 1};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *c = CMSG_FIRSTHDR(&message);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;

@@ -1,4 +1,4 @@
-// Socket options: values before and after, on fresh, listening, connected and accepted sockets; wrong lengths and levels.
+// Socket options: values before and after, in each state of a socket; wrong lengths, levels and values.
 #include "oracle.h"
 
 struct option {

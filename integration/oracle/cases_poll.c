@@ -28,6 +28,7 @@ PAIR(poll_norm_bits, "POLLRDNORM, POLLWRNORM, POLLRDBAND")
     AWAIT(a, POLLRDHUP);
     say("%s", poll_text(xpoll(a, all, 0)));
     SEND(a, "x", 0);
+    ENDED(a);
     say("%s", poll_text(xpoll(a, all, 0)));
     say("%s", poll_text(xpoll(a, POLLHUP | POLLERR | POLLNVAL, 0)));
 }

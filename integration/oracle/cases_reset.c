@@ -6,6 +6,7 @@ PAIR(write_after_peer_close, "first write is taken, the next gets EPIPE and SIGP
     SAY(xclose(b));
     AWAIT(a, POLLRDHUP);
     SEND(a, "first", 0);
+    ENDED(a);
     MASK(a);
     SEND(a, "second", 0);
     SEND(a, "third", 0);
@@ -20,6 +21,7 @@ PAIR(write_after_peer_close_read_first, "reading the end of file first changes n
     AWAIT(a, POLLIN);
     RECV(a, 10, 0);
     SEND(a, "first", 0);
+    ENDED(a);
     RECV(a, 10, 0);
     MASK(a);
     ERROR(a);
@@ -33,6 +35,7 @@ PAIR(write_after_peer_close_error_first, "SO_ERROR takes the error; the write th
     SAY(xclose(b));
     AWAIT(a, POLLIN);
     SEND(a, "first", 0);
+    ENDED(a);
     settle();
     ERROR(a);
     ERROR(a);
@@ -51,6 +54,7 @@ PAIR(write_after_both_half_close, "peer half-closed, we answer, peer closes, we 
     settle();
     MASK(a);
     SEND(a, "first", 0);
+    ENDED(a);
     MASK(a);
     SEND(a, "second", 0);
 }
@@ -258,6 +262,7 @@ CASE(sigpipe_default_kills, "with the default action a write to a closed connect
         signal(SIGPIPE, SIG_DFL);
         close(b);
         SEND(a, "first", 0);
+        ENDED(a);
         SEND(a, "second", 0);
         say("not reached");
         _exit(0);

@@ -128,7 +128,7 @@ PAIR(shutdown_wr_then_rd_one_side, "both halves in two calls equals SHUT_RDWR")
     MASK(b);
     RECV(b, 5, 0);
     SEND(b, "to nobody?", MSG_NOSIGNAL);
-    settle();
+    ENDED(b);
     MASK(b);
     MASK(a);
     RECV(a, 20, 0);

@@ -81,7 +81,7 @@ PAIR(threads_reader_and_writer, "one thread reads while another writes the same 
     SAY(join_later());
 }
 
-PAIR(threads_close_under_reader, "closing a socket under a blocked reader: the reader stays until data or the end comes")
+PAIR(threads_close_under_reader, "closing a socket under a blocked reader: it stays until data or the end comes")
 {
     static int result;
     shared = a;

@@ -193,8 +193,9 @@ static void list(void)
 {
     for (struct oracle_case *c = first; c; c = c->next) {
         const char *file = strrchr(c->file, '/');
-        printf("%s\t%s%s%s\t%s\t%s\n", c->name, c->modes & MODE_SAME ? "same " : "", c->modes & MODE_PEER ? "peer " : "",
-            c->modes & MODE_SWAP ? "swap " : "", file ? file + 1 : c->file, c->what);
+        const char *same = c->modes & MODE_SAME ? "same " : "", *peer = c->modes & MODE_PEER ? "peer " : "";
+        const char *swap = c->modes & MODE_SWAP ? "swap " : "";
+        printf("%s\t%s%s%s\t%s\t%s\n", c->name, same, peer, swap, file ? file + 1 : c->file, c->what);
     }
 }
 

@@ -147,11 +147,13 @@ extern volatile sig_atomic_t sigpipes;
 // The poll mask now, and once any of the events has come.
 #define MASK(fd) say("mask of " #fd ": %s", poll_text(xpoll(fd, ALL_EVENTS, 0)))
 #define AWAIT(fd, events) say("await " #events " on " #fd ": %s", poll_text(xpoll(fd, events, 3000)))
+// Waits for a reset (or for the end of both directions), which poll reports unasked.
+#define ENDED(fd) say(#fd " ended: %s", poll_text(xpoll(fd, 0, 3000)))
 #define ERROR(fd) say("SO_ERROR of " #fd ": %s", errno_name(xgetopt(fd, SOL_SOCKET, SO_ERROR)))
 #define GETOPT(fd, level, name)                                                                                      \
     ({                                                                                                               \
         long value_ = xgetopt(fd, level, name);                                                                      \
-        say("getsockopt(" #fd ", " #level ", " #name ") = %s%ld", value_ < 0 ? "-" : "", value_ < 0 ? -value_ : value_); \
+        say("getsockopt(" #fd ", " #level ", " #name ") = %ld", value_);                                              \
         value_;                                                                                                      \
     })
 #define SETOPT(fd, level, name, value)                                                                               \

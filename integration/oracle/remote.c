@@ -146,7 +146,8 @@ static long execute(const struct request *q, const char *data, char *out, uint32
 static bool move(bool out, void *data, size_t length)
 {
     for (size_t done = 0; done < length; ) {
-        ssize_t r = out ? write(wire, (char *)data + done, length - done) : read(wire, (char *)data + done, length - done);
+        char *at = (char *)data + done;
+        ssize_t r = out ? write(wire, at, length - done) : read(wire, at, length - done);
         if (r < 0 && errno == EINTR) continue;
         if (r <= 0) return false;
         done += r;
