@@ -1,0 +1,90 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Stack;
+
+namespace Accel.StackDump.Tests;
+
+/// <summary>A stack and its local region as a program holds them: two memory files, here in the test's own process.</summary>
+internal sealed unsafe partial class SharedStack : IDisposable
+{
+    private const ulong LocalId = 77;
+    private readonly int _stackFile, _localFile;
+
+    public SharedStack(ulong id)
+    {
+        Id = id;
+        Stack = new StackRegion(Create("accel-stack", StackRegion.SizeBytes, out _stackFile));
+        Stack.Format(id, Environment.ProcessId, 0, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() * 1_000_000);
+        long size = LocalRegion.FixedBytes + (64 << 20);
+        Local = new LocalRegion(Create("accel-local", size, out _localFile));
+        Local.Format(LocalId, id, size, Environment.ProcessId, 0, 1);
+        ProcessSlot* process = Stack.ProcessAt(3);
+        process->Pid = Environment.ProcessId;
+        process->State = ProcessSlot.Live;
+        Stack.RegionAt(0)->Id = LocalId;
+        foreach (OptionRow row in OptionTable.Rows) Stack.Tables->Options.Values[(int)row.Option] = row.Default;
+    }
+
+    public ulong Id { get; }
+
+    public StackRegion Stack { get; }
+
+    public LocalRegion Local { get; }
+
+    /// <summary>A socket of the given state under a descriptor of this process.</summary>
+    public Socket* Add(int descriptor, SocketState state, PathReason reason)
+    {
+        int index = Stack.TakeSocket();
+        Socket* socket = Stack.SocketAt(index);
+        socket->State = (uint)state;
+        socket->Reason = (byte)reason;
+        Stack.DescriptorsOf(3)[descriptor] = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
+        Stack.ProcessAt(3)->HighestDescriptor = Math.Max(Stack.ProcessAt(3)->HighestDescriptor, descriptor + 1);
+        return socket;
+    }
+
+    /// <summary>Spoils the header, as another build's region would look.</summary>
+    public void PretendOtherLayout() => Stack.Tables->Header.LayoutHash++;
+
+    /// <summary>How much memory the two files take.</summary>
+    public long StackBlocks() => Blocks(_stackFile) + Blocks(_localFile);
+
+    public void Dispose()
+    {
+        _ = Close(_stackFile);
+        _ = Close(_localFile);
+    }
+
+    private static byte* Create(string name, long bytes, out int file)
+    {
+        file = MemfdCreate(name, 1);
+        Assert.True(file >= 0 && Truncate(file, bytes) == 0);
+        byte* address = Map(null, (nuint)bytes, 3, 0x4001, file, 0);
+        Assert.True((nint)address != -1);
+        return address;
+    }
+
+    /// <summary>st_blocks of struct stat on x86-64.</summary>
+    private static long Blocks(int file)
+    {
+        byte* stat = stackalloc byte[256];
+        Assert.Equal(0, FStat(file, stat));
+        return *(long*)(stat + 64);
+    }
+
+    [LibraryImport("libc", EntryPoint = "memfd_create", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int MemfdCreate(string name, uint flags);
+
+    [LibraryImport("libc", EntryPoint = "ftruncate")]
+    private static partial int Truncate(int file, long bytes);
+
+    [LibraryImport("libc", EntryPoint = "fstat")]
+    private static partial int FStat(int file, byte* stat);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    private static partial int Close(int file);
+
+    [LibraryImport("libc", EntryPoint = "mmap")]
+    private static partial byte* Map(void* address, nuint length, int protection, int flags, int fd, long offset);
+}
