@@ -3,10 +3,10 @@
  *
  * The library must leave no trace in the program: no thread that fork would lose, no signal handler that the
  * program has not set. The runtime starts one thread, for finalizers, and the library has none; it ignores SIGPIPE,
- * which is the program's to decide; and it sets handlers for SIGSEGV, SIGFPE and one real-time signal, which turn faults
- * of managed code into exceptions and stop threads for a collection. Here a fault is fatal; and nothing is allocated
- * after start, while a thread that a collection would have to wait for leaves managed code by itself soon, so the signal
- * is not sent either.
+ * which is the program's to decide; and it sets handlers for SIGSEGV, SIGFPE and one real-time signal, which turn
+ * faults of managed code into exceptions and stop threads for a collection. Here a fault is fatal; and nothing is
+ * allocated after start, while a thread that a collection would have to wait for leaves managed code by itself soon,
+ * so the signal is not sent either.
  */
 #include <pthread.h>
 #include <signal.h>
