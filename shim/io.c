@@ -238,8 +238,19 @@ int wrap_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
 }
 ALIAS(__sendmmsg, sendmmsg)
 
+/* Since Linux 5.12 a sendfile into a pipe is a splice, which a socket can be the source of. */
+static ssize_t sendfile_from_ours(int out, int in, int64_t *offset, size_t count)
+{
+    if (offset != NULL) return shim_give(-ESPIPE);
+    if (!NOT_OURS(out)) return shim_give(-EINVAL);
+    TRY_OUT(MSG_NOSIGNAL, accel_splice(&s->t, in, NULL, out, NULL, count, 0));
+    return REAL(sendfile)(out, in, offset, count);
+}
+
 ssize_t wrap_sendfile(int out, int in, int64_t *offset, size_t count)
 {
+    bool from_ours = !NOT_OURS(in);
+    if (unlikely(from_ours)) return sendfile_from_ours(out, in, offset, count);
     if (NOT_OURS(out)) return REAL(sendfile)(out, in, offset, count);
     TRY_OUT(0, accel_sendfile(&s->t, out, in, offset, count));
     return REAL(sendfile)(out, in, offset, count);

@@ -357,4 +357,5 @@ TESTS({ "recv-interrupted", recv_interrupted }, { "recv-restarted", recv_restart
       { "masks-of-waits", masks_of_waits }, { "handler-uses-sockets", handler_uses_sockets },
       { "longjmp-out-of-sleep", longjmp_out_of_sleep }, { "dispositions-are-told", dispositions_are_told },
       { "reset-hand", reset_hand }, { "realtime-queue", realtime_queue }, { "signal-storm", signal_storm },
-      { "pipe-signal", pipe_signal }, { "alternate-stack", alternate_stack }, { "stop-and-continue", stop_and_continue })
+      { "pipe-signal", pipe_signal }, { "alternate-stack", alternate_stack },
+      { "stop-and-continue", stop_and_continue })
