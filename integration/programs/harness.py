@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LIBRARY = os.path.join(ROOT, "artifacts/lib/libaccel.so")
+LIBRARY = os.environ.get("ACCEL_LIBRARY", os.path.join(ROOT, "artifacts/lib/libaccel.so"))  # another build may be tried
 DRIVERS = os.path.join(ROOT, "integration/programs/drivers")
 PYTHON = "/usr/bin/python3"
 CASE_SECONDS = 60

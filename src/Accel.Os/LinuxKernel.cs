@@ -6,7 +6,8 @@ using Accel.Core.Stack;
 namespace Accel.Os;
 
 /// <summary>
-/// <see cref="IKernel"/> on Linux, over one raw system call function: nothing here touches errno, is a cancellation point, or can be
+/// <see cref="IKernel"/> on Linux, over one raw system call function: nothing here touches errno, is a cancellation
+/// point, or can be
 /// interposed by the library itself.
 /// </summary>
 public sealed unsafe partial class LinuxKernel : IKernel
@@ -101,7 +102,8 @@ public sealed unsafe partial class LinuxKernel : IKernel
         return (int)Call(SystemCall.EpollCtl, epfd, op, fd, (long)packed);
     }
 
-    public int EpollPeek(int epfd, void* events, int max) => (int)Call(SystemCall.EpollWait, epfd, (long)events, max, 0);
+    public int EpollPeek(int epfd, void* events, int max) =>
+        (int)Call(SystemCall.EpollWait, epfd, (long)events, max, 0);
 
     public int Poll(void* fds, uint count) => (int)Call(SystemCall.Poll, (long)fds, count, 0);
 
@@ -163,7 +165,9 @@ public sealed unsafe partial class LinuxKernel : IKernel
         }
     }
 
-    /// <summary>The descriptor that wakes are sent from, so that the descriptor table can protect it; -1 before the first wake.</summary>
+    /// <summary>
+    /// The descriptor that wakes are sent from, so that the descriptor table can protect it; -1 before the first wake.
+    /// </summary>
     public int WakeSender => _wakeSender;
 
     /// <summary>Makes the socket that wakes are sent from. Returns its number or minus an errno.</summary>
@@ -199,7 +203,8 @@ public sealed unsafe partial class LinuxKernel : IKernel
     }
 
     /// <summary>
-    /// The library's descriptors sit at the top of what the soft limit allows: programs count on the lowest number being
+    /// The library's descriptors sit at the top of what the soft limit allows: programs count on the lowest number
+    /// being
     /// theirs, and many close everything from 3 upwards.
     /// </summary>
     public int MoveHigh(int fd)

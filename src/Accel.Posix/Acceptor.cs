@@ -3,7 +3,10 @@ using Accel.Core.Stack;
 
 namespace Accel.Posix;
 
-/// <summary>bind(), listen(), accept(): a listener listens on both, over shared memory and in the kernel, and accept() takes from both.</summary>
+/// <summary>
+/// bind(), listen(), accept(): a listener listens on both, over shared memory and in the kernel, and accept() takes
+/// from both.
+/// </summary>
 public static unsafe class Acceptor
 {
     private const int KernelFirstEvery = 16;
@@ -118,7 +121,8 @@ public static unsafe class Acceptor
         while (true)
         {
             if (socket->State != (uint)SocketState.Listening)
-                return Waits.End(s, t, index, socket->State == (uint)SocketState.Kernel ? AccelResult.Pass : -Errno.EINVAL);
+                return Waits.End(
+            s, t, index, socket->State == (uint)SocketState.Kernel ? AccelResult.Pass : -Errno.EINVAL);
             long result = Attempt(s, t, socket, index, fd, address, length, flags);
             if (result != -Errno.EAGAIN || socket->Is(SocketFlags.NonBlocking))
                 return Waits.End(s, t, index, result);
@@ -245,7 +249,9 @@ public static unsafe class Acceptor
         return fd;
     }
 
-    /// <summary>The cheapest descriptor that is a TCP socket for fstat(), select() and lsof: a copy of one that is never used.</summary>
+    /// <summary>
+    /// The cheapest descriptor that is a TCP socket for fstat(), select() and lsof: a copy of one that is never used.
+    /// </summary>
     private static int Placeholder(PosixStack s, int family, bool closeOnExec)
     {
         int original = family == Af.INET ? s.Placeholder4 : s.Placeholder6;

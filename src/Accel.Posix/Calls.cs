@@ -32,8 +32,8 @@ public static unsafe class Calls
         Socket* socket = s.Find(fd, out _);
         if (socket == null)
             return AccelResult.Pass;
-        if (request is not (Request.FIONREAD or Request.FIONBIO or Request.FIOASYNC or Request.SIOCOUTQ or Request.SIOCATMARK
-            or Request.SIOCOUTQNSD))
+        if (request is not (Request.FIONREAD or Request.FIONBIO or Request.FIOASYNC or Request.SIOCOUTQ
+            or Request.SIOCATMARK or Request.SIOCOUTQNSD))
             return AccelResult.Pass;
         if ((ulong)argument < 4096)
             return -Errno.EFAULT;
@@ -90,7 +90,8 @@ public static unsafe class Calls
                     Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Asynchronous);
                 else
                     Interlocked.And(ref socket->Flags, ~(uint)SocketFlags.Asynchronous);
-                // A socket that may still go to the kernel takes its flag along; others keep the kernel's file as it is.
+                // A socket that may still go to the kernel takes its flag along; others keep the kernel's file as it
+                // is.
                 if (socket->State == (uint)SocketState.Unconnected)
                     return s.Kernel.SetFlags(fd, (int)argument);
                 return 0;

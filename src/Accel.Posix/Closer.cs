@@ -22,7 +22,8 @@ public static unsafe class Closer
         if (reset)
         {
             bool afterFin = (me->Flags & (uint)SideFlags.FinSent) != 0 && (peer->Flags & (uint)SideFlags.FinSent) == 0;
-            Interlocked.Or(ref peer->Flags, (uint)(SideFlags.Reset | (afterFin ? SideFlags.ResetAfterFin : SideFlags.None)));
+            Interlocked.Or(
+            ref peer->Flags, (uint)(SideFlags.Reset | (afterFin ? SideFlags.ResetAfterFin : SideFlags.None)));
             Interlocked.Or(ref me->Flags, (uint)SideFlags.Closed);
             s.Count(t, Counter.ResetsSent);
         }

@@ -3,7 +3,10 @@ using Accel.Core.Stack;
 
 namespace Accel.Posix;
 
-/// <summary>connect(): finds out whether the other end is an accelerated listener on this host, and joins it; otherwise the kernel connects.</summary>
+/// <summary>
+/// connect(): finds out whether the other end is an accelerated listener on this host, and joins it; otherwise the
+/// kernel connects.
+/// </summary>
 public static unsafe class Connector
 {
     public static long Connect(PosixStack s, AccelThread* t, int fd, byte* address, uint length)
@@ -27,13 +30,15 @@ public static unsafe class Connector
             default:
                 return AccelResult.Pass;
         }
-        PathReason reason = Route(s, t, socket, fd, address, length, out Endpoint target, out uint region, out int listener);
+        PathReason reason = Route(
+            s, t, socket, fd, address, length, out Endpoint target, out uint region, out int listener);
         if (reason == PathReason.Local)
             reason = Join(s, t, socket, index, fd, target, region, listener);
         if (reason == PathReason.Local)
             return Started(s, t, socket, fd, index);
         s.Count(t, Counter.ConnectRefused);
-        if (s.Strict && reason is not (PathReason.AddressFamily or PathReason.NotLocalAddress or PathReason.PeerNotAccelerated))
+        if (s.Strict && reason
+            is not (PathReason.AddressFamily or PathReason.NotLocalAddress or PathReason.PeerNotAccelerated))
             return -Errno.ECONNREFUSED;
         return Sockets.HandToKernel(s, t, socket, index, fd, reason);
     }
@@ -204,8 +209,10 @@ public static unsafe class Connector
     }
 
     /// <summary>
-    /// Puts a connection into the listener's accept queue if there is room (RFC 9293 3.10.7.2 leaves what happens otherwise to
-    /// the implementation; Linux drops the SYN and the client tries again). True when the connection is established or has failed.
+    /// Puts a connection into the listener's accept queue if there is room (RFC 9293 3.10.7.2 leaves what happens
+    /// otherwise to
+    /// the implementation; Linux drops the SYN and the client tries again). True when the connection is established or
+    /// has failed.
     /// </summary>
     public static bool Retry(PosixStack s, Socket* socket)
     {
@@ -230,7 +237,8 @@ public static unsafe class Connector
             if (Interlocked.CompareExchange(ref listener->Queued, queued + 1, queued) == queued)
                 break;
         }
-        if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Queued, (uint)ConnState.Fresh) != (uint)ConnState.Fresh)
+        if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Queued, (uint)ConnState.Fresh)
+            != (uint)ConnState.Fresh)
         {
             Interlocked.Decrement(ref listener->Queued);
             return true;
@@ -246,7 +254,8 @@ public static unsafe class Connector
         }
         // The listener may have been closed between the look above and the push, with nobody left to see it.
         if ((Volatile.Read(ref listener->Generation) & 1) == 0
-            && Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued) == (uint)ConnState.Queued)
+            && Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued)
+                == (uint)ConnState.Queued)
         {
             Interlocked.Or(ref conn->Side1.Flags, (uint)SideFlags.Closed);
             Interlocked.Or(ref conn->ClosedMask, 2);

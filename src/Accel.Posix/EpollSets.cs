@@ -4,7 +4,8 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// Epoll sets with accelerated members: who is in. The program's epoll descriptor stays a real one and keeps the kernel's
+/// Epoll sets with accelerated members: who is in. The program's epoll descriptor stays a real one and keeps the
+/// kernel's
 /// descriptors; the first accelerated member makes an <see cref="EpollSet"/> for it.
 /// </summary>
 public static unsafe class EpollSets
@@ -28,7 +29,8 @@ public static unsafe class EpollSets
             setIndex = DescriptorEntry.Index(epollEntry);
         else
         {
-            // An unknown set has none of our members; let the kernel say what is wrong with the request, if anything is.
+            // An unknown set has none of our members; let the kernel say what is wrong with the request, if anything
+            // is.
             if (epollEntry != 0 || op != Ev.CTL_ADD)
                 return s.Kernel.EpollCtl(epfd, op == Ev.CTL_ADD ? Ev.CTL_MOD : op, fd, 0, 0);
             if (op is not (Ev.CTL_ADD or Ev.CTL_DEL or Ev.CTL_MOD))
@@ -200,7 +202,9 @@ public static unsafe class EpollSets
         return 0;
     }
 
-    /// <summary>Takes an item out of its set, its socket's list, and the doorbell's sources. Under the set's lock.</summary>
+    /// <summary>
+    /// Takes an item out of its set, its socket's list, and the doorbell's sources. Under the set's lock.
+    /// </summary>
     private static void Remove(PosixStack s, AccelThread* t, int setIndex, int index)
     {
         EpollSet* set = s.S.EpollSetAt(setIndex);

@@ -5,8 +5,10 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// epoll_wait() on a set with accelerated members. Hot items are looked at on every call, so that senders need not tell anybody
-/// anything while the program is busy; cold ones post their events to the set's doorbell. The kernel's members are asked every few
+/// epoll_wait() on a set with accelerated members. Hot items are looked at on every call, so that senders need not tell
+/// anybody
+/// anything while the program is busy; cold ones post their events to the set's doorbell. The kernel's members are
+/// asked every few
 /// microseconds, and in the sleep.
 /// </summary>
 public static unsafe class EpollWaits
@@ -84,7 +86,8 @@ public static unsafe class EpollWaits
         return Sleep(s, t, set, epfd, events, max, deadline);
     }
 
-    private static int Spin(PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int max, long end, long now)
+    private static int Spin(
+        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int max, long end, long now)
     {
         if (end <= now || (s.SpinNs < 0 && SharesCpu(s, set)))
             return 0;
@@ -181,7 +184,9 @@ public static unsafe class EpollWaits
         }
     }
 
-    /// <summary>The kernel's events lie in the array already: takes our marker out of them. Returns how many remain.</summary>
+    /// <summary>
+    /// The kernel's events lie in the array already: takes our marker out of them. Returns how many remain.
+    /// </summary>
     private static int AfterSleep(PosixStack s, AccelThread* t, EpollSet* set, EpollEvent* events)
     {
         Waits.Learn(s, t);
@@ -247,7 +252,10 @@ public static unsafe class EpollWaits
         return marked ? Gather(s, t, set, events, total, max) : total;
     }
 
-    /// <summary>Reports accelerated members that are ready behind the <paramref name="have"/> events that there are. Returns the new total.</summary>
+    /// <summary>
+    /// Reports accelerated members that are ready behind the <paramref name="have"/> events that there are. Returns the
+    /// new total.
+    /// </summary>
     private static int Gather(PosixStack s, AccelThread* t, EpollSet* set, EpollEvent* events, int have, int max)
     {
         if (have >= max)
@@ -311,7 +319,9 @@ public static unsafe class EpollWaits
         }
     }
 
-    /// <summary>Puts an item among those that every epoll_wait() looks at; when there are too many, the coldest make room.</summary>
+    /// <summary>
+    /// Puts an item among those that every epoll_wait() looks at; when there are too many, the coldest make room.
+    /// </summary>
     public static void MakeHot(PosixStack s, AccelThread* t, EpollSet* set, int index)
     {
         EpollItem* item = s.S.EpollItemAt(index);
@@ -340,7 +350,9 @@ public static unsafe class EpollWaits
         Repost(s, t, set, index);
     }
 
-    /// <summary>Posts an item's event by our own hand if it is ready: its sender may have looked before it was armed.</summary>
+    /// <summary>
+    /// Posts an item's event by our own hand if it is ready: its sender may have looked before it was armed.
+    /// </summary>
     private static void Repost(PosixStack s, AccelThread* t, EpollSet* set, int index)
     {
         EpollItem* item = s.S.EpollItemAt(index);

@@ -9,7 +9,8 @@ public static unsafe class Holders
 {
     public static void Add(ulong* holders, int slot) => Interlocked.Or(ref holders[slot >> 6 & 3], 1ul << (slot & 63));
 
-    public static bool Has(ulong* holders, int slot) => (Volatile.Read(ref holders[slot >> 6 & 3]) & 1ul << (slot & 63)) != 0;
+    public static bool Has(ulong* holders, int slot) =>
+        (Volatile.Read(ref holders[slot >> 6 & 3]) & 1ul << (slot & 63)) != 0;
 
     /// <summary>Takes a slot out. True if it was in and nobody is left.</summary>
     public static bool Remove(ulong* holders, int slot)

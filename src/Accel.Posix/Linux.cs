@@ -7,7 +7,8 @@ public static class Errno
     public const int EEXIST = 17, EINVAL = 22, EMFILE = 24, ENOSPC = 28, ESPIPE = 29, EPIPE = 32, EDOM = 33, ELOOP = 40;
     public const int ENOTSOCK = 88, EDESTADDRREQ = 89, EMSGSIZE = 90, ENOPROTOOPT = 92, EOPNOTSUPP = 95;
     public const int EAFNOSUPPORT = 97, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ECONNRESET = 104, ENOBUFS = 105;
-    public const int EISCONN = 106, ENOTCONN = 107, ETIMEDOUT = 110, ECONNREFUSED = 111, EALREADY = 114, EINPROGRESS = 115;
+    public const int EISCONN = 106, ENOTCONN = 107, ETIMEDOUT = 110, ECONNREFUSED = 111;
+    public const int EALREADY = 114, EINPROGRESS = 115;
 }
 
 /// <summary>Address families, socket types, options: the numbers of this kernel's headers.</summary>
@@ -22,8 +23,10 @@ public static class Af
 /// <summary>MSG_* flags.</summary>
 public static class Msg
 {
-    public const int OOB = 1, PEEK = 2, DONTROUTE = 4, CTRUNC = 8, TRUNC = 0x20, DONTWAIT = 0x40, EOR = 0x80, WAITALL = 0x100;
-    public const int ERRQUEUE = 0x2000, NOSIGNAL = 0x4000, MORE = 0x8000, FASTOPEN = 0x20000000, CMSG_CLOEXEC = 0x40000000;
+    public const int OOB = 1, PEEK = 2, DONTROUTE = 4, CTRUNC = 8, TRUNC = 0x20, DONTWAIT = 0x40;
+    public const int EOR = 0x80, WAITALL = 0x100;
+    public const int ERRQUEUE = 0x2000, NOSIGNAL = 0x4000, MORE = 0x8000, FASTOPEN = 0x20000000;
+    public const int CMSG_CLOEXEC = 0x40000000;
 }
 
 /// <summary>poll and epoll event bits, which are the same numbers.</summary>
@@ -39,7 +42,8 @@ public static class Ev
 public static class So
 {
     public const int SOL_SOCKET = 1, IPPROTO_IP = 0, IPPROTO_TCP = 6, IPPROTO_IPV6 = 41;
-    public const int REUSEADDR = 2, TYPE = 3, ERROR = 4, SNDBUF = 7, RCVBUF = 8, KEEPALIVE = 9, OOBINLINE = 10, LINGER = 13;
+    public const int REUSEADDR = 2, TYPE = 3, ERROR = 4, SNDBUF = 7, RCVBUF = 8, KEEPALIVE = 9;
+    public const int OOBINLINE = 10, LINGER = 13;
     public const int REUSEPORT = 15, RCVLOWAT = 18, SNDLOWAT = 19, RCVTIMEO = 20, SNDTIMEO = 21, BINDTODEVICE = 25;
     public const int ACCEPTCONN = 30, SNDBUFFORCE = 32, RCVBUFFORCE = 33, PROTOCOL = 38, DOMAIN = 39;
     public const int RCVTIMEO_NEW = 66, SNDTIMEO_NEW = 67;

@@ -5,8 +5,10 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// Where connecting programs find accelerated listeners: an abstract unix socket per listening address and port. It exists in one
-/// network namespace, disappears with its process, and the kernel vouches for who holds it (SO_PEERCRED). Nothing is ever sent on it.
+/// Where connecting programs find accelerated listeners: an abstract unix socket per listening address and port. It
+/// exists in one
+/// network namespace, disappears with its process, and the kernel vouches for who holds it (SO_PEERCRED). Nothing is
+/// ever sent on it.
 /// </summary>
 public static unsafe class Meeting
 {
@@ -36,7 +38,9 @@ public static unsafe class Meeting
         }
     }
 
-    /// <summary>Opens the meeting point of a listener. Returns its descriptor or minus an errno (EADDRINUSE: somebody has it).</summary>
+    /// <summary>
+    /// Opens the meeting point of a listener. Returns its descriptor or minus an errno (EADDRINUSE: somebody has it).
+    /// </summary>
     public static int Open(PosixStack s, in Endpoint endpoint)
     {
         int fd = s.Kernel.Socket(Af.UNIX, Af.SOCK_STREAM | Af.SOCK_NONBLOCK | Af.SOCK_CLOEXEC, 0);
@@ -81,7 +85,8 @@ public static unsafe class Meeting
     }
 
     /// <summary>
-    /// Finds the open listener that takes connections to an address, as the kernel would choose it: the exact address first, then
+    /// Finds the open listener that takes connections to an address, as the kernel would choose it: the exact address
+    /// first, then
     /// the wildcard of its family, then a dual-stack IPv6 wildcard.
     /// </summary>
     public static bool Find(
@@ -103,7 +108,8 @@ public static unsafe class Meeting
         reason = PathReason.PeerNotAccelerated;
         return FindAt(s, t, uid, exact, exact, out region, out listener, ref reason)
             || FindAt(s, t, uid, wild, exact, out region, out listener, ref reason)
-            || (exact.Family == Endpoint.V4 && FindAt(s, t, uid, exact.Mapped(), exact, out region, out listener, ref reason))
+            || (exact.Family == Endpoint.V4
+                && FindAt(s, t, uid, exact.Mapped(), exact, out region, out listener, ref reason))
             || (exact.Family == Endpoint.V4 && FindAt(s, t, uid, wild6, exact, out region, out listener, ref reason));
     }
 

@@ -82,7 +82,8 @@ public sealed unsafe class PeerTable
         return false;
     }
 
-    private void Watch(AccelThread* t, LocalRegion region, uint number, uint attachment, int slot, int pid, uint startTime)
+    private void Watch(
+        AccelThread* t, LocalRegion region, uint number, uint attachment, int slot, int pid, uint startTime)
     {
         // StartTime 0: a fork under way; its child's pid is entered once it is known.
         if (_count >= Capacity || !HubExists())
@@ -98,7 +99,8 @@ public sealed unsafe class PeerTable
         }
         fd = _s.Own(_s.Kernel.MoveHigh(fd));
         int index = _count++;
-        _watched[index] = new Watched { Region = number, Attachment = attachment, Slot = slot, Pid = pid, Descriptor = fd };
+        _watched[index] =
+            new Watched { Region = number, Attachment = attachment, Slot = slot, Pid = pid, Descriptor = fd };
         _s.Kernel.EpollCtl(_s.Hub, Ev.CTL_ADD, fd, Ev.IN, ProcessKind | (uint)pid);
     }
 
@@ -138,7 +140,8 @@ public sealed unsafe class PeerTable
     public void DrainMeeting(int fd)
     {
         int stranger;
-        for (int i = 0; i < 256 && (stranger = _s.Kernel.Accept(fd, null, null, Af.SOCK_NONBLOCK | Af.SOCK_CLOEXEC)) >= 0; i++)
+        const int flags = Af.SOCK_NONBLOCK | Af.SOCK_CLOEXEC;
+        for (int i = 0; i < 256 && (stranger = _s.Kernel.Accept(fd, null, null, flags)) >= 0; i++)
             _s.Kernel.Close(stranger);
     }
 

@@ -5,7 +5,8 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// fork, exec and the end of processes. A stack belongs to a family of processes; each has a slot with its descriptor table, and
+/// fork, exec and the end of processes. A stack belongs to a family of processes; each has a slot with its descriptor
+/// table, and
 /// each descriptor of each process counts as a reference, as in the kernel.
 /// </summary>
 public static unsafe class Processes
@@ -29,7 +30,10 @@ public static unsafe class Processes
         Volatile.Write(ref process->FdLimit, StackRegion.MaxDescriptors);
     }
 
-    /// <summary>Before fork: a slot for the child, with a copy of the table and a reference for each entry. Returns the slot or minus an errno.</summary>
+    /// <summary>
+    /// Before fork: a slot for the child, with a copy of the table and a reference for each entry. Returns the slot or
+    /// minus an errno.
+    /// </summary>
     public static long ForkPrepare(PosixStack s, AccelThread* t)
     {
         StackTables* tables = s.S.Tables;
@@ -70,7 +74,8 @@ public static unsafe class Processes
             if (slot->State == ProcessSlot.Unused)
                 return i;
             // A child that came and went without a touch is noticed here at the latest.
-            if (slot->State == ProcessSlot.Live && slot->Pid != s.Process->Pid && s.Kernel.StartTime(slot->Pid) != slot->StartTime)
+            if (slot->State == ProcessSlot.Live && slot->Pid != s.Process->Pid
+                && s.Kernel.StartTime(slot->Pid) != slot->StartTime)
             {
                 Bury(s, t, i);
                 return i;
@@ -139,7 +144,10 @@ public static unsafe class Processes
         return 0;
     }
 
-    /// <summary>A meeting point whose maker has gone (a program that listens and then becomes a daemon) is answered for by this process.</summary>
+    /// <summary>
+    /// A meeting point whose maker has gone (a program that listens and then becomes a daemon) is answered for by this
+    /// process.
+    /// </summary>
     private static void AdoptListener(PosixStack s, int index)
     {
         Socket* socket = s.S.SocketAt(index);
@@ -176,7 +184,10 @@ public static unsafe class Processes
         s.Count(t, Counter.ProcessesReaped);
     }
 
-    /// <summary>The process ends, or another program takes its place: gives up all that it holds, and its place among the neighbours' peers.</summary>
+    /// <summary>
+    /// The process ends, or another program takes its place: gives up all that it holds, and its place among the
+    /// neighbours' peers.
+    /// </summary>
     public static long Leave(PosixStack s, AccelThread* t)
     {
         Sockets.ReleaseTable(s, t, s.Slot);

@@ -12,7 +12,8 @@ public static unsafe class Readiness
         switch ((SocketState)Volatile.Read(ref socket->State))
         {
             case SocketState.Connected:
-                return s.Sides(socket, out Wire wire) ? OfConnection(socket, wire) : Ev.ERR | Ev.HUP | Ev.IN | Ev.RDNORM;
+                return s.Sides(socket, out Wire wire)
+                    ? OfConnection(socket, wire) : Ev.ERR | Ev.HUP | Ev.IN | Ev.RDNORM;
             case SocketState.Listening:
                 LocalRegion region = s.Region(socket->Region);
                 return region.IsMapped && Volatile.Read(ref region.ListenerAt((int)socket->Index)->Queued) > 0

@@ -166,7 +166,8 @@ public static unsafe class Receiver
     }
 
     private static void CopyVectors(
-        LocalRegion region, Pipe* pipe, IoVec* vectors, ulong count, bool peek, int flags, ref ulong peeked, ref ulong done)
+        LocalRegion region, Pipe* pipe, IoVec* vectors, ulong count, bool peek, int flags, ref ulong peeked,
+        ref ulong done)
     {
         ulong skip = done;
         for (ulong i = 0; i < count; i++)

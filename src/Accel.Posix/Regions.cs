@@ -46,7 +46,8 @@ public static unsafe class Regions
         }
         s.Own(fd);
         LocalRegion region = new(address);
-        region.Format(s.Kernel.Random() | 1, s.S.Tables->Header.Id, bytes, s.Process->Pid, s.Kernel.CurrentUid(), s.Kernel.NowNs());
+        region.Format(s.Kernel.Random() | 1, s.S.Tables->Header.Id, bytes, s.Process->Pid, s.Kernel.CurrentUid(),
+            s.Kernel.NowNs());
         return Enter(s, region);
     }
 
@@ -141,7 +142,8 @@ public static unsafe class Regions
             RegionSlot* slot = s.S.RegionAt(i);
             uint number = (uint)i + 1;
             LocalRegion region = s.Region(number);
-            if (slot->Id == 0 || number == s.S.Tables->OwnRegion || !region.IsMapped || Volatile.Read(ref slot->Users) > 0
+            if (slot->Id == 0 || number == s.S.Tables->OwnRegion || !region.IsMapped
+                || Volatile.Read(ref slot->Users) > 0
                 || s.Kernel.StartTime(slot->Pid) != 0)
                 continue;
             if (OwnerLives(s, region))

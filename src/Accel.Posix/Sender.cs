@@ -4,13 +4,19 @@ using Accel.Core.Stack;
 
 namespace Accel.Posix;
 
-/// <summary>send(), sendmsg(), write(), writev() and sendfile() on an accelerated socket, as tcp_sendmsg() of Linux decides.</summary>
+/// <summary>
+/// send(), sendmsg(), write(), writev() and sendfile() on an accelerated socket, as tcp_sendmsg() of Linux decides.
+/// </summary>
 public static unsafe class Sender
 {
-    /// <summary>Bytes after which a long send is made visible, so that the reader copies while the writer still does.</summary>
+    /// <summary>
+    /// Bytes after which a long send is made visible, so that the reader copies while the writer still does.
+    /// </summary>
     private const ulong PublishEvery = 32 << 10;
 
-    /// <summary>A blocked sender whose reader takes nothing for this long is given a larger ring, as the kernel's buffers grow.</summary>
+    /// <summary>
+    /// A blocked sender whose reader takes nothing for this long is given a larger ring, as the kernel's buffers grow.
+    /// </summary>
     private const long StallNs = 10_000_000;
 
     public static long Send(PosixStack s, AccelThread* t, int fd, byte* data, ulong length, int flags)
@@ -52,7 +58,8 @@ public static unsafe class Sender
             if (Waits.Spin(s, t, socket, Events))
                 continue;
             long stall = now + StallNs;
-            if (socket->State == (uint)SocketState.Connected && !IsLargest(s, socket) && (deadline < 0 || stall < deadline))
+            if (socket->State == (uint)SocketState.Connected && !IsLargest(s, socket)
+            && (deadline < 0 || stall < deadline))
                 deadline = stall;
             if (Waits.Sleep(s, t, socket, index, Events, deadline) != 0)
                 return AccelResult.Wait;
@@ -249,7 +256,8 @@ public static unsafe class Sender
             if (refusal != 0)
                 return Partial(t, refusal);
             bool closed = (Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.Closed) != 0;
-            byte* to = PipeOps.WriteRun(wire.Region, pipe, 0, Math.Min(count - t->Wait.Done, 4 * PublishEvery), out ulong run);
+            ulong want = Math.Min(count - t->Wait.Done, 4 * PublishEvery);
+            byte* to = PipeOps.WriteRun(wire.Region, pipe, 0, want, out ulong run);
             if (run == 0)
             {
                 if (PipeOps.Grow(wire.Region, pipe, stalled: false))
@@ -297,7 +305,8 @@ public static unsafe class Sender
         }
     }
 
-    private static long AttemptSplice(PosixStack s, AccelThread* t, Socket* socket, int input, ulong count, out bool full)
+    private static long AttemptSplice(
+        PosixStack s, AccelThread* t, Socket* socket, int input, ulong count, out bool full)
     {
         full = false;
         if (socket->State != (uint)SocketState.Connected)

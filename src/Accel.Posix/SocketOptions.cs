@@ -8,7 +8,9 @@ namespace Accel.Posix;
 /// <summary>What becomes of an option of an accelerated socket.</summary>
 public enum OptionVerdict
 {
-    /// <summary>A flag that we keep for accepted sockets; sockets with a kernel socket of their own mirror it there.</summary>
+    /// <summary>
+    /// A flag that we keep for accepted sockets; sockets with a kernel socket of their own mirror it there.
+    /// </summary>
     KeptFlag,
 
     /// <summary>Kept by us and mirrored; has an effect on the local path.</summary>
@@ -28,8 +30,10 @@ public enum OptionVerdict
 public readonly record struct OptionRule(int Level, int Name, OptionVerdict Verdict, string Text);
 
 /// <summary>
-/// getsockopt() and setsockopt(). Every option that is not in <see cref="Rules"/> is mirrored: the kernel socket behind the
-/// descriptor checks it, keeps it and answers it. An accepted socket, which has only a placeholder, is given a kernel socket of its
+/// getsockopt() and setsockopt(). Every option that is not in <see cref="Rules"/> is mirrored: the kernel socket behind
+/// the
+/// descriptor checks it, keeps it and answers it. An accepted socket, which has only a placeholder, is given a kernel
+/// socket of its
 /// own when the first such option comes.
 /// </summary>
 public static unsafe class SocketOptions
@@ -160,7 +164,9 @@ public static unsafe class SocketOptions
         }
     }
 
-    /// <summary>Gives an accepted socket a kernel socket of its own, under the same number, with the options that were kept.</summary>
+    /// <summary>
+    /// Gives an accepted socket a kernel socket of its own, under the same number, with the options that were kept.
+    /// </summary>
     private static bool Materialize(PosixStack s, Socket* socket, int fd)
     {
         int own = s.Kernel.Socket(socket->Family, Af.SOCK_STREAM | Af.SOCK_CLOEXEC, 0);

@@ -4,7 +4,10 @@ using Accel.Core.Stack;
 
 namespace Accel.Posix;
 
-/// <summary>struct tcp_info of a local connection: the states and counts are true; what only packets have (rtt, cwnd) is what loopback shows at best.</summary>
+/// <summary>
+/// struct tcp_info of a local connection: the states and counts are true; what only packets have (rtt, cwnd) is what
+/// loopback shows at best.
+/// </summary>
 public static unsafe class TcpInfo
 {
     public const int Bytes = 232;
@@ -25,7 +28,8 @@ public static unsafe class TcpInfo
         }
         if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return;
-        // Offsets of linux/tcp.h: snd_mss 16, rcv_mss 20, rtt 68, snd_ssthresh 76, snd_cwnd 80, advmss 84, bytes_acked 120, bytes_received 128.
+        // Offsets of linux/tcp.h: snd_mss 16, rcv_mss 20, rtt 68, snd_ssthresh 76, snd_cwnd 80, advmss 84, bytes_acked
+        // 120, bytes_received 128.
         *(uint*)(info + 16) = LoopbackMss;
         *(uint*)(info + 20) = LoopbackMss;
         *(uint*)(info + 68) = 1;

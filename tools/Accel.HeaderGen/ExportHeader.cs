@@ -57,7 +57,8 @@ public static partial class ExportHeader
                 result = given ?? result;
                 continue;
             }
-            names[parameter.SequenceNumber - 1] = reader.GetString(parameter.Name);
+            names[parameter.SequenceNumber - 1] = Word().Replace(reader.GetString(parameter.Name), "_$0")
+                .ToLowerInvariant();
             types[parameter.SequenceNumber - 1] = given ?? types[parameter.SequenceNumber - 1];
         }
         if (types.Append(result).Any(t => t.Contains(CTypes.Unknown)))
@@ -129,6 +130,9 @@ public static partial class ExportHeader
         var definition = reader.GetTypeDefinition((TypeDefinitionHandle)type);
         return (reader.GetString(definition.Namespace), reader.GetString(definition.Name));
     }
+
+    [GeneratedRegex("(?<=[a-z])[A-Z]")]
+    private static partial Regex Word();
 
     [GeneratedRegex(@"\bstruct \w+")]
     private static partial Regex StructName();

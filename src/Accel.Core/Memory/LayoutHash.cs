@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x0000000000000001;
+    public const ulong Value = 0x055664243fb8b1e5;
 }

@@ -17,7 +17,9 @@ public unsafe interface IKernel : ILiveness
     /// <summary>The CPU that the thread runs on.</summary>
     uint Cpu();
 
-    /// <summary>A full fence on every CPU that runs a process which called this class' start-up. False if the kernel has none.</summary>
+    /// <summary>
+    /// A full fence on every CPU that runs a process which called this class' start-up. False if the kernel has none.
+    /// </summary>
     bool Barrier();
 
     int Close(int fd);
@@ -25,7 +27,9 @@ public unsafe interface IKernel : ILiveness
     /// <summary>A copy of a descriptor at the lowest free number.</summary>
     int Duplicate(int fd, bool closeOnExec);
 
-    /// <summary>Puts a file in the place of another (dup3), keeping close-on-exec of the place, and closes its first number.</summary>
+    /// <summary>
+    /// Puts a file in the place of another (dup3), keeping close-on-exec of the place, and closes its first number.
+    /// </summary>
     bool Replace(int from, int place);
 
     int Socket(int domain, int type, int protocol);
@@ -48,7 +52,9 @@ public unsafe interface IKernel : ILiveness
 
     int SetFlags(int fd, int flags);
 
-    /// <summary>Moves one of our own descriptors out of the program's way and marks it close-on-exec. Returns its new number.</summary>
+    /// <summary>
+    /// Moves one of our own descriptors out of the program's way and marks it close-on-exec. Returns its new number.
+    /// </summary>
     int MoveHigh(int fd);
 
     int EpollCreate();
@@ -69,7 +75,9 @@ public unsafe interface IKernel : ILiveness
     /// <summary>The file's own position after moving it by offset from whence, as lseek().</summary>
     long Seek(int fd, long offset, int whence);
 
-    /// <summary>A datagram socket whose abstract name holds <paramref name="name"/>. Wakes for that name arrive there.</summary>
+    /// <summary>
+    /// A datagram socket whose abstract name holds <paramref name="name"/>. Wakes for that name arrive there.
+    /// </summary>
     int OpenWaker(ulong name);
 
     /// <summary>Sends a wake.</summary>
@@ -96,6 +104,8 @@ public unsafe interface IKernel : ILiveness
     /// <summary>Undoes a mapping of a region.</summary>
     void UnmapRegion(byte* address);
 
-    /// <summary>Finds and maps a region of a process by name and kind. Returns null and a reason if it cannot.</summary>
+    /// <summary>
+    /// Finds and maps a region of a process by name and kind. Returns null and a reason if it cannot.
+    /// </summary>
     byte* AttachRegion(int pid, string name, RegionKind kind, ulong wantedId, out string? refusal);
 }
