@@ -202,7 +202,6 @@ CASE(restart_with_live_connection, "the listener restarts while an old connectio
     try_listen(l);
     int c = dial(port), b = accept(l, NULL, NULL);
     SAY(close(l));
-    bound("127.0.0.1", port, 0);
     int again = bound("127.0.0.1", port, 1);
     try_listen(again);
     int d = dial(port), e = FD(accept(again, NULL, NULL));
@@ -210,6 +209,17 @@ CASE(restart_with_live_connection, "the listener restarts while an old connectio
     RECV(b, 10, 0);
     SEND(d, "new", 0);
     RECV(e, 10, 0);
+}
+
+CASE(restart_without_reuse, "a live connection keeps its port from those who do not say SO_REUSEADDR")
+{
+    int l = bound("127.0.0.1", 0, 1), port = port_of(l);
+    try_listen(l);
+    int c = dial(port), b = accept(l, NULL, NULL);
+    SAY(close(l));
+    bound("127.0.0.1", port, 0);
+    SEND(c, "old", 0);
+    RECV(b, 10, 0);
 }
 
 CASE(restart_after_kill, "a killed server's port can be taken again at once")
