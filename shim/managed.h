@@ -21,7 +21,7 @@ long accel_close(struct accel_thread *t, int fd);
 long accel_connect(struct accel_thread *t, int fd, const void *addr, uint32_t len);
 long accel_dup(struct accel_thread *t, int oldfd, int newfd);
 long accel_epoll_ctl(struct accel_thread *t, int epfd, int op, int fd, struct epoll_event *change);
-long accel_epoll_wait(struct accel_thread *t, int epfd, struct epoll_event *events, int max, int64_t timeoutNs);
+long accel_epoll_wait(struct accel_thread *t, int epfd, struct epoll_event *events, int max, int64_t timeout_ns);
 long accel_exec_failed(struct accel_thread *t);
 long accel_exec_prepare(struct accel_thread *t);
 long accel_exit(struct accel_thread *t);
@@ -33,7 +33,7 @@ long accel_getsockname(struct accel_thread *t, int fd, void *addr, uint32_t *len
 long accel_getsockopt(struct accel_thread *t, int fd, int level, int name, void *value, uint32_t *len);
 long accel_ioctl(struct accel_thread *t, int fd, unsigned long request, void *arg);
 long accel_listen(struct accel_thread *t, int fd, int backlog);
-long accel_poll(struct accel_thread *t, struct pollfd *fds, uint64_t count, int64_t timeoutNs);
+long accel_poll(struct accel_thread *t, struct pollfd *fds, uint64_t count, int64_t timeout_ns);
 long accel_recv(struct accel_thread *t, int fd, void *buf, size_t len, int flags);
 long accel_recvmsg(struct accel_thread *t, int fd, struct msghdr *msg, int flags);
 long accel_send(struct accel_thread *t, int fd, const void *buf, size_t len, int flags);
@@ -42,7 +42,7 @@ long accel_sendmsg(struct accel_thread *t, int fd, const struct msghdr *msg, int
 long accel_setsockopt(struct accel_thread *t, int fd, int level, int name, const void *value, uint32_t len);
 long accel_shutdown(struct accel_thread *t, int fd, int how);
 long accel_socket(struct accel_thread *t, int fd, int domain, int type, int protocol);
-long accel_splice(struct accel_thread *t, int input, int64_t *inOffset, int output, int64_t *outOffset, size_t count,
+long accel_splice(struct accel_thread *t, int input, int64_t *in_offset, int output, int64_t *out_offset, size_t count,
     uint32_t flags);
 long accel_start(struct accel_process *process, const char *const *environment);
 
