@@ -2,9 +2,9 @@
  * call libc after all. */
 #include "shim.h"
 
+#include <fcntl.h>
 #include <limits.h>
-#include <string.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
 
 enum { COUNT_MAX = 1024 }; /* the kernel's UIO_MAXIOV */
 
@@ -238,11 +238,17 @@ int wrap_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
 }
 ALIAS(__sendmmsg, sendmmsg)
 
+static bool is_pipe(int fd)
+{
+    struct stat st;
+    return RAW(SYS_fstat, fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
 /* Since Linux 5.12 a sendfile into a pipe is a splice, which a socket can be the source of. */
 static ssize_t sendfile_from_ours(int out, int in, int64_t *offset, size_t count)
 {
     if (offset != NULL) return shim_give(-ESPIPE);
-    if (!NOT_OURS(out)) return shim_give(-EINVAL);
+    if (!is_pipe(out)) return shim_give(-EINVAL);
     TRY_OUT(MSG_NOSIGNAL, accel_splice(&s->t, in, NULL, out, NULL, count, 0));
     return REAL(sendfile)(out, in, offset, count);
 }
@@ -261,6 +267,10 @@ ssize_t wrap_splice(int in, int64_t *off_in, int out, int64_t *off_out, size_t l
 {
     bool theirs_in = NOT_OURS(in), theirs_out = NOT_OURS(out);
     if (theirs_in && theirs_out) return REAL(splice)(in, off_in, out, off_out, len, flags);
+    int pipe = theirs_in ? in : out;
+    if (RAW(SYS_fcntl, pipe, F_GETFD) < 0) return shim_give(-EBADF);
+    if (!is_pipe(pipe)) return shim_give(-EINVAL); /* ours at both ends included */
+    if (off_in != NULL || off_out != NULL) return shim_give(theirs_in == (off_in != NULL) ? -ESPIPE : -EINVAL);
     TRY_OUT(theirs_out ? MSG_NOSIGNAL : 0, accel_splice(&s->t, in, off_in, out, off_out, len, flags));
     return REAL(splice)(in, off_in, out, off_out, len, flags);
 }

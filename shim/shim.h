@@ -63,16 +63,23 @@ struct shim_thread {
     struct accel_thread t;
     uint32_t ready;           /* shim_prepare_thread ran for this thread in this process */
     uint32_t seen;            /* SEEN_*: handlers that ran since the current call began */
-    uint32_t armed;           /* asleep, or about to: a handler must end the sleep, and keep the call's state safe */
-    uint32_t interrupted;     /* a handler ran since armed */
+    struct sleeper *armed;    /* asleep, or about to: a handler must end the sleep, and keep the call's state safe */
     uint32_t async;           /* asleep with asynchronous cancellation */
-    int cancel_type;          /* the program's, while async */
     int fork_slot;            /* between fork's two halves: the child's slot + 1 */
     uint64_t deferred;        /* kernel signal set: held back while inside */
     uint32_t held_count;      /* real-time signals held back, oldest first */
     siginfo_t held[SHIM_HELD_MAX];
     struct timespec timeout;  /* the sleep's; a handler zeroes it, so that none is slept through */
-    struct scratch *parked;   /* scratch of calls that a handler interrupted */
+};
+
+/* A call in its sleep; lies on its stack. While a handler runs over it, what belongs to it is kept in here. */
+struct sleeper {
+    struct shim_thread *s;
+    bool interrupted;          /* a handler ran since it was armed */
+    bool put_aside;            /* one is running now */
+    struct accel_wait wait;
+    struct scratch *scratch;
+    int cancel_type;
 };
 extern __thread struct shim_thread shim_self;
 extern struct accel_process accel_process;
@@ -102,8 +109,8 @@ const char *shim_getenv(const char *name);
 /* wait.c */
 bool shim_wait(struct shim_thread *s, const struct sleep *how, long *result);
 bool shim_scratch(struct shim_thread *s, size_t fds);
-struct scratch *shim_park(struct shim_thread *s);
-void shim_unpark(struct shim_thread *s, struct scratch *mine);
+void shim_put_aside(struct sleeper *sleeper);
+void shim_take_back(struct sleeper *sleeper);
 void shim_release_scratch(void *thread);
 void shim_sigpipe(struct shim_thread *s);
 

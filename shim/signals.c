@@ -101,27 +101,22 @@ void shim_run_deferred(struct shim_thread *s)
 }
 
 /* Runs the program's handler over a call that sleeps. The handler may make calls of its own, sleep in them, or never
- * come back; so all that belongs to the sleeping call is off the thread while it runs. */
+ * come back; so nothing of the sleeping call is on the thread while it runs. */
 static void run_over_sleep(struct shim_thread *s, info_handler handler, int sig, siginfo_t *info, void *context)
 {
-    struct accel_wait wait = s->t.wait;
-    struct scratch *scratch = shim_park(s);
-    int program_cancel = s->cancel_type;
+    struct sleeper *sleeper = s->armed;
     bool async = s->async != 0;
-    s->armed = 0;
+    s->armed = NULL;
     s->async = 0;
-    if (async) pthread_setcanceltype(program_cancel, NULL);
+    shim_put_aside(sleeper);
+    if (async) pthread_setcanceltype(sleeper->cancel_type, NULL);
     handler(sig, info, context);
-    if (async) {
-        pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
-        s->cancel_type = program_cancel;
-    }
-    s->async = async;
+    if (async) pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    shim_take_back(sleeper);
     s->timeout = (struct timespec){ 0 };
-    s->interrupted = 1;
-    s->armed = 1;
-    shim_unpark(s, scratch);
-    s->t.wait = wait;
+    sleeper->interrupted = true;
+    s->async = async;
+    s->armed = sleeper;
 }
 
 static void trampoline(int sig, siginfo_t *info, void *context)
@@ -140,7 +135,7 @@ static void trampoline(int sig, siginfo_t *info, void *context)
         take_oldest(s, sig, info);
     }
     uint32_t seen = s->seen;
-    if (s->armed) run_over_sleep(s, handler, sig, info, context);
+    if (s->armed != NULL) run_over_sleep(s, handler, sig, info, context);
     else handler(sig, info, context); /* one that takes a single argument finds it where it looks */
     s->seen = seen | (flags & SA_RESTART ? SEEN_RESTART : SEEN_INTERRUPT);
 }

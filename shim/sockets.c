@@ -16,8 +16,8 @@
         if (likely(r_ != ACCEL_PASS)) return (int)shim_give(r_);                                                       \
     } while (0)
 
-/* An eligible socket is only noted here: it joins, and starts the runtime, when it first binds, listens or connects.
- * What the program set on it before is on the kernel's socket, where managed code reads it. */
+/* An eligible socket is only noted here: it joins, and starts the runtime, when the program first does something with
+ * it. O_NONBLOCK is on the kernel's socket, where managed code reads it. */
 int wrap_socket(int domain, int type, int protocol)
 {
     int fd = REAL(socket)(domain, type, protocol);
@@ -96,6 +96,7 @@ int wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 
 int wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
+    if (shim_is_pending(fd)) shim_pending_register(fd); /* managed code must see what is set */
     if (NOT_OURS(fd)) return REAL(setsockopt)(fd, level, name, value, len);
     TRY(accel_setsockopt(&s->t, fd, level, name, value, len));
     return REAL(setsockopt)(fd, level, name, value, len);

@@ -11,13 +11,12 @@ const struct sleep shim_plain_sleep = { .restartable = true };
 
 /* Lies before the pollfds; mapped, not malloc'ed, since a handler may be the first to need it. */
 struct scratch {
-    struct scratch *next; /* while parked */
     size_t bytes;
     uint32_t fds;
-    uint32_t unused[11];
+    uint32_t unused[13];
 };
 _Static_assert(sizeof(struct scratch) == 64, "keeps the pollfds aligned");
-enum { PARKED_MAX = 32, SCRATCH_MIN_BYTES = 4096 };
+enum { SCRATCH_MIN_BYTES = 4096 };
 
 static struct scratch *header(struct pollfd *fds) { return (struct scratch *)fds - 1; }
 
@@ -45,59 +44,37 @@ bool shim_scratch(struct shim_thread *s, size_t fds)
     return true;
 }
 
-/* A handler interrupts a sleeping call: what the call has in scratch is set aside, for the handler may poll too. A
- * handler that leaves by longjmp never comes to shim_unpark(); its parked scratch is freed by the next one deeper in
- * the list that does, or when more are parked than handlers can be nested. */
-struct scratch *shim_park(struct shim_thread *s)
-{
-    if (s->t.scratch == NULL) return NULL;
-    struct scratch *mine = header(s->t.scratch);
-    mine->next = s->parked;
-    s->parked = mine;
-    set_scratch(s, NULL);
-
-    struct scratch *last = mine;
-    for (int depth = 1; last->next != NULL; depth++) {
-        if (depth == PARKED_MAX) {
-            unmap(last->next); /* the list is never longer than one above the limit */
-            last->next = NULL;
-            break;
-        }
-        last = last->next;
-    }
-    return mine;
-}
-
-void shim_unpark(struct shim_thread *s, struct scratch *mine)
-{
-    if (mine == NULL) return;
-    if (s->t.scratch != NULL) unmap(header(s->t.scratch));
-    while (s->parked != NULL) {
-        struct scratch *top = s->parked;
-        s->parked = top->next;
-        if (top == mine) break;
-        unmap(top);
-    }
-    set_scratch(s, mine);
-}
-
 /* At thread exit. */
 void shim_release_scratch(void *thread)
 {
     struct shim_thread *s = thread;
     if (s->t.scratch != NULL) unmap(header(s->t.scratch));
     set_scratch(s, NULL);
-    while (s->parked != NULL) {
-        struct scratch *top = s->parked;
-        s->parked = top->next;
-        unmap(top);
-    }
+}
+
+/* A handler is about to run over a sleeping call, and may make calls of its own: what is the call's makes room. */
+void shim_put_aside(struct sleeper *sleeper)
+{
+    struct shim_thread *s = sleeper->s;
+    sleeper->wait = s->t.wait;
+    sleeper->scratch = s->t.scratch == NULL ? NULL : header(s->t.scratch);
+    set_scratch(s, NULL);
+    sleeper->put_aside = true;
+}
+
+void shim_take_back(struct sleeper *sleeper)
+{
+    struct shim_thread *s = sleeper->s;
+    if (s->t.scratch != NULL && sleeper->scratch != NULL) unmap(header(s->t.scratch));
+    if (sleeper->scratch != NULL) set_scratch(s, sleeper->scratch);
+    s->t.wait = sleeper->wait;
+    sleeper->put_aside = false;
 }
 
 /* --- the sleep ------------------------------------------------------------------------------------------------ */
 
-/* glibc's older interface, declared by none of its headers: it links plain frames, which longjmp out of a handler
- * unwinds properly, where the macro of pthread.h would leave a jump buffer of a dead frame behind. */
+/* glibc's older interface, declared by none of its headers. It links plain frames, and runs them not only when a thread
+ * is cancelled but also when longjmp, out of a handler, leaves them behind; the macro of pthread.h does not. */
 void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *), void *arg);
 void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute);
 
@@ -136,55 +113,56 @@ static bool must_return(const struct shim_thread *s, const struct sleep *how)
     return !how->restartable || (s->seen & SEEN_INTERRUPT) || (s->t.wait.state[5] & ACCEL_NEVER_RESTART);
 }
 
-static void cancelled(void *thread)
+/* The thread is cancelled in its sleep, or a handler leaves it by longjmp: managed code forgets the call. */
+static void abandoned(void *argument)
 {
-    struct shim_thread *s = thread;
-    s->armed = 0;
+    struct sleeper *sleeper = argument;
+    struct shim_thread *s = sleeper->s;
+    s->armed = NULL;
     s->async = 0;
+    if (sleeper->put_aside) shim_take_back(sleeper);
     MANAGED(s, accel_abort(&s->t));
 }
 
 /* From arming on a handler zeroes the timeout, so a signal between the look at `seen` and the system call is not slept
  * through. Cancellation strikes only here: managed frames are never unwound. */
-static long kernel_sleep(struct shim_thread *s, const struct sleep *how)
+static long kernel_sleep(struct sleeper *sleeper, const struct sleep *how)
 {
+    struct shim_thread *s = sleeper->s;
     struct accel_wait *w = &s->t.wait;
-    struct _pthread_cleanup_buffer cleanup;
-    long r = -EINTR;
+    long r;
     set_timeout(s, w->deadline);
-    s->interrupted = 0;
     BARRIER();
-    s->armed = 1;
+    if (sleeper->interrupted) return -EINTR; /* by one that set_timeout() would otherwise have undone */
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &sleeper->cancel_type);
+    s->async = 1;
     BARRIER();
-    if (!must_return(s, how)) {
-        _pthread_cleanup_push(&cleanup, cancelled, s);
-        pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &s->cancel_type);
-        s->async = 1;
-        BARRIER();
-        if (w->kind == ACCEL_SLEEP_EPOLL) r = epoll_sleep(s, w, how);
-        else r = RAW(SYS_ppoll, w->fds, w->nfds, &s->timeout, how->mask, KERNEL_SIGSET_BYTES);
-        BARRIER();
-        s->async = 0;
-        pthread_setcanceltype(s->cancel_type, NULL);
-        _pthread_cleanup_pop(&cleanup, 0);
-    }
+    if (w->kind == ACCEL_SLEEP_EPOLL) r = epoll_sleep(s, w, how);
+    else r = RAW(SYS_ppoll, w->fds, w->nfds, &s->timeout, how->mask, KERNEL_SIGSET_BYTES);
     BARRIER();
-    return r == 0 && s->interrupted ? -EINTR : r;
+    s->async = 0;
+    pthread_setcanceltype(sleeper->cancel_type, NULL);
+    return r == 0 && sleeper->interrupted ? -EINTR : r;
 }
 
 /* After ACCEL_WAIT. True: call managed code again; false: *result is the call's. */
 bool shim_wait(struct shim_thread *s, const struct sleep *how, long *result)
 {
-    s->armed = 1; /* handlers held back until now run in here, and must find the call's state worth keeping */
+    struct sleeper sleeper = { .s = s };
+    struct _pthread_cleanup_buffer cleanup;
     long r = -EINTR;
+    _pthread_cleanup_push(&cleanup, abandoned, &sleeper);
+    s->armed = &sleeper;
+    BARRIER();
     if (s->t.pending != 0) shim_run_deferred(s);
-    else r = kernel_sleep(s, how);
-    s->armed = 0;
-    if (must_return(s, how) && r <= 0) {
-        *result = MANAGED(s, accel_abort(&s->t));
-        return false;
-    }
-    if (r == -EINTR && !how->restartable) { /* a handler we do not know of, or a stop: as the kernel's own call */
+    if (!must_return(s, how) && !sleeper.interrupted) r = kernel_sleep(&sleeper, how);
+    BARRIER();
+    s->armed = NULL;
+    _pthread_cleanup_pop(&cleanup, 0);
+
+    bool ends = r <= 0 && must_return(s, how);
+    if (r == -EINTR && !how->restartable) ends = true; /* a handler we do not know of, or a stop: as in the kernel */
+    if (ends) {
         *result = MANAGED(s, accel_abort(&s->t));
         return false;
     }
