@@ -1,9 +1,11 @@
 """Runs cases: starts their programs on the wanted path, bounds them in time, and checks which way the bytes went."""
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -78,6 +80,14 @@ def free_port():
 def loopback_bytes():
     with open("/proc/net/dev", encoding="ascii") as f:
         return next(int(line.split(":")[1].split()[0]) for line in f if line.strip().startswith("lo:"))
+
+
+def own_network():
+    """A loopback of our own where we may have one: its byte counter is then nobody else's. Without root, the machine's."""
+    clone_newnet, set_flags, up = 0x40000000, 0x8914, 0x1
+    if os.geteuid() == 0 and libc.unshare(clone_newnet) == 0:
+        with socket.socket() as s:
+            fcntl.ioctl(s, set_flags, struct.pack("16sh14x", b"lo", up))
 
 
 def end_with_us():
@@ -249,6 +259,7 @@ def run(cases, columns, quick):
     if not os.path.exists(LIBRARY):
         print(f"{LIBRARY} is not built: run tools/build")
         return 2
+    own_network()
     passed = failed = 0
     for one in cases:
         for column in columns:

@@ -154,6 +154,7 @@ def forget(c, running):
 def run(seconds, seed):
     seed = seed if seed is not None else random.randrange(1 << 32)
     print(f"# soak of {seconds} s, --seed {seed}", flush=True)
+    harness.own_network()
     c = Context(COLUMN, False)
     try:
         wrong = go(c, seconds, random.Random(seed))
