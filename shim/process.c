@@ -2,6 +2,7 @@
 #include "shim.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -181,8 +182,27 @@ pid_t shim_fork_for_vfork(void)
 
 /* --- exit ----------------------------------------------------------------------------------------------------- */
 
-/* Gives up what the process holds; once. Other threads may still call: from now on they reach the kernel's sockets. A
- * child that adopted nothing has nothing to give up. */
+bool shim_left;
+
+/* Other threads may still be in the middle of things, and must neither crash nor die of SIGPIPE, which would be the
+ * status of the whole process. So before the sockets go, their numbers turn into ones that do not exist. */
+static void turn_away(void)
+{
+    uint32_t limit = accel_process.fd_limit;
+    size_t bytes = limit * sizeof(uint32_t);
+    long at = RAW(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    __atomic_store_n(&shim_left, true, __ATOMIC_RELEASE);
+    if (at < 0 && at > -4096) {
+        __atomic_store_n(&accel_process.fd_limit, 0, __ATOMIC_RELEASE);
+        return;
+    }
+    uint32_t *nobody = (uint32_t *)at;
+    for (uint32_t fd = 0; fd < limit; fd++)
+        if (shim_entry((int)fd) != 0) nobody[fd] = (uint32_t)ACCEL_KIND_INTERNAL << 24;
+    __atomic_store_n(&accel_process.fdmap, nobody, __ATOMIC_RELEASE);
+}
+
+/* Gives up what the process holds; once. A child that adopted nothing has nothing to give up. */
 void shim_exit(void)
 {
     static uint32_t left;
@@ -191,8 +211,8 @@ void shim_exit(void)
     if ((int32_t)RAW(SYS_getpid, 0) != accel_process.pid) return;
     uint32_t pid = (uint32_t)accel_process.pid; /* no flag: a child forked on the way out has a way out of its own */
     if (__atomic_exchange_n(&left, pid, __ATOMIC_ACQ_REL) == pid) return;
+    turn_away();
     MANAGED(s, accel_exit(&s->t));
-    __atomic_store_n(&accel_process.fd_limit, 0, __ATOMIC_RELEASE);
     shim_log("exit");
 }
 

@@ -122,6 +122,7 @@ void shim_keep_dispositions(void);
 void shim_put_back_dispositions(void);
 
 /* process.c */
+extern bool shim_left; /* the process has given up its sockets: it is about to end */
 void shim_exit(void);
 void shim_fork_child(void);
 pid_t shim_fork_for_vfork(void) __asm__("shim_fork_for_vfork");

@@ -175,6 +175,7 @@ bool shim_wait(struct shim_thread *s, const struct sleep *how, long *result)
 void shim_sigpipe(struct shim_thread *s)
 {
     siginfo_t info;
+    if (shim_left) return;
     __builtin_memset(&info, 0, sizeof info);
     info.si_signo = SIGPIPE;
     info.si_code = SI_USER;
