@@ -5,7 +5,9 @@ using Accel.Core.Stack;
 
 namespace Accel.StackDump.Tests;
 
-/// <summary>A stack and its local region as a program holds them: two memory files, here in the test's own process.</summary>
+/// <summary>
+/// A stack and its local region as a program holds them: two memory files, here in the test's own process.
+/// </summary>
 internal sealed unsafe partial class SharedStack : IDisposable
 {
     private const ulong LocalId = 77;

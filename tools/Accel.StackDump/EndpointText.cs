@@ -11,7 +11,8 @@ public static class EndpointText
     public static unsafe string Of(Endpoint endpoint)
     {
         if (endpoint.Family is not (Endpoint.V4 or Endpoint.V6)) return "*:*";
-        return Of(new IPAddress(new ReadOnlySpan<byte>(endpoint.Address, endpoint.Family == Endpoint.V4 ? 4 : 16)), endpoint.Port);
+        return Of(new IPAddress(new ReadOnlySpan<byte>(endpoint.Address, endpoint.Family == Endpoint.V4 ? 4 : 16)),
+            endpoint.Port);
     }
 
     public static string Of(IPAddress address, int port)

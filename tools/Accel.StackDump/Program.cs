@@ -5,7 +5,11 @@ using Accel.StackDump.Attach;
 using Accel.StackDump.Verbs;
 
 var json = new Option<bool>("--json") { Description = "JSON instead of text", Recursive = true };
-var pid = new Argument<int?>("PID") { Description = "Only the stack, or the sockets, of this process", Arity = ArgumentArity.ZeroOrOne };
+var pid = new Argument<int?>("PID")
+{
+    Description = "Only the stack, or the sockets, of this process",
+    Arity = ArgumentArity.ZeroOrOne,
+};
 var socket = new Argument<string>("PID:FD") { Description = "A process and one of its descriptors" };
 
 // Every verb takes what it shows out of one look at the machine; nothing is changed, and no process has to answer.

@@ -27,7 +27,8 @@ public sealed class TextTable(params string[] titles)
             for (int i = 0; i < row.Length; i++)
             {
                 bool last = i == row.Length - 1;
-                line.Append(_right.Contains(i) ? row[i].PadLeft(widths[i]) : last ? row[i] : row[i].PadRight(widths[i]));
+                line.Append(_right.Contains(i) ? row[i].PadLeft(widths[i]) : last ? row[i]
+                    : row[i].PadRight(widths[i]));
                 if (!last) line.Append("  ");
             }
             lines.Add(line.ToString());

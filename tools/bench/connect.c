@@ -25,7 +25,8 @@ static void measure(int port, double seconds)
         close(s);
         count++;
     } while ((now = nanoseconds()) < limit);
-    printf("per_second %.1f\noperations %llu\n", (double)count * 1e9 / (double)(now - start), (unsigned long long)count);
+    printf("per_second %.1f\noperations %llu\n", (double)count * 1e9 / (double)(now - start),
+           (unsigned long long)count);
 }
 
 int main(int argc, char **argv)

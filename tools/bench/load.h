@@ -1,4 +1,5 @@
-// What the load programs share: a clock that costs little, loopback sockets, and errors that end the program with a line.
+// What the load programs share: a clock that costs little, loopback sockets, and errors that end the program with a
+// line.
 #pragma once
 
 #define _GNU_SOURCE

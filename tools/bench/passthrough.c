@@ -46,8 +46,10 @@ static const struct {
     const char *name;
     void (*once)(void);
 } calls[] = {
-    { "read", call_read }, { "write", call_write }, { "readv", call_readv }, { "recv", call_recv }, { "fcntl", call_fcntl },
-    { "poll", call_poll }, { "epoll_wait", call_epoll_wait }, { "getsockopt", call_getsockopt }, { "dup+close", call_dup_close },
+    { "read", call_read }, { "write", call_write }, { "readv", call_readv }, { "recv", call_recv },
+    { "fcntl", call_fcntl },
+    { "poll", call_poll }, { "epoll_wait", call_epoll_wait }, { "getsockopt", call_getsockopt },
+    { "dup+close", call_dup_close },
 };
 
 int main(void)

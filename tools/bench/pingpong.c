@@ -85,7 +85,8 @@ static void measure(size_t size, int port, double seconds)
     double per_tick = (double)(nanoseconds() - start) / (double)(ticks() - first) / 1000.0;
     size_t n = count < SAMPLES ? count : SAMPLES;
     qsort(samples, n, sizeof *samples, by_value);
-    printf("p50_us %.4f\np99_us %.4f\noperations %llu\n", samples[n / 2] * per_tick, samples[n - 1 - n / 100] * per_tick,
+    printf("p50_us %.4f\np99_us %.4f\noperations %llu\n", samples[n / 2] * per_tick,
+           samples[n - 1 - n / 100] * per_tick,
            (unsigned long long)count);
     close(s);
 }

@@ -39,7 +39,8 @@ static void measure(size_t size, int port, double seconds)
     if (recv(s, &counted, sizeof counted, MSG_WAITALL) != sizeof counted) fail("recv");
     double elapsed = (double)(nanoseconds() - start) / 1e9;
     if (counted != bytes) {
-        fprintf(stderr, "sent %llu bytes, the server counted %llu\n", (unsigned long long)bytes, (unsigned long long)counted);
+        fprintf(stderr, "sent %llu bytes, the server counted %llu\n", (unsigned long long)bytes,
+                (unsigned long long)counted);
         exit(1);
     }
     printf("writes_per_second %.1f\nbytes_per_second %.1f\noperations %llu\n", (double)writes / elapsed,

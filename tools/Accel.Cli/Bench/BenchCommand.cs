@@ -8,12 +8,15 @@ namespace Accel.Cli.Bench;
 internal static class BenchCommand
 {
     private const string Reading =
-        "ratio above 1: accelerated is better. CPU/op: user and system time of both ends together for one operation, in us. "
-        + "ring: a round trip of bare shared memory between the two CPUs just before the case, in us (0.1: near, 0.5: far).";
+        "ratio above 1: accelerated is better. CPU/op: user and system time of both ends together for one "
+        + "operation, in us. "
+        + "ring: a round trip of bare shared memory between the two CPUs just before the case, in us "
+        + "(0.1: near, 0.5: far).";
 
     public static Command Create()
     {
-        var json = new Option<bool>("--json") { Description = "One JSON object a line; the machine's lines go to standard error" };
+        var json = new Option<bool>("--json")
+            { Description = "One JSON object a line; the machine's lines go to standard error" };
         var quick = new Option<bool>("--quick") { Description = "3 short runs of each case instead of 7" };
         var runs = new Option<int?>("--runs") { Description = "Runs of each case and side" };
         var only = new Option<string[]>("--case") { Description = "Only this case (may be given again)" };
@@ -32,7 +35,8 @@ internal static class BenchCommand
             return Run(parsed.GetValue(json), parsed.GetValue(runs) ?? (isQuick ? 3 : 7), isQuick ? 0.4 : 1.0,
                 parsed.GetValue(only) ?? [], parsed.GetValue(cpus)!);
         });
-        var pass = new Command("passthrough", "What the preload costs calls and programs that are none of its business") { json, quick };
+        var pass = new Command("passthrough",
+            "What the preload costs calls and programs that are none of its business") { json, quick };
         pass.SetAction(parsed => Installation.Missing([]) is { } missing ? Refuse(missing)
             : PassThrough.Run(parsed.GetValue(json), parsed.GetValue(quick) ? 3 : 9, Environment.ProcessorCount - 1));
         return new Command("bench", "Measures kernel and accelerated side by side") { local, pass };
@@ -69,12 +73,17 @@ internal static class BenchCommand
             Report.Console().Write(Report.Table(results));
             Console.WriteLine(Reading);
         }
-        foreach (Result r in results.Where(r => r.Error is not null)) Console.Error.WriteLine($"{r.Case.Name}: {r.Error}");
+        foreach (Result r in results.Where(r => r.Error is not null))
+            Console.Error.WriteLine($"{r.Case.Name}: {r.Error}");
         return results.Any(r => r.Error is not null) ? 1 : 0;
     }
 
-    private static string Machine(string next, double ring) => string.Create(CultureInfo.InvariantCulture,
-        $$"""{"case":"machine","before":"{{next}}","ring_rtt_us":{{ring:0.###}},"cpus_near":{{(ring < 0.25 ? "true" : "false")}}}""");
+    private static string Machine(string next, double ring)
+    {
+        string near = ring < 0.25 ? "true" : "false";
+        return string.Create(CultureInfo.InvariantCulture,
+            $$"""{"case":"machine","before":"{{next}}","ring_rtt_us":{{ring:0.###}},"cpus_near":{{near}}}""");
+    }
 
     private static int Refuse(string why)
     {

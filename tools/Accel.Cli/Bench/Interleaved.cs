@@ -2,10 +2,13 @@ using Accel.Cli.Processes;
 
 namespace Accel.Cli.Bench;
 
-/// <summary>Kernel and accelerated runs by turns, each with fresh processes, so that both see the same phases of the machine.</summary>
+/// <summary>
+/// Kernel and accelerated runs by turns, each with fresh processes, so that both see the same phases of the machine.
+/// </summary>
 public static class Interleaved
 {
-    public static Result Measure(BenchCase c, Surroundings at, int runs, double ringMicros, Action<int>? progress = null)
+    public static Result Measure(BenchCase c, Surroundings at, int runs, double ringMicros,
+        Action<int>? progress = null)
     {
         var samples = new Dictionary<Side, List<Sample>> { [Side.Kernel] = [], [Side.Accel] = [] };
         string? error = null;

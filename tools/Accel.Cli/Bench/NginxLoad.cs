@@ -12,7 +12,8 @@ internal static class NginxLoad
         int port = Scratch.FreePort();
         scratch.Write("1k", new string('x', 1024));
         string configuration = scratch.Write("nginx.conf", Configuration(scratch.Folder, port));
-        using Child server = Child.Start(side, at.ServerCpu, c.Environment, "nginx", "-p", scratch.Folder, "-c", configuration,
+        using Child server = Child.Start(side, at.ServerCpu, c.Environment, "nginx", "-p", scratch.Folder, "-c",
+            configuration,
             "-e", Path.Combine(scratch.Folder, "error.log"));
         Scratch.AwaitListener(port, server);
         double before = server.CpuMicros();

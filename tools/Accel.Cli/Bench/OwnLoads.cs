@@ -28,7 +28,8 @@ internal static class OwnLoads
         using Child server = Child.Start(side, at.ServerCpu, c.Environment, program, serverArgs);
         string port = server.ReadLine(at.Limit).Replace("port ", "", StringComparison.Ordinal);
         double before = server.CpuMicros();
-        (string output, double client) = Child.Run(side, at.ClientCpu, c.Environment, at.Limit, program, clientArgs(port));
+        (string output, double client) = Child.Run(side, at.ClientCpu, c.Environment, at.Limit, program,
+            clientArgs(port));
         double operations = Printed.Number(output, "operations");
         return new(figure(output), (client + server.CpuMicros() - before) / operations);
     }

@@ -6,7 +6,9 @@ using Spectre.Console;
 
 namespace Accel.Cli.Bench;
 
-/// <summary>What the preload costs where it has nothing to do: calls on other descriptors, and whole ordinary programs.</summary>
+/// <summary>
+/// What the preload costs where it has nothing to do: calls on other descriptors, and whole ordinary programs.
+/// </summary>
 internal static partial class PassThrough
 {
     /// <summary>What an intercepted call may cost more.</summary>
@@ -14,27 +16,33 @@ internal static partial class PassThrough
 
     private static readonly string[][] Programs =
     [
-        ["true"], ["ls", "/"], ["bash", "-c", "for i in 1 2 3; do echo $i; done"], ["git", "--version"], ["gcc", "--version"],
+        ["true"], ["ls", "/"], ["bash", "-c", "for i in 1 2 3; do echo $i; done"], ["git", "--version"],
+            ["gcc", "--version"],
     ];
 
     public static int Run(bool json, int runs, int cpu)
     {
         List<(string Name, double Kernel, double Accel)> calls = Calls(runs, cpu);
-        List<(string Name, long Kernel, long Accel)> programs = Installation.Find("valgrind") is null ? [] : Instructions(cpu);
+        List<(string Name, long Kernel, long Accel)> programs = Installation.Find("valgrind") is null ? []
+            : Instructions(cpu);
         bool within = calls.Average(c => c.Accel - c.Kernel) <= BudgetNanoseconds;
         if (json)
         {
-            foreach ((string name, double kernel, double accel) in calls) Console.WriteLine(Line($"call-{name}", kernel, accel, "ns"));
-            foreach ((string name, long kernel, long accel) in programs) Console.WriteLine(Line($"program-{name}", kernel, accel, "instructions"));
+            foreach ((string name, double kernel, double accel) in calls)
+                Console.WriteLine(Line($"call-{name}", kernel, accel, "ns"));
+            foreach ((string name, long kernel, long accel) in programs)
+                Console.WriteLine(Line($"program-{name}", kernel, accel, "instructions"));
             return within ? 0 : 1;
         }
         Table table = new Table().Border(TableBorder.Simple).AddColumn("call, not ours");
-        foreach (string title in (string[])["without, ns", "with, ns", "added, ns"]) table.AddColumn(new TableColumn(title).RightAligned());
+        foreach (string title in (string[])["without, ns", "with, ns", "added, ns"])
+            table.AddColumn(new TableColumn(title).RightAligned());
         foreach ((string name, double kernel, double accel) in calls)
             table.AddRow(name, Number(kernel), Number(accel), Number(accel - kernel));
         Report.Console().Write(table);
         Table counts = new Table().Border(TableBorder.Simple).AddColumn("program");
-        foreach (string title in (string[])["instructions without", "with", "added"]) counts.AddColumn(new TableColumn(title).RightAligned());
+        foreach (string title in (string[])["instructions without", "with", "added"])
+            counts.AddColumn(new TableColumn(title).RightAligned());
         foreach ((string name, long kernel, long accel) in programs)
             counts.AddRow(name, Count(kernel), Count(accel), Count(accel - kernel));
         Report.Console().Write(counts);
@@ -53,13 +61,15 @@ internal static partial class PassThrough
         {
             foreach (Side side in (Side[])[Side.Kernel, Side.Accel])
             {
-                (string output, _) = Child.Run(side, cpu, [], TimeSpan.FromSeconds(30), Installation.LoadProgram("passthrough"));
+                (string output, _) = Child.Run(side, cpu, [], TimeSpan.FromSeconds(30),
+                    Installation.LoadProgram("passthrough"));
                 foreach (string line in output.Trim().Split('\n'))
                 {
                     string[] parts = line.Split(' ');
                     double value = double.Parse(parts[1], CultureInfo.InvariantCulture);
                     if (!names.Contains(parts[0])) names.Add(parts[0]);
-                    least[(parts[0], side)] = Math.Min(value, least.GetValueOrDefault((parts[0], side), double.MaxValue));
+                    least[(parts[0], side)] = Math.Min(value,
+                        least.GetValueOrDefault((parts[0], side), double.MaxValue));
                 }
             }
         }
@@ -78,7 +88,8 @@ internal static partial class PassThrough
                 try
                 {
                     Child.Run(side, cpu, [], TimeSpan.FromSeconds(60), "valgrind",
-                        ["--tool=callgrind", "--callgrind-out-file=/dev/null", $"--log-file={log}", path, .. program[1..]]);
+                        ["--tool=callgrind", "--callgrind-out-file=/dev/null", $"--log-file={log}", path,
+                            .. program[1..]]);
                     Match total = Collected().Match(File.ReadAllText(log));
                     return total.Success ? long.Parse(total.Groups[1].Value, CultureInfo.InvariantCulture)
                         : throw new MeasurementException($"valgrind did not count {program[0]}");

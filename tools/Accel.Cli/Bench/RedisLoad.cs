@@ -19,14 +19,16 @@ public static class RedisLoad
             "--port", port, "--dir", scratch.Folder, "--save", "", "--appendonly", "no", "--daemonize", "no");
         Scratch.AwaitListener(int.Parse(port, CultureInfo.InvariantCulture), server);
 
-        (string Output, double CpuMicros) Load(string what, int requests) => Child.Run(side, at.ClientCpu, c.Environment,
+        (string Output, double CpuMicros) Load(string what, int requests) =>
+            Child.Run(side, at.ClientCpu, c.Environment,
             at.Limit, "redis-benchmark", "-h", "127.0.0.1", "-p", port, "-t", what, "-n", Text(requests),
             "-c", Text(clients), "-P", Text(pipeline), "-d", "3", "--csv");
 
         Load("set", 1000); // the key that is asked for exists
         int n = at.Requests($"{c.Name} {side}", trial => Printed.RedisRate(Load(command, trial).Output));
         double before = server.CpuMicros();
-        Task? visit = during is null ? null : Task.Delay(100).ContinueWith(_ => during(server.Id), TaskScheduler.Default);
+        Task? visit = during is null ? null
+            : Task.Delay(100).ContinueWith(_ => during(server.Id), TaskScheduler.Default);
         (string output, double client) = Load(command, n);
         double cpu = (client + server.CpuMicros() - before) / n;
         visit?.Wait(at.Limit);

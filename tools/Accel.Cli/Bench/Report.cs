@@ -9,8 +9,10 @@ public static class Report
     public static Table Table(IEnumerable<Result> results)
     {
         Table table = new Table().Border(TableBorder.Simple);
-        foreach (string title in (string[])["case", "unit", "kernel", "accel", "ratio", "CPU/op kernel", "CPU/op accel", "ring"])
-            table.AddColumn(title == "case" || title == "unit" ? new TableColumn(title) : new TableColumn(title).RightAligned());
+        foreach (string title in (string[])["case", "unit", "kernel", "accel", "ratio", "CPU/op kernel", "CPU/op accel",
+            "ring"])
+            table.AddColumn(title == "case" || title == "unit" ? new TableColumn(title)
+                : new TableColumn(title).RightAligned());
         foreach (Result r in results)
         {
             table.AddRow(r.Case.Name, r.Case.Unit, Number(r.Kernel?.Value), Number(r.Accel?.Value),
@@ -29,7 +31,9 @@ public static class Report
         _ => value.Value.ToString("0.00", CultureInfo.InvariantCulture),
     };
 
-    /// <summary>A file gets plain text, and the width that the table needs: Spectre would take 80 columns and cut figures.</summary>
+    /// <summary>
+    /// A file gets plain text, and the width that the table needs: Spectre would take 80 columns and cut figures.
+    /// </summary>
     public static IAnsiConsole Console()
     {
         IAnsiConsole console = AnsiConsole.Console;

@@ -14,7 +14,8 @@ internal static class DemoCommand
     public static Command Create()
     {
         var quick = new Option<bool>("--quick") { Description = "One short run of each instead of three" };
-        var command = new Command("demo", "Unmodified redis-server and redis-benchmark, on the kernel and accelerated") { quick };
+        var command = new Command("demo",
+            "Unmodified redis-server and redis-benchmark, on the kernel and accelerated") { quick };
         command.SetAction(parsed => Run(parsed.GetValue(quick)));
         return command;
     }
@@ -35,7 +36,8 @@ internal static class DemoCommand
         foreach (BenchCase c in Cases.Local.Where(c => Shown.Contains(c.Name)))
             results.Add(Interleaved.Measure(c, at, quick ? 1 : 3, ring));
         console.Write(Report.Table(results));
-        foreach (Result r in results.Where(r => r.Error is not null)) Console.Error.WriteLine($"{r.Case.Name}: {r.Error}");
+        foreach (Result r in results.Where(r => r.Error is not null))
+            Console.Error.WriteLine($"{r.Case.Name}: {r.Error}");
 
         bool seen = Look(console, at);
         return seen && results.All(r => r.Error is null) ? 0 : 1;
@@ -65,7 +67,8 @@ internal static class DemoCommand
 
     private static string Dump(params string[] args)
     {
-        using Process process = Process.Start(new ProcessStartInfo(Installation.StackDump, args) { RedirectStandardOutput = true })!;
+        using Process process = Process.Start(
+            new ProcessStartInfo(Installation.StackDump, args) { RedirectStandardOutput = true })!;
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit(10_000);
         return output;

@@ -4,7 +4,9 @@ using System.Text;
 
 namespace Accel.Cli.Processes;
 
-/// <summary>A program that we started on one CPU, on the kernel or accelerated; ended with us, by its process id.</summary>
+/// <summary>
+/// A program that we started on one CPU, on the kernel or accelerated; ended with us, by its process id.
+/// </summary>
 public sealed class Child : IDisposable
 {
     private readonly Process _process;
@@ -29,12 +31,14 @@ public sealed class Child : IDisposable
     public int Id => _process.Id;
 
     /// <summary>Starts a program that runs until it is stopped.</summary>
-    public static Child Start(Side side, int cpu, Dictionary<string, string> environment, string program, params string[] args)
+    public static Child Start(Side side, int cpu, Dictionary<string, string> environment, string program,
+        params string[] args)
         => Start(side, cpu, environment, null, program, args);
 
     /// <summary>Runs a program to its end and returns what it printed and the CPU time it took.</summary>
     public static (string Output, double CpuMicros) Run(
-        Side side, int cpu, Dictionary<string, string> environment, TimeSpan limit, string program, params string[] args)
+        Side side, int cpu, Dictionary<string, string> environment, TimeSpan limit, string program,
+        params string[] args)
     {
         string costFile = Path.GetTempFileName();
         try
@@ -86,7 +90,8 @@ public sealed class Child : IDisposable
     private static Child Start(
         Side side, int cpu, Dictionary<string, string> environment, string? costFile, string program, string[] args)
     {
-        string path = Installation.Find(program) ?? throw new MeasurementException($"{program} is not installed: run tools/setup");
+        string path = Installation.Find(program)
+            ?? throw new MeasurementException($"{program} is not installed: run tools/setup");
         var start = new ProcessStartInfo(Installation.LoadProgram("launch"))
         {
             RedirectStandardOutput = true,
@@ -94,25 +99,30 @@ public sealed class Child : IDisposable
             RedirectStandardInput = true,
         };
         // What the user has set for Accel or another preload is no part of the measurement.
-        foreach (string key in start.Environment.Keys.Where(k => k.StartsWith("ACCEL_", StringComparison.Ordinal)).ToArray())
+        foreach (string key in start.Environment.Keys
+            .Where(k => k.StartsWith("ACCEL_", StringComparison.Ordinal)).ToArray())
             start.Environment.Remove(key);
         start.Environment.Remove("LD_PRELOAD");
         if (side == Side.Accel)
             foreach ((string key, string value) in environment) start.Environment[key] = value;
         string preload = side == Side.Accel ? Installation.Library : "-";
-        foreach (string arg in (string[])[cpu.ToString(CultureInfo.InvariantCulture), costFile ?? "-", preload, path, .. args])
+        foreach (string arg in (string[])[cpu.ToString(CultureInfo.InvariantCulture), costFile ?? "-", preload, path,
+            .. args])
             start.ArgumentList.Add(arg);
         Process process = Process.Start(start) ?? throw new MeasurementException($"{program} did not start");
         process.StandardInput.Close();
-        return new Child(process, $"{Path.GetFileName(program)} ({(side == Side.Accel ? "accelerated" : "kernel")})", costFile);
+        return new Child(process, $"{Path.GetFileName(program)} ({(side == Side.Accel ? "accelerated" : "kernel")})",
+            costFile);
     }
 
     private double CostMicros()
     {
         double sum = 0;
         foreach (string line in File.ReadAllLines(_costFile!))
-            if (line.StartsWith("user_us ", StringComparison.Ordinal) || line.StartsWith("system_us ", StringComparison.Ordinal))
-                sum += double.Parse(line[(line.IndexOf(' ', StringComparison.Ordinal) + 1)..], CultureInfo.InvariantCulture);
+            if (line.StartsWith("user_us ", StringComparison.Ordinal)
+                || line.StartsWith("system_us ", StringComparison.Ordinal))
+                sum += double.Parse(line[(line.IndexOf(' ', StringComparison.Ordinal) + 1)..],
+                    CultureInfo.InvariantCulture);
         return sum;
     }
 }

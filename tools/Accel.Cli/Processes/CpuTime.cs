@@ -2,7 +2,9 @@ using System.Globalization;
 
 namespace Accel.Cli.Processes;
 
-/// <summary>CPU time of running processes as the scheduler counts it, in nanoseconds: /proc/PID/stat has 10 ms steps.</summary>
+/// <summary>
+/// CPU time of running processes as the scheduler counts it, in nanoseconds: /proc/PID/stat has 10 ms steps.
+/// </summary>
 internal static class CpuTime
 {
     public static double OfTreeMicros(int pid)

@@ -6,7 +6,8 @@ public static class Installation
     private static readonly string Artifacts = FindArtifacts();
 
     /// <summary>ACCEL_LIBRARY names another build to measure.</summary>
-    public static string Library => Environment.GetEnvironmentVariable("ACCEL_LIBRARY") ?? Path.Combine(Artifacts, "lib", "libaccel.so");
+    public static string Library =>
+        Environment.GetEnvironmentVariable("ACCEL_LIBRARY") ?? Path.Combine(Artifacts, "lib", "libaccel.so");
 
     public static string StackDump => Path.Combine(Artifacts, "bin", "Accel.StackDump", "release", "stackdump");
 

@@ -11,7 +11,8 @@ public static class KernelSockets
 {
     private static readonly string[] States =
     [
-        "?", "ESTAB", "SYN-SENT", "SYN-RECV", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSE", "CLOSE-WAIT", "LAST-ACK", "LISTEN",
+        "?", "ESTAB", "SYN-SENT", "SYN-RECV", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSE", "CLOSE-WAIT",
+            "LAST-ACK", "LISTEN",
         "CLOSING", "NEW-SYN-RECV",
     ];
 

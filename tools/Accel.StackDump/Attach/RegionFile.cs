@@ -4,7 +4,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Accel.StackDump.Attach;
 
-/// <summary>A region's file as a process holds it: reached through /proc/PID/fd, so that there is no registry to go stale.</summary>
+/// <summary>
+/// A region's file as a process holds it: reached through /proc/PID/fd, so that there is no registry to go stale.
+/// </summary>
 public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
 {
     public const string StackName = "accel-stack", LocalName = "accel-local";

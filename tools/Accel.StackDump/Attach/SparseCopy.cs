@@ -4,7 +4,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Accel.StackDump.Attach;
 
 /// <summary>
-/// A private copy of a shared region's first bytes, at the same offsets. A copy and no mapping: touching a hole of a mapped
+/// A private copy of a shared region's first bytes, at the same offsets. A copy and no mapping: touching a hole of a
+/// mapped
 /// memory file would make the kernel put memory there, and a look from outside must change nothing.
 /// </summary>
 public sealed unsafe partial class SparseCopy : IDisposable

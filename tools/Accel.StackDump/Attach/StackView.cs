@@ -46,7 +46,9 @@ public sealed unsafe class StackView : IDisposable
             {
                 uint entry = table[fd];
                 int index = DescriptorEntry.Index(entry);
-                if (DescriptorEntry.Kind(entry) != DescriptorEntry.KindSocket || index >= StackRegion.MaxSockets) continue;
+                if (DescriptorEntry.Kind(entry) != DescriptorEntry.KindSocket
+                    || index >= StackRegion.MaxSockets)
+                    continue;
                 if (!holders.TryGetValue(index, out List<Holder>? list)) holders[index] = list = [];
                 list.Add(new(process, fd, (entry & DescriptorEntry.OnKernel) != 0));
             }
@@ -62,7 +64,9 @@ public sealed unsafe class StackView : IDisposable
             .ThenBy(s => s.Holders.Count == 0 ? s.Index : s.Holders[0].Descriptor)];
     }
 
-    /// <summary>The local region that a socket's connection or listener lies in, or null if it can no longer be reached.</summary>
+    /// <summary>
+    /// The local region that a socket's connection or listener lies in, or null if it can no longer be reached.
+    /// </summary>
     public LocalView? RegionOf(Machine machine, in Socket socket)
     {
         if (socket.Region == 0 || socket.Region > StackRegion.MaxRegions) return null;

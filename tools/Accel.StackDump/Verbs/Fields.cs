@@ -20,7 +20,8 @@ internal static class Fields
             else if (field.GetCustomAttribute<FixedBufferAttribute>() is { } buffer)
                 json[field.Name] = NonZero(content, buffer);
             else if (field.FieldType.GetCustomAttribute<SharedLayoutAttribute>() is null)
-                json[field.Name] = JsonValue.Create(Convert.ToDecimal(content is Enum ? Convert.ToInt64(content) : content));
+                json[field.Name] = JsonValue.Create(Convert.ToDecimal(content is Enum ? Convert.ToInt64(content)
+                    : content));
         }
         return json;
     }
@@ -31,7 +32,8 @@ internal static class Fields
         Type element = buffer.ElementType;
         int size = System.Runtime.InteropServices.Marshal.SizeOf(element);
         byte[] bytes = new byte[buffer.Length * size];
-        var pin = System.Runtime.InteropServices.GCHandle.Alloc(content, System.Runtime.InteropServices.GCHandleType.Pinned);
+        var pin = System.Runtime.InteropServices.GCHandle.Alloc(content,
+            System.Runtime.InteropServices.GCHandleType.Pinned);
         System.Runtime.InteropServices.Marshal.Copy(pin.AddrOfPinnedObject(), bytes, 0, bytes.Length);
         pin.Free();
         var shown = new List<string>();

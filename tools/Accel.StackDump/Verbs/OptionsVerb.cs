@@ -21,7 +21,8 @@ internal static class OptionsVerb
             foreach (OptionRow row in OptionTable.Rows)
             {
                 long value = stack.Region.Tables->Options.Values[(int)row.Option];
-                string from = stack.Region.Tables->Options.FromEnvironment[(int)row.Option] != 0 ? "environment" : "default";
+                string from = stack.Region.Tables->Options.FromEnvironment[(int)row.Option] != 0 ? "environment"
+                    : "default";
                 table.Add(row.Name, value.ToString(CultureInfo.InvariantCulture), row.Unit, from, row.Meaning);
                 options.Add(new JsonObject
                 {

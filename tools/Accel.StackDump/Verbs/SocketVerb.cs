@@ -17,7 +17,8 @@ internal static class SocketVerb
         foreach (StackView stack in machine.Chosen(pid))
         {
             foreach (SocketView socket in stack.Sockets())
-                if (socket.Holders.Any(h => h.Process.Pid == pid && h.Descriptor == descriptor)) return Show(machine, socket);
+                if (socket.Holders.Any(h => h.Process.Pid == pid && h.Descriptor == descriptor))
+                    return Show(machine, socket);
         }
         throw new NothingToShowException($"descriptor {descriptor} of process {pid} is no socket of its stack");
     }

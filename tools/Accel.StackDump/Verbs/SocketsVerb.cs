@@ -17,7 +17,8 @@ internal static class SocketsVerb
             {
                 if (pid is not null && socket.Holders.All(h => h.Process.Pid != pid)) continue;
                 SocketLine line = SocketLine.Of(machine, socket);
-                table.Add(line.State, Text(line.ReceiveQueue), Text(line.SendQueue), line.Local, line.Remote, Owners(socket), line.Path);
+                table.Add(line.State, Text(line.ReceiveQueue), Text(line.SendQueue), line.Local, line.Remote,
+                    Owners(socket), line.Path);
                 json.Add(Json(socket, line));
             }
         }
@@ -27,7 +28,8 @@ internal static class SocketsVerb
     private static string Owners(SocketView socket)
     {
         if (socket.Holders.Count == 0) return "-";
-        string shown = string.Join(',', socket.Holders.Take(3).Select(h => $"({h.Process.Name},{h.Process.Pid},{h.Descriptor})"));
+        string shown = string.Join(',',
+            socket.Holders.Take(3).Select(h => $"({h.Process.Name},{h.Process.Pid},{h.Descriptor})"));
         return socket.Holders.Count > 3 ? $"{shown},..." : shown;
     }
 

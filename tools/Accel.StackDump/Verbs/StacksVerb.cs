@@ -17,7 +17,8 @@ internal static class StacksVerb
             DateTimeOffset created = DateTimeOffset.FromUnixTimeMilliseconds(stack.Header.CreatedNs / 1_000_000);
             var processes = new JsonArray();
             lines.Add(string.Create(CultureInfo.InvariantCulture,
-                $"stack {stack.Id:x16}  user {stack.Header.OwnerUid}  since {created.LocalDateTime:yyyy-MM-dd HH:mm:ss}  {inUse} sockets"));
+                $"stack {stack.Id:x16}  user {stack.Header.OwnerUid}  "
+                + $"since {created.LocalDateTime:yyyy-MM-dd HH:mm:ss}  {inUse} sockets"));
             foreach (ProcessView p in stack.Processes)
             {
                 string state = !p.Alive ? "dead" : p.Stopped ? "stopped" : "running";

@@ -36,7 +36,8 @@ internal static class StatsVerb
         foreach (CounterRow row in CounterTable.Rows)
         {
             long sum = 0;
-            for (int shard = 0; shard < CounterShard.Shards; shard++) sum += stack.Region.ShardAt(shard)->Values[(int)row.Counter];
+            for (int shard = 0; shard < CounterShard.Shards; shard++)
+                sum += stack.Region.ShardAt(shard)->Values[(int)row.Counter];
             json[row.Name] = sum;
             table.Add(row.Name, sum.ToString(CultureInfo.InvariantCulture), row.Meaning);
         }
@@ -73,7 +74,8 @@ internal static class StatsVerb
             Row("doorbells", l->Doorbells);
             json["buffer_bytes_ever_used"] = l->Buffers.BumpByte - l->Buffers.FirstByte;
             json["buffer_bytes_in_use"] = BytesInUse(l->Buffers);
-            lines.Add($"  buffers: {BytesInUse(l->Buffers) >> 10} KiB in use, {(l->Buffers.BumpByte - l->Buffers.FirstByte) >> 10} KiB ever used, "
+            lines.Add($"  buffers: {BytesInUse(l->Buffers) >> 10} KiB in use, "
+                + $"{(l->Buffers.BumpByte - l->Buffers.FirstByte) >> 10} KiB ever used, "
                 + $"{(l->Buffers.EndByte - l->Buffers.FirstByte) >> 10} KiB there, {l->Buffers.Refused} refused");
         }
         lines.AddRange(table.Lines("  "));
