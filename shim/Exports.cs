@@ -6,7 +6,9 @@ using Accel.Posix;
 
 namespace Accel.Shim;
 
-/// <summary>What the C side calls: widen, call, return. A result is at least 0, minus an errno, ACCEL_WAIT or ACCEL_PASS.</summary>
+/// <summary>
+/// What the C side calls: widen, call, return. A result is at least 0, minus an errno, ACCEL_WAIT or ACCEL_PASS.
+/// </summary>
 public static unsafe class Exports
 {
     private static PosixStack? s_stack;

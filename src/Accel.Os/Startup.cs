@@ -9,7 +9,9 @@ namespace Accel.Os;
 [ColdPath]
 public static unsafe class Startup
 {
-    /// <summary>Makes the stack region, with the options from the environment. Null if there is no memory for it.</summary>
+    /// <summary>
+    /// Makes the stack region, with the options from the environment. Null if there is no memory for it.
+    /// </summary>
     public static StackRegion? CreateStack(LinuxKernel kernel, byte** environment, out int fd)
     {
         byte* address = kernel.CreateRegion("accel-stack", StackRegion.SizeBytes, out fd);

@@ -111,7 +111,8 @@ public sealed unsafe class StackDumpTests
         JsonNode json = Read(SocketVerb.Show(machine, $"{Environment.ProcessId}:123"));
         Assert.Equal(42, (int)json["socket"]!["SpaceEvents"]!);
         Assert.Equal("2=7", (string)json["socket"]!["Options"]!);
-        foreach (System.Reflection.FieldInfo field in typeof(Pipe).GetFields()) Assert.NotNull(json["sending"]![field.Name]);
+        foreach (System.Reflection.FieldInfo field in typeof(Pipe).GetFields())
+            Assert.NotNull(json["sending"]![field.Name]);
         Assert.Throws<NothingToShowException>(() => SocketVerb.Show(machine, $"{Environment.ProcessId}:124"));
         Assert.Throws<NothingToShowException>(() => SocketVerb.Show(machine, "what"));
     }
