@@ -13,6 +13,7 @@ extern long accel_connections(void) __attribute__((weak));
 
 void remote_start(const char *mode);
 void remote_stop(void);
+void remote_serve(int fd);
 
 void oracle_register(struct oracle_case *c)
 {
@@ -172,6 +173,12 @@ void alarm_in(int ms)
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+static void catch_sigpipe(void)
+{
+    struct sigaction action = {.sa_handler = count_sigpipe, .sa_flags = SA_RESTART};
+    sigaction(SIGPIPE, &action, NULL);
+}
+
 // SIGKILL, not SIGALRM: cases use SIGALRM themselves, and nothing can defer this one.
 static void watchdog(int seconds)
 {
@@ -185,6 +192,7 @@ static void watchdog(int seconds)
 
 static int modes_from_text(const char *text)
 {
+    if (!strncmp(text, "plain-", 6)) return modes_from_text(text + 6) & ~MODE_SAME;
     return !strcmp(text, "same") ? MODE_SAME : !strcmp(text, "peer") ? MODE_PEER
         : !strcmp(text, "swap") ? MODE_SWAP : 0;
 }
@@ -217,8 +225,7 @@ static int run(const char *name, const char *mode)
             fprintf(stderr, "case %s does not run in mode %s\n", name, mode);
             return 2;
         }
-        struct sigaction action = {.sa_handler = count_sigpipe, .sa_flags = SA_RESTART};
-        sigaction(SIGPIPE, &action, NULL);
+        catch_sigpipe();
         watchdog(10);
         remote_start(mode);
         if (c->pair) {
@@ -243,7 +250,11 @@ int main(int argc, char **argv)
         list();
         return 0;
     }
+    if (argc == 3 && !strcmp(argv[1], "serve")) {
+        catch_sigpipe();
+        remote_serve(atoi(argv[2]));
+    }
     if (argc >= 3 && !strcmp(argv[1], "run")) return run(argv[2], argc > 3 ? argv[3] : "same");
-    fprintf(stderr, "usage: oracle list | oracle run NAME [same|peer|swap]\n");
+    fprintf(stderr, "usage: oracle list | oracle run NAME [same|peer|swap|plain-peer|plain-swap]\n");
     return 2;
 }

@@ -8,6 +8,7 @@
 //   same  both ends in this process
 //   peer  b (the accepted end) in another process, which was forked before any socket was made
 //   swap  b (the connecting end) in another process
+//   plain-peer, plain-swap  as peer and swap, but the other process is never accelerated
 // A remote descriptor carries the REMOTE bit and goes through the x*() functions; these also take local ones.
 #ifndef ORACLE_H
 #define ORACLE_H

@@ -171,15 +171,34 @@ static void serve(void)
     _exit(0);
 }
 
+// "oracle serve FD": the other process of the plain modes.
+void remote_serve(int fd)
+{
+    wire = fd;
+    serve();
+}
+
+static void serve_plain(void)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", wire);
+    fcntl(wire, F_SETFD, 0);
+    unsetenv("LD_PRELOAD");
+    execl("/proc/self/exe", "oracle", "serve", number, (char *)NULL);
+    _exit(3);
+}
+
 void remote_start(const char *mode)
 {
-    here_accepts = !strcmp(mode, "swap");
+    bool plain = !strncmp(mode, "plain-", 6);
+    here_accepts = !strcmp(mode + 6 * plain, "swap");
     if (!strcmp(mode, "same")) return;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) _exit(3);
     other = spawn();
     wire = ends[other == 0];
     close(ends[other != 0]);
+    if (other == 0 && plain) serve_plain();
     if (other == 0) serve();
 }
 
