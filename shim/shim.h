@@ -229,6 +229,7 @@ static inline void shim_enter(struct shim_thread *s)
             result_ = (call);                                                                                          \
             shim_leave(s);                                                                                             \
         } while (unlikely(result_ == ACCEL_WAIT) && shim_wait(s, how, &result_));                                      \
+        if (unlikely(result_ == ACCEL_PASS) && shim_left) result_ = -EBADF;                                            \
         if (unlikely((s)->t.pending != 0)) shim_run_deferred(s);                                                       \
         result_;                                                                                                       \
     })
