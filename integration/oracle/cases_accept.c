@@ -9,7 +9,7 @@ DUO(accept_order, "connections are accepted in the order they came, with their e
         c[i] = xsocket(AF_INET, SOCK_STREAM);
         SAY(xconnect(c[i], "127.0.0.1", port));
         SEND(c[i], texts[i], 0);
-        expect_local(1);
+        expect_local(c[i]);
     }
     MASK(l);
     for (int i = 0; i < 4; i++) {
@@ -201,7 +201,7 @@ CASE(accept_blocks, "a blocking accept waits for a client of another thread")
     later_call(40, dial_later, &d);
     int b = TIMED(accept(l, NULL, NULL) >= 0, 40);
     join_later();
-    expect_local(1);
+    expect_local(c);
     say("accepted %d", b);
     SEND(c, "x", 0);
 }

@@ -27,7 +27,7 @@ CASE(connect_names, "getsockname and getpeername in every state of a connection'
     names("listening", l, port, 0);
     int c = socket(AF_INET, SOCK_STREAM, 0);
     SAY(connect_to(c, port));
-    expect_local(1);
+    expect_local(c);
     names("connected", c, port_of(c), port);
     say("ephemeral port differs from the listener's: %s", port_of(c) != port && port_of(c) > 0 ? "yes" : "no");
     struct sockaddr_storage s = {0};
@@ -116,7 +116,7 @@ DUO(connect_far_refused, "refusal as the other process sees it")
     MASK(c);
     SAY(listen(holder, 5));
     SAY(xconnect(c, "127.0.0.1", port));
-    expect_local(1);
+    expect_local(c);
     int s = FD(accept(holder, NULL, NULL));
     SEND(c, "hello", 0);
     RECV(s, 10, 0);
@@ -187,7 +187,7 @@ CASE(connect_bound_client, "a client that bound its port first keeps it")
     SAY(bind(c, SA(any), sizeof any));
     int port = port_of(c);
     SAY(connect_to(c, port_of(l)));
-    expect_local(1);
+    expect_local(c);
     say("port kept: %s", port_of(c) == port ? "yes" : "no");
     int b = FD(accept(l, NULL, NULL));
     say("seen by the server: %s", peer_port_of(b) == port ? "yes" : "no");
@@ -206,7 +206,7 @@ CASE(connect_other_loopback, "127.0.0.2 to 127.0.0.3: names are the ones used")
     SAY(bind(c, SA(from), sizeof from));
     at = at4("127.0.0.3", port_of(l));
     SAY(connect(c, SA(at), sizeof at));
-    expect_local(1);
+    expect_local(c);
     int b = FD(accept(l, NULL, NULL));
     names("client", c, port_of(c), port_of(l));
     names("server", b, port_of(l), port_of(c));
@@ -229,7 +229,7 @@ CASE(connect_wildcard_listener, "a listener on 0.0.0.0 answers on every loopback
         struct sockaddr_in at = at4(to[i], port);
         say("to %s", to[i]);
         SAY(connect(c, SA(at), sizeof at));
-        expect_local(1);
+        expect_local(c);
         int b = FD(accept(l, NULL, NULL));
         names("client", c, port_of(c), port);
         names("server", b, port, port_of(c));
@@ -244,7 +244,7 @@ CASE(connect_nonblocking, "EINPROGRESS, then writable, SO_ERROR 0, EISCONN")
     int c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     MASK(c);
     SAY(connect_to(c, port_of(l)));
-    expect_local(1);
+    expect_local(c);
     AWAIT(c, POLLOUT);
     ERROR(c);
     SAY(connect_to(c, port_of(l)));
@@ -298,7 +298,7 @@ CASE(connect_nonblocking_epoll, "an epoll set sees the connection complete, and 
     SAY(ep_add(ep, c, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, 1));
     EPOLL(ep, 8, 0);
     SAY(connect_to(c, port_of(l)));
-    expect_local(1);
+    expect_local(c);
     EPOLL(ep, 8, 1000);
     EPOLL(ep, 8, 0);
     SAY(ep_add(ep, d, EPOLLIN | EPOLLOUT | EPOLLRDHUP, 2));
@@ -324,7 +324,7 @@ CASE(connect_unspec, "AF_UNSPEC undoes a connection: reset at the peer, socket u
     RECV(b, 10, 0);
     int l = listener();
     SAY(connect_to(a, port_of(l)));
-    expect_local(1);
+    expect_local(a);
     int s = FD(accept(l, NULL, NULL));
     SEND(a, "again", 0);
     RECV(s, 10, 0);

@@ -108,7 +108,7 @@ CASE(dup_fresh, "a dup of a fresh socket connects, and both are connected")
 {
     int l = listener(), c = socket(AF_INET, SOCK_STREAM, 0), d = dup(c);
     SAY(connect_to(d, port_of(l)));
-    expect_local(1);
+    expect_local(d);
     SAY(connect_to(c, port_of(l)));
     int b = FD(accept(l, NULL, NULL));
     SEND(c, "c ", 0);

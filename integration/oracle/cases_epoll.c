@@ -400,7 +400,7 @@ PAIR(epoll_unconnected, "a fresh socket in a set: HUP, and a connected one after
     SAY(ep_add(ep, fresh, EPOLLIN | EPOLLOUT, 1));
     EPOLL(ep, 4, 0);
     SAY(connect_to(fresh, port_of(l)));
-    expect_local(1);
+    expect_local(fresh);
     EPOLL(ep, 4, 0);
     SAY(ep_mod(ep, fresh, EPOLLIN, 2));
     EPOLL(ep, 4, 0);

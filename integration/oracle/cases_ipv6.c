@@ -49,7 +49,7 @@ CASE(ipv6_listener_takes_v4, "a listener on :: takes IPv4 clients under mapped n
     int d = socket(AF_INET6, SOCK_STREAM, 0);
     struct sockaddr_in6 to = at6("::1", port);
     SAY(connect(d, SA(to), sizeof to));
-    expect_local(1);
+    expect_local(d);
     length = sizeof s;
     int e = FD(accept(l, SA(s), &length));
     say("accepted from %s", address_text(&s, length, port_of(d)));
@@ -62,7 +62,7 @@ CASE(ipv6_mapped_client, "an IPv6 socket connects to an IPv4 listener by its map
     int l = listener(), port = port_of(l), c = socket(AF_INET6, SOCK_STREAM, 0);
     struct sockaddr_in6 to = at6("::ffff:127.0.0.1", port);
     SAY(connect(c, SA(to), sizeof to));
-    expect_local(1);
+    expect_local(c);
     struct sockaddr_storage s = {0};
     socklen_t length = sizeof s;
     int b = FD(accept(l, SA(s), &length));
@@ -105,7 +105,7 @@ CASE(ipv6_only, "V6ONLY refuses IPv4 clients, and leaves the IPv4 port free")
     SAY(connect_to(c, port));
     SAY(listen(four, 4));
     SAY(connect_to(c, port));
-    expect_local(1);
+    expect_local(c);
     MASK(four);
     MASK(l);
     int b = FD(accept(four, NULL, NULL));
@@ -155,7 +155,7 @@ CASE(ipv6_any_connect, "connecting to :: reaches ::1")
     int l = listener6("::", 1), c = socket(AF_INET6, SOCK_STREAM, 0);
     struct sockaddr_in6 to = at6("::", port_of(l));
     SAY(connect(c, SA(to), sizeof to));
-    expect_local(1);
+    expect_local(c);
     int b = FD(accept(l, NULL, NULL));
     names6("client", c, port_of(c), port_of(l));
     names6("server", b, port_of(l), port_of(c));
@@ -173,7 +173,7 @@ CASE(ipv6_options, "IPPROTO_IPV6 options in four states, and IPPROTO_IP on IPv6 
     int l = listener6("::1", 1), c = socket(AF_INET6, SOCK_STREAM, 0);
     struct sockaddr_in6 to = at6("::1", port_of(l));
     SAY(connect(c, SA(to), sizeof to));
-    expect_local(1);
+    expect_local(c);
     int fds[] = {socket(AF_INET6, SOCK_STREAM, 0), l, c, accept(l, NULL, NULL)};
     static const char *names[] = {"fresh", "listening", "connected", "accepted"};
     for (int i = 0; i < 8; i++)
@@ -263,7 +263,7 @@ CASE(own_address, "a non-loopback address of this host, if it has one, else 127.
     struct sockaddr_in to = s;
     to.sin_port = htons((uint16_t)port_of(l));
     SAY(connect(c, SA(to), sizeof to));
-    expect_local(1);
+    expect_local(c);
     int b = FD(accept(l, NULL, NULL));
     struct sockaddr_in name = {0};
     length = sizeof name;

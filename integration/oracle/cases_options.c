@@ -302,7 +302,7 @@ CASE(options_inherit_connect, "options set before connect hold afterwards")
     SETOPT(c, IPPROTO_IP, IP_TOS, 0x10);
     set_linger(c, 1, 3);
     SAY(connect_to(c, port_of(l)));
-    expect_local(1);
+    expect_local(c);
     GETOPT(c, IPPROTO_TCP, TCP_NODELAY);
     GETOPT(c, SOL_SOCKET, SO_KEEPALIVE);
     GETOPT(c, SOL_SOCKET, SO_SNDBUF);

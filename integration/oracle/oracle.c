@@ -2,14 +2,11 @@
 #include "oracle.h"
 
 char bytes[1 << 17];
-long expected_local;
+long connections, local_connections;
 volatile sig_atomic_t sigpipes;
 volatile sig_atomic_t caught[65];
 
 static struct oracle_case *first, **last = &first;
-
-// Exposed by libaccel.so: connections of this process that took the local path. Absent without the preload.
-extern long accel_connections(void) __attribute__((weak));
 
 void remote_start(const char *mode);
 void remote_stop(void);
@@ -207,13 +204,13 @@ static void list(void)
     }
 }
 
+// For the runner: under the preload a case that agrees proves nothing if its connections were the kernel's.
 static void write_path_info(void)
 {
     const char *file = getenv("ORACLE_PATHINFO");
     FILE *out = file ? fopen(file, "w") : NULL;
     if (!out) return;
-    fprintf(out, "expected %ld\n", expected_local);
-    if (accel_connections) fprintf(out, "local %ld\n", accel_connections());
+    fprintf(out, "%ld %ld\n", connections, local_connections);
     fclose(out);
 }
 

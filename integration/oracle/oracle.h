@@ -191,8 +191,8 @@ long fill(int fd);                            // non-blocking sends until EAGAIN
 long drain(int fd);                           // non-blocking reads until EAGAIN or EOF; total
 int ep_add(int ep, int fd, uint32_t events, uint64_t data);
 int ep_mod(int ep, int fd, uint32_t events, uint64_t data);
-extern long expected_local;                   // successful local connections this process made
-void expect_local(int count);
+void expect_local(int fd);                    // a connection that the preload should have kept from the kernel
+extern long connections, local_connections;   // how many were said to be, how many were
 
 // ---- calls that take remote descriptors
 int xsocket(int domain, int type);            // far: in the other process if there is one

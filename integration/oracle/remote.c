@@ -287,7 +287,7 @@ void make_pair(int *a, int *b)
     xclose(listening);
     *a = here_accepts ? accepted : connecting;
     *b = here_accepts ? connecting : accepted;
-    expect_local(1);
+    expect_local(*a);
     settle();
 }
 
