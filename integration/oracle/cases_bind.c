@@ -273,7 +273,8 @@ CASE(reuseport_two, "SO_REUSEPORT: two listeners on one port share the clients")
         while (accept(l[i], NULL, NULL) >= 0) total++;
     say("accepted in all: %d", total);
     SAY(close(l[0]));
-    int c = dial(port);
+    int c = socket(AF_INET, SOCK_STREAM, 0);
+    SAY(connect_to(c, port));
     int b = FD(accept(l[1], NULL, NULL));
     SEND(c, "to the one left", 0);
     RECV(b, 100, 0);
