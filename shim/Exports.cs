@@ -192,7 +192,7 @@ public static unsafe class Exports
         [DNNE.C99Type("int64_t *")] long* outOffset,
         [DNNE.C99Type("size_t")] nuint count,
         [DNNE.C99Type("uint32_t")] uint flags) =>
-        (nint)(inOffset != null || outOffset != null ? -Errno.ESPIPE : Calls.Splice(S, t, input, output, count, flags));
+        (nint)(Calls.Splice(S, t, input, inOffset, output, outOffset, count, flags));
 
     [UnmanagedCallersOnly(EntryPoint = "accel_ioctl")]
     [return: DNNE.C99Type("long")]

@@ -14,7 +14,7 @@ static bool is_hidden(uint32_t entry)
     return unlikely(shim_kind(entry) == ACCEL_KIND_INTERNAL) && shim_self.t.inside == 0;
 }
 
-int wrap_close(int fd)
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, close, (int fd), (fd))
 {
     shim_pending_drop(fd);
     uint32_t entry = shim_entry(fd);
@@ -109,13 +109,21 @@ static void before_copy(int *fd)
     if (is_hidden(shim_entry(*fd))) *fd = -1;
 }
 
-int wrap_dup(int fd)
+/* No care is needed: neither number means anything to us. */
+static inline bool plain_copy(int fd, int wanted)
+{
+    return (shim_entry(fd) | shim_entry(wanted)) == 0 && !shim_is_pending(fd) && !shim_is_pending(wanted);
+}
+
+static inline bool makes_copy(int cmd) { return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC; }
+
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, dup, (int fd), (fd))
 {
     before_copy(&fd);
     return (int)shim_dup_made(fd, REAL(dup)(fd));
 }
 
-int wrap_dup2(int fd, int wanted)
+WRAP_IF(plain_copy(fd, wanted), int, dup2, (int fd, int wanted), (fd, wanted))
 {
     before_copy(&fd);
     if (is_hidden(shim_entry(wanted))) return (int)shim_give(-EBUSY);
@@ -124,7 +132,7 @@ int wrap_dup2(int fd, int wanted)
 }
 ALIAS(__dup2, dup2)
 
-int wrap_dup3(int fd, int wanted, int flags)
+WRAP_IF(plain_copy(fd, wanted), int, dup3, (int fd, int wanted, int flags), (fd, wanted, flags))
 {
     before_copy(&fd);
     if (is_hidden(shim_entry(wanted))) return (int)shim_give(-EBUSY);
@@ -133,7 +141,7 @@ int wrap_dup3(int fd, int wanted, int flags)
 
 static int shim_fcntl(int (*real)(int, int, long), int fd, int cmd, long arg)
 {
-    if (unlikely(cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)) {
+    if (unlikely(makes_copy(cmd))) {
         before_copy(&fd);
         return (int)shim_dup_made(fd, real(fd, cmd, arg));
     }
@@ -143,12 +151,18 @@ static int shim_fcntl(int (*real)(int, int, long), int fd, int cmd, long arg)
     return r == ACCEL_PASS ? real(fd, cmd, arg) : (int)shim_give(r);
 }
 
-int wrap_fcntl(int fd, int cmd, long arg) { return shim_fcntl(REAL(fcntl), fd, cmd, arg); }
+WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd), int, fcntl, (int fd, int cmd, long arg), (fd, cmd, arg))
+{
+    return shim_fcntl(REAL(fcntl), fd, cmd, arg);
+}
 ALIAS(__fcntl, fcntl)
 
-int wrap_fcntl64(int fd, int cmd, long arg) { return shim_fcntl(REAL(fcntl64), fd, cmd, arg); }
+WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd), int, fcntl64, (int fd, int cmd, long arg), (fd, cmd, arg))
+{
+    return shim_fcntl(REAL(fcntl64), fd, cmd, arg);
+}
 
-int wrap_ioctl(int fd, unsigned long request, void *arg)
+WRAP(int, ioctl, (int fd, unsigned long request, void *arg), (fd, request, arg), fd)
 {
     if (NOT_OURS(fd)) return REAL(ioctl)(fd, request, arg);
     struct shim_thread *s = &shim_self;

@@ -37,7 +37,7 @@ static ssize_t iov_bytes(const struct iovec *iov, int count)
 
 /* --- in ------------------------------------------------------------------------------------------------------- */
 
-ssize_t wrap_read(int fd, void *buf, size_t n)
+WRAP(ssize_t, read, (int fd, void *buf, size_t n), (fd, buf, n), fd)
 {
     if (NOT_OURS(fd)) return REAL(read)(fd, buf, n);
     if (n == 0) return 0; /* as the kernel: a read of nothing never waits, recv of nothing does */
@@ -46,13 +46,13 @@ ssize_t wrap_read(int fd, void *buf, size_t n)
 }
 ALIAS(__read, read)
 
-ssize_t wrap___read_chk(int fd, void *buf, size_t n, size_t room)
+WRAP(ssize_t, __read_chk, (int fd, void *buf, size_t n, size_t room), (fd, buf, n, room), fd)
 {
     if (NOT_OURS(fd) || n > room) return REAL(__read_chk)(fd, buf, n, room); /* libc's is the one that aborts */
     return wrap_read(fd, buf, n);
 }
 
-ssize_t wrap_readv(int fd, const struct iovec *iov, int count)
+WRAP(ssize_t, readv, (int fd, const struct iovec *iov, int count), (fd, iov, count), fd)
 {
     if (NOT_OURS(fd)) return REAL(readv)(fd, iov, count);
     ssize_t bytes = iov_bytes(iov, count);
@@ -64,7 +64,8 @@ ssize_t wrap_readv(int fd, const struct iovec *iov, int count)
 
 /* With an offset these fail on a socket, which the kernel can say itself. */
 #define PREADV2(name)                                                                                                  \
-    ssize_t wrap_##name(int fd, const struct iovec *iov, int count, int64_t offset, int flags)                         \
+    WRAP(ssize_t, name, (int fd, const struct iovec *iov, int count, int64_t offset, int flags),                       \
+         (fd, iov, count, offset, flags), fd)                                                                          \
     {                                                                                                                  \
         if (NOT_OURS(fd) || offset != -1 || (flags & ~RWF_NOWAIT) != 0)                                                \
             return REAL(name)(fd, iov, count, offset, flags);                                                          \
@@ -78,20 +79,21 @@ ssize_t wrap_readv(int fd, const struct iovec *iov, int count)
 PREADV2(preadv2)
 PREADV2(preadv64v2)
 
-ssize_t wrap_recv(int fd, void *buf, size_t n, int flags)
+WRAP(ssize_t, recv, (int fd, void *buf, size_t n, int flags), (fd, buf, n, flags), fd)
 {
     if (NOT_OURS(fd)) return REAL(recv)(fd, buf, n, flags);
     TRY_IN(accel_recv(&s->t, fd, buf, n, flags));
     return REAL(recv)(fd, buf, n, flags);
 }
 
-ssize_t wrap___recv_chk(int fd, void *buf, size_t n, size_t room, int flags)
+WRAP(ssize_t, __recv_chk, (int fd, void *buf, size_t n, size_t room, int flags), (fd, buf, n, room, flags), fd)
 {
     if (NOT_OURS(fd) || n > room) return REAL(__recv_chk)(fd, buf, n, room, flags);
     return wrap_recv(fd, buf, n, flags);
 }
 
-ssize_t wrap_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
+WRAP(ssize_t, recvfrom, (int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len),
+     (fd, buf, n, flags, addr, len), fd)
 {
     if (NOT_OURS(fd)) return REAL(recvfrom)(fd, buf, n, flags, addr, len);
     struct shim_thread *s = &shim_self;
@@ -105,13 +107,14 @@ ssize_t wrap_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *a
     return shim_give(r);
 }
 
-ssize_t wrap___recvfrom_chk(int fd, void *buf, size_t n, size_t room, int flags, struct sockaddr *addr, socklen_t *len)
+WRAP(ssize_t, __recvfrom_chk, (int fd, void *buf, size_t n, size_t room, int flags, struct sockaddr *addr,
+     socklen_t *len), (fd, buf, n, room, flags, addr, len), fd)
 {
     if (NOT_OURS(fd) || n > room) return REAL(__recvfrom_chk)(fd, buf, n, room, flags, addr, len);
     return wrap_recvfrom(fd, buf, n, flags, addr, len);
 }
 
-ssize_t wrap_recvmsg(int fd, struct msghdr *msg, int flags)
+WRAP(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags), fd)
 {
     if (NOT_OURS(fd)) return REAL(recvmsg)(fd, msg, flags);
     TRY_IN(accel_recvmsg(&s->t, fd, msg, flags));
@@ -126,7 +129,8 @@ static int64_t monotonic_ns(void)
 }
 
 /* The kernel looks at the clock only between messages, and so does this. */
-int wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout)
+WRAP(int, recvmmsg, (int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout),
+     (fd, msgs, count, flags, timeout), fd)
 {
     if (NOT_OURS(fd)) return REAL(recvmmsg)(fd, msgs, count, flags, timeout);
     if (timeout != NULL && (timeout->tv_sec < 0 || (unsigned long)timeout->tv_nsec >= 1000000000)) {
@@ -157,7 +161,7 @@ int wrap_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags, struc
 
 /* --- out ------------------------------------------------------------------------------------------------------ */
 
-ssize_t wrap_write(int fd, const void *buf, size_t n)
+WRAP(ssize_t, write, (int fd, const void *buf, size_t n), (fd, buf, n), fd)
 {
     if (NOT_OURS(fd)) return REAL(write)(fd, buf, n);
     TRY_OUT(0, accel_send(&s->t, fd, buf, n, 0));
@@ -165,7 +169,7 @@ ssize_t wrap_write(int fd, const void *buf, size_t n)
 }
 ALIAS(__write, write)
 
-ssize_t wrap_writev(int fd, const struct iovec *iov, int count)
+WRAP(ssize_t, writev, (int fd, const struct iovec *iov, int count), (fd, iov, count), fd)
 {
     if (NOT_OURS(fd)) return REAL(writev)(fd, iov, count);
     ssize_t bytes = iov_bytes(iov, count);
@@ -176,7 +180,8 @@ ssize_t wrap_writev(int fd, const struct iovec *iov, int count)
 }
 
 #define PWRITEV2(name)                                                                                                 \
-    ssize_t wrap_##name(int fd, const struct iovec *iov, int count, int64_t offset, int flags)                         \
+    WRAP(ssize_t, name, (int fd, const struct iovec *iov, int count, int64_t offset, int flags),                       \
+         (fd, iov, count, offset, flags), fd)                                                                          \
     {                                                                                                                  \
         if (NOT_OURS(fd) || offset != -1 || (flags & ~RWF_NOWAIT) != 0)                                                \
             return REAL(name)(fd, iov, count, offset, flags);                                                          \
@@ -190,7 +195,7 @@ ssize_t wrap_writev(int fd, const struct iovec *iov, int count)
 PWRITEV2(pwritev2)
 PWRITEV2(pwritev64v2)
 
-ssize_t wrap_send(int fd, const void *buf, size_t n, int flags)
+WRAP(ssize_t, send, (int fd, const void *buf, size_t n, int flags), (fd, buf, n, flags), fd)
 {
     if (NOT_OURS(fd)) return REAL(send)(fd, buf, n, flags);
     TRY_OUT(flags, accel_send(&s->t, fd, buf, n, flags));
@@ -199,7 +204,8 @@ ssize_t wrap_send(int fd, const void *buf, size_t n, int flags)
 ALIAS(__send, send)
 
 /* On a stream the address counts only for MSG_FASTOPEN, but its length is always checked. */
-ssize_t wrap_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
+WRAP(ssize_t, sendto, (int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len),
+     (fd, buf, n, flags, addr, len), fd)
 {
     if (NOT_OURS(fd)) return REAL(sendto)(fd, buf, n, flags, addr, len);
     if (likely(addr == NULL) || (flags & MSG_FASTOPEN) == 0) {
@@ -213,14 +219,14 @@ ssize_t wrap_sendto(int fd, const void *buf, size_t n, int flags, const struct s
     return REAL(sendto)(fd, buf, n, flags, addr, len);
 }
 
-ssize_t wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
+WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags), fd)
 {
     if (NOT_OURS(fd)) return REAL(sendmsg)(fd, msg, flags);
     TRY_OUT(flags, accel_sendmsg(&s->t, fd, msg, flags));
     return REAL(sendmsg)(fd, msg, flags);
 }
 
-int wrap_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+WRAP(int, sendmmsg, (int fd, struct mmsghdr *msgs, unsigned count, int flags), (fd, msgs, count, flags), fd)
 {
     if (NOT_OURS(fd)) return REAL(sendmmsg)(fd, msgs, count, flags);
     struct shim_thread *s = &shim_self;
@@ -253,7 +259,8 @@ static ssize_t sendfile_from_ours(int out, int in, int64_t *offset, size_t count
     return REAL(sendfile)(out, in, offset, count);
 }
 
-ssize_t wrap_sendfile(int out, int in, int64_t *offset, size_t count)
+WRAP_IF((shim_entry(out) | shim_entry(in)) == 0, ssize_t, sendfile, (int out, int in, int64_t *offset, size_t count),
+     (out, in, offset, count))
 {
     bool from_ours = !NOT_OURS(in);
     if (unlikely(from_ours)) return sendfile_from_ours(out, in, offset, count);
@@ -263,7 +270,8 @@ ssize_t wrap_sendfile(int out, int in, int64_t *offset, size_t count)
 }
 ALIAS(sendfile64, sendfile)
 
-ssize_t wrap_splice(int in, int64_t *off_in, int out, int64_t *off_out, size_t len, unsigned flags)
+WRAP_IF((shim_entry(out) | shim_entry(in)) == 0, ssize_t, splice,
+        (int in, int64_t *off_in, int out, int64_t *off_out, size_t len, unsigned flags), (in, off_in, out, off_out, len, flags))
 {
     bool theirs_in = NOT_OURS(in), theirs_out = NOT_OURS(out);
     if (theirs_in && theirs_out) return REAL(splice)(in, off_in, out, off_out, len, flags);

@@ -6,7 +6,28 @@
 
 #define AS(type, x) ((type)(x))
 
-long wrap_syscall(long nr, long a, long b, long c, long d, long e, long f)
+/* A bit for each number that has a case below, so that the others cost nothing. */
+#define BIT(word, nr) ((nr) / 64 == (word) ? 1ull << ((nr) % 64) : 0)
+#define CASES(w) \
+    BIT(w, SYS_socket) | BIT(w, SYS_bind) | BIT(w, SYS_listen) | BIT(w, SYS_connect) | BIT(w, SYS_accept) | \
+    BIT(w, SYS_accept4) | BIT(w, SYS_shutdown) | BIT(w, SYS_getsockname) | BIT(w, SYS_getpeername) | \
+    BIT(w, SYS_getsockopt) | BIT(w, SYS_setsockopt) | BIT(w, SYS_read) | BIT(w, SYS_readv) | \
+    BIT(w, SYS_recvfrom) | BIT(w, SYS_recvmsg) | BIT(w, SYS_recvmmsg) | BIT(w, SYS_write) | BIT(w, SYS_writev) | \
+    BIT(w, SYS_sendto) | BIT(w, SYS_sendmsg) | BIT(w, SYS_sendmmsg) | BIT(w, SYS_sendfile) | \
+    BIT(w, SYS_splice) | BIT(w, SYS_poll) | BIT(w, SYS_ppoll) | BIT(w, SYS_select) | BIT(w, SYS_pselect6) | \
+    BIT(w, SYS_epoll_ctl) | BIT(w, SYS_epoll_wait) | BIT(w, SYS_epoll_pwait) | BIT(w, SYS_epoll_pwait2) | \
+    BIT(w, SYS_close) | BIT(w, SYS_close_range) | BIT(w, SYS_dup) | BIT(w, SYS_dup2) | BIT(w, SYS_dup3) | \
+    BIT(w, SYS_fcntl) | BIT(w, SYS_ioctl) | BIT(w, SYS_fork) | BIT(w, SYS_execve) | BIT(w, SYS_execveat) | \
+    BIT(w, SYS_exit_group)
+static const uint64_t cases[] = { CASES(0), CASES(1), CASES(2), CASES(3), CASES(4), CASES(5), CASES(6) };
+
+static inline bool has_case(long nr)
+{
+    return (unsigned long)nr < 64 * sizeof cases / sizeof *cases && cases[nr / 64] >> (nr % 64) & 1;
+}
+
+WRAP_IF(!has_case(nr), long, syscall, (long nr, long a, long b, long c, long d, long e, long f),
+        (nr, a, b, c, d, e, f))
 {
     switch (nr) {
     case SYS_socket: return wrap_socket((int)a, (int)b, (int)c);

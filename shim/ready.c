@@ -33,11 +33,20 @@ static bool is_ours(int fd)
 
 /* --- poll ----------------------------------------------------------------------------------------------------- */
 
+/* Whether any of them has an entry at all. */
+static inline bool any_named(const struct pollfd *fds, nfds_t n)
+{
+    if (accel_process.fd_limit == 0 || n > POLL_MAX) return false;
+    for (nfds_t i = 0; i < n; i++)
+        if (unlikely(shim_entry(fds[i].fd) != 0)) return true;
+    return false;
+}
+
 static bool any_ours(const struct pollfd *fds, nfds_t n)
 {
-    if (accel_process.fd_limit == 0 || n > POLL_MAX || shim_self.t.inside != 0) return false;
+    if (n > POLL_MAX || shim_self.t.inside != 0) return false;
     for (nfds_t i = 0; i < n; i++)
-        if (unlikely(shim_entry(fds[i].fd) != 0) && is_ours(fds[i].fd)) return true;
+        if (is_ours(fds[i].fd)) return true;
     return false;
 }
 
@@ -49,27 +58,30 @@ static long poll_ours(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const si
     return MANAGED_WAIT(s, &how, accel_poll(&s->t, fds, n, timeout_ns));
 }
 
-int wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+WRAP_IF(!any_named(fds, n), int, poll, (struct pollfd *fds, nfds_t n, int timeout_ms), (fds, n, timeout_ms))
 {
     if (!any_ours(fds, n)) return REAL(poll)(fds, n, timeout_ms);
     return (int)shim_give(poll_ours(fds, n, ms_to_ns(timeout_ms), NULL));
 }
 ALIAS(__poll, poll)
 
-int wrap___poll_chk(struct pollfd *fds, nfds_t n, int timeout_ms, size_t room)
+WRAP_IF(!any_named(fds, n), int, __poll_chk,
+        (struct pollfd *fds, nfds_t n, int timeout_ms, size_t room), (fds, n, timeout_ms, room))
 {
     if (room / sizeof *fds < n || !any_ours(fds, n)) return REAL(__poll_chk)(fds, n, timeout_ms, room);
     return wrap_poll(fds, n, timeout_ms);
 }
 
-int wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+WRAP_IF(!any_named(fds, n), int, ppoll,
+        (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask), (fds, n, timeout, mask))
 {
     int64_t ns = timespec_ns(timeout);
     if (ns == -2 || !any_ours(fds, n)) return REAL(ppoll)(fds, n, timeout, mask);
     return (int)shim_give(poll_ours(fds, n, ns, mask));
 }
 
-int wrap___ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *t, const sigset_t *mask, size_t room)
+WRAP_IF(!any_named(fds, n), int, __ppoll_chk,
+        (struct pollfd *fds, nfds_t n, const struct timespec *t, const sigset_t *mask, size_t room), (fds, n, t, mask, room))
 {
     if (room / sizeof *fds < n || !any_ours(fds, n)) return REAL(__ppoll_chk)(fds, n, t, mask, room);
     return wrap_ppoll(fds, n, t, mask);
@@ -184,7 +196,8 @@ static size_t count_ours(const struct sets *sets, int64_t timeout_ns)
     return ours ? count : 0;
 }
 
-int wrap_select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
+WRAP_IF(accel_process.fd_limit == 0, int, select,
+        (int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout), (n, in, out, except, timeout))
 {
     struct sets sets = { .in = (void *)in, .out = (void *)out, .except = (void *)except, .n = n };
     struct timespec time = { 0 };
@@ -207,7 +220,8 @@ int wrap_select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *
 }
 ALIAS(__select, select)
 
-int wrap_pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *t, const sigset_t *mask)
+WRAP_IF(accel_process.fd_limit == 0, int, pselect,
+        (int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *t, const sigset_t *mask), (n, in, out, except, t, mask))
 {
     struct sets sets = { .in = (void *)in, .out = (void *)out, .except = (void *)except, .n = n };
     int64_t ns = timespec_ns(t);
@@ -218,7 +232,8 @@ int wrap_pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct ti
 
 /* --- epoll ---------------------------------------------------------------------------------------------------- */
 
-int wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+WRAP_IF((shim_entry(epfd) | shim_entry(fd)) == 0 && !shim_is_pending(fd), int, epoll_ctl,
+        (int epfd, int op, int fd, struct epoll_event *event), (epfd, op, fd, event))
 {
     if (shim_is_pending(fd)) shim_pending_register(fd);
     if (likely((shim_entry(epfd) | shim_entry(fd)) == 0)) return REAL(epoll_ctl)(epfd, op, fd, event);
@@ -239,23 +254,51 @@ static long epoll_ours(int epfd, struct epoll_event *events, int max, int64_t ti
     return MANAGED_WAIT(s, &how, accel_epoll_wait(&s->t, epfd, events, max, timeout_ns));
 }
 
-int wrap_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout_ms)
+/* The set became ours while the kernel waited for this thread: what it reported goes through managed code. */
+static int settle(int epfd, struct epoll_event *events, int max, int64_t ns, const sigset_t *mask, int reported)
 {
-    if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return REAL(epoll_wait)(epfd, events, max, timeout_ms);
+    if (likely(reported <= 0) || NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return reported;
+    struct shim_thread *s = &shim_self;
+    struct sleep how = { .mask = mask, .events = events, .max_events = max };
+    return (int)shim_give(MANAGED_WAIT_FROM(s, &how, 1, reported, accel_epoll_wait(&s->t, epfd, events, max, ns)));
+}
+
+static int kernel_wait(int epfd, struct epoll_event *events, int max, int timeout_ms)
+{
+    return settle(epfd, events, max, ms_to_ns(timeout_ms), NULL, REAL(epoll_wait)(epfd, events, max, timeout_ms));
+}
+
+WRAP(int, epoll_wait, (int epfd, struct epoll_event *events, int max, int timeout_ms),
+     (epfd, events, max, timeout_ms), epfd)
+{
+    if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return kernel_wait(epfd, events, max, timeout_ms);
     long r = epoll_ours(epfd, events, max, ms_to_ns(timeout_ms), NULL);
     return r == ACCEL_PASS ? REAL(epoll_wait)(epfd, events, max, timeout_ms) : (int)shim_give(r);
 }
 
-int wrap_epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask)
+static int kernel_pwait(int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask)
 {
-    if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return REAL(epoll_pwait)(epfd, events, max, timeout_ms, mask);
+    int n = REAL(epoll_pwait)(epfd, events, max, timeout_ms, mask);
+    return settle(epfd, events, max, ms_to_ns(timeout_ms), mask, n);
+}
+
+WRAP(int, epoll_pwait, (int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask),
+     (epfd, events, max, timeout_ms, mask), epfd)
+{
+    if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return kernel_pwait(epfd, events, max, timeout_ms, mask);
     long r = epoll_ours(epfd, events, max, ms_to_ns(timeout_ms), mask);
     return r == ACCEL_PASS ? REAL(epoll_pwait)(epfd, events, max, timeout_ms, mask) : (int)shim_give(r);
 }
 
-int wrap_epoll_pwait2(int epfd, struct epoll_event *evs, int max, const struct timespec *t, const sigset_t *mask)
+static int kernel_pwait2(int epfd, struct epoll_event *evs, int max, const struct timespec *t, const sigset_t *mask)
 {
-    if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return REAL(epoll_pwait2)(epfd, evs, max, t, mask);
+    return settle(epfd, evs, max, timespec_ns(t), mask, REAL(epoll_pwait2)(epfd, evs, max, t, mask));
+}
+
+WRAP(int, epoll_pwait2, (int epfd, struct epoll_event *evs, int max, const struct timespec *t, const sigset_t *mask),
+     (epfd, evs, max, t, mask), epfd)
+{
+    if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return kernel_pwait2(epfd, evs, max, t, mask);
     int64_t ns = timespec_ns(t);
     if (ns == -2) return (int)shim_give(-EINVAL);
     long r = epoll_ours(epfd, evs, max, ns, mask);

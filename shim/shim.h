@@ -193,6 +193,18 @@ static inline void shim_pending_drop(int fd)
     if (shim_is_pending(fd)) shim_pending_drop_slow(fd);
 }
 
+/* A wrapper is two functions. The first is the whole cost of what is not ours: it has no frame and leaves by a jump,
+ * to libc if PLAIN holds and libc's function is known, else to the second, whose body follows the macro. */
+#define WRAP_IF(plain, ret, name, params, args)                                                                        \
+    static __attribute__((noinline)) ret slow_##name params;                                                           \
+    ret wrap_##name params                                                                                             \
+    {                                                                                                                  \
+        if (likely(plain) && likely(accel_real.name != NULL)) return accel_real.name args;                             \
+        return slow_##name args;                                                                                       \
+    }                                                                                                                  \
+    static ret slow_##name params
+#define WRAP(ret, name, params, args, fd) WRAP_IF(shim_entry(fd) == 0, ret, name, params, args)
+
 static inline void shim_leave(struct shim_thread *s)
 {
     BARRIER();
@@ -217,11 +229,15 @@ static inline void shim_enter(struct shim_thread *s)
     })
 
 /* A managed call that may ask to sleep: it is made again after each sleep. */
-#define MANAGED_WAIT(s, how, call)                                                                                     \
+#define MANAGED_WAIT(s, how, call) MANAGED_WAIT_FROM(s, how, 0, 0, call)
+
+/* The same for a call that slept before it was ours. */
+#define MANAGED_WAIT_FROM(s, how, first_phase, slept, call)                                                            \
     ({                                                                                                                 \
         long result_;                                                                                                  \
         (s)->seen = 0;                                                                                                 \
-        (s)->t.wait.phase = 0;                                                                                         \
+        (s)->t.wait.phase = (first_phase);                                                                             \
+        (s)->t.wait.result = (slept);                                                                                  \
         (s)->t.wait.done = 0;                                                                                          \
         __builtin_memset((s)->t.wait.state, 0, sizeof (s)->t.wait.state);                                              \
         do {                                                                                                           \

@@ -18,7 +18,8 @@
 
 /* An eligible socket is only noted here: it joins, and starts the runtime, when the program first does something with
  * it. O_NONBLOCK is on the kernel's socket, where managed code reads it. */
-int wrap_socket(int domain, int type, int protocol)
+WRAP_IF(domain != AF_INET && domain != AF_INET6, int, socket, (int domain, int type, int protocol),
+        (domain, type, protocol))
 {
     int fd = REAL(socket)(domain, type, protocol);
     if (fd < 0 || shim_self.t.inside != 0) return fd;
@@ -26,7 +27,8 @@ int wrap_socket(int domain, int type, int protocol)
     return fd;
 }
 
-int wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, bind, (int fd, const struct sockaddr *addr, socklen_t len),
+     (fd, addr, len))
 {
     if (shim_is_pending(fd)) shim_pending_register(fd);
     if (NOT_OURS(fd)) return REAL(bind)(fd, addr, len);
@@ -34,7 +36,8 @@ int wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
     return REAL(bind)(fd, addr, len);
 }
 
-int wrap_listen(int fd, int backlog)
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, listen, (int fd, int backlog),
+     (fd, backlog))
 {
     if (shim_is_pending(fd)) shim_pending_register(fd);
     if (NOT_OURS(fd)) return REAL(listen)(fd, backlog);
@@ -42,7 +45,8 @@ int wrap_listen(int fd, int backlog)
     return REAL(listen)(fd, backlog);
 }
 
-int wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, connect, (int fd, const struct sockaddr *addr, socklen_t len),
+     (fd, addr, len))
 {
     if (shim_is_pending(fd)) shim_pending_register(fd);
     if (NOT_OURS(fd)) return REAL(connect)(fd, addr, len);
@@ -51,14 +55,14 @@ int wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
 }
 ALIAS(__connect, connect)
 
-int wrap_accept(int fd, struct sockaddr *addr, socklen_t *len)
+WRAP(int, accept, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len), fd)
 {
     if (NOT_OURS(fd)) return REAL(accept)(fd, addr, len);
     TRY_WAIT(accel_accept(&s->t, fd, addr, len, 0));
     return REAL(accept)(fd, addr, len);
 }
 
-int wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+WRAP(int, accept4, (int fd, struct sockaddr *addr, socklen_t *len, int flags), (fd, addr, len, flags), fd)
 {
     if (NOT_OURS(fd)) return REAL(accept4)(fd, addr, len, flags);
     if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) return (int)shim_give(-EINVAL);
@@ -66,35 +70,36 @@ int wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
     return REAL(accept4)(fd, addr, len, flags);
 }
 
-int wrap_shutdown(int fd, int how)
+WRAP(int, shutdown, (int fd, int how), (fd, how), fd)
 {
     if (NOT_OURS(fd)) return REAL(shutdown)(fd, how);
     TRY(accel_shutdown(&s->t, fd, how));
     return REAL(shutdown)(fd, how);
 }
 
-int wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+WRAP(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len), fd)
 {
     if (NOT_OURS(fd)) return REAL(getsockname)(fd, addr, len);
     TRY(accel_getsockname(&s->t, fd, addr, len));
     return REAL(getsockname)(fd, addr, len);
 }
 
-int wrap_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+WRAP(int, getpeername, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len), fd)
 {
     if (NOT_OURS(fd)) return REAL(getpeername)(fd, addr, len);
     TRY(accel_getpeername(&s->t, fd, addr, len));
     return REAL(getpeername)(fd, addr, len);
 }
 
-int wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+WRAP(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *len), (fd, level, name, value, len), fd)
 {
     if (NOT_OURS(fd)) return REAL(getsockopt)(fd, level, name, value, len);
     TRY(accel_getsockopt(&s->t, fd, level, name, value, len));
     return REAL(getsockopt)(fd, level, name, value, len);
 }
 
-int wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, setsockopt,
+        (int fd, int level, int name, const void *value, socklen_t len), (fd, level, name, value, len))
 {
     if (shim_is_pending(fd)) shim_pending_register(fd); /* managed code must see what is set */
     if (NOT_OURS(fd)) return REAL(setsockopt)(fd, level, name, value, len);

@@ -89,6 +89,27 @@ public sealed unsafe partial class LinuxKernel : IKernel
 
     public int GetFlags(int fd) => (int)Call(SystemCall.Fcntl, fd, GetFlagsCommand);
 
+    public FileKind KindOf(int fd)
+    {
+        // struct stat of x86-64: st_mode is at 24.
+        byte* stat = stackalloc byte[144];
+        if (Call(SystemCall.Fstat, fd, (long)stat) < 0)
+            return FileKind.Other;
+        return (*(uint*)(stat + 24) & 0xF000) switch
+        {
+            0x8000 => FileKind.Regular,
+            0x1000 => FileKind.Pipe,
+            0xC000 => FileKind.Socket,
+            _ => FileKind.Other,
+        };
+    }
+
+    public bool SameFile(int a, int b)
+    {
+        int pid = CurrentPid();
+        return Call(SystemCall.Kcmp, pid, pid, 0, a, b) == 0;
+    }
+
     public int SetFlags(int fd, int flags) => (int)Call(SystemCall.Fcntl, fd, SetFlagsCommand, flags);
 
     public int EpollCreate() => (int)Call(SystemCall.EpollCreate1, Cloexec);

@@ -25,7 +25,8 @@ public static unsafe class Acceptor
         return result;
     }
 
-    private static bool LearnName(PosixStack s, Socket* socket, int fd)
+    /// <summary>Takes the name that the kernel's socket has.</summary>
+    public static bool LearnName(PosixStack s, Socket* socket, int fd)
     {
         byte* name = stackalloc byte[(int)Addresses.V6Bytes];
         uint length = Addresses.V6Bytes;
@@ -116,8 +117,6 @@ public static unsafe class Acceptor
             return AccelResult.Pass;
         if ((flags & ~(Af.SOCK_NONBLOCK | Af.SOCK_CLOEXEC)) != 0)
             return Waits.End(s, t, index, -Errno.EINVAL);
-        if ((ulong)address >= 4096 && ((ulong)length < 4096 || (int)*length < 0))
-            return Waits.End(s, t, index, (ulong)length < 4096 ? -Errno.EFAULT : -Errno.EINVAL);
         while (true)
         {
             if (socket->State != (uint)SocketState.Listening)
@@ -178,6 +177,8 @@ public static unsafe class Acceptor
             Conn* conn = region.ConnAt((int)first - 1);
             listener->Ordered = conn->Next;
             Interlocked.Decrement(ref listener->Queued);
+            if (Volatile.Read(ref listener->Waiting) != 0)
+                Connector.Admit(s, t, region, listenerIndex);
             if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued)
                 == (uint)ConnState.Queued)
                 found = (int)first - 1;
@@ -244,9 +245,13 @@ public static unsafe class Acceptor
         s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
         s.Count(t, Counter.LocalAccepts);
         s.Count(t, Counter.SocketsCreated);
-        if ((ulong)address >= 4096)
-            Addresses.Give(socket->Remote, address, length);
-        return fd;
+        int given = address == null ? 0 : Addresses.Give(socket->Remote, address, length);
+        if (given >= 0)
+            return fd;
+        // Linux has taken the connection by the time that it finds the address bad, and so have we.
+        Sockets.Close(s, t, fd);
+        s.Kernel.Close(fd);
+        return given;
     }
 
     /// <summary>
@@ -298,7 +303,7 @@ public static unsafe class Acceptor
     public static long ShutdownListener(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, int how)
     {
         if (how == Af.SHUT_WR)
-            return -Errno.ENOTCONN;
+            return 0;
         LocalRegion region = s.Region(socket->Region);
         int listenerIndex = (int)socket->Index;
         Listener* listener = region.ListenerAt(listenerIndex);

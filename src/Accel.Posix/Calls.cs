@@ -24,7 +24,7 @@ public static unsafe class Calls
         uint flags = Volatile.Read(ref wire.Me->Flags);
         if ((flags & (uint)SideFlags.Reset) != 0)
             Readiness.AbsorbReset(socket, flags);
-        return socket->Is(SocketFlags.Dead) ? -Errno.ENOTCONN : Addresses.Give(socket->Remote, address, length);
+        return socket->Is(SocketFlags.Dead) || BothEnded(wire) ? -Errno.ENOTCONN : Addresses.Give(socket->Remote, address, length);
     }
 
     public static long IoControl(PosixStack s, AccelThread* t, int fd, ulong request, int* argument)
@@ -56,10 +56,16 @@ public static unsafe class Calls
             default:
                 if (socket->State == (uint)SocketState.Listening)
                     return -Errno.EINVAL;
-                // What the peer's buffer has taken counts as acknowledged on a kernel loopback: nothing is ever unsent.
-                *argument = 0;
+                *argument = connected && s.Sides(socket, out Wire sending) ? Unsent(sending.Out) : 0;
                 return 0;
         }
+    }
+
+    /// <summary>What the peer's receive buffer has taken counts as acknowledged, as on a kernel loopback; the rest is unsent.</summary>
+    private static int Unsent(Pipe* pipe)
+    {
+        ulong unread = PipeOps.Unread(pipe);
+        return unread > pipe->ReceiveLimit ? (int)(unread - pipe->ReceiveLimit) : 0;
     }
 
     private static void SetNonBlocking(Socket* socket, bool value)
@@ -94,21 +100,41 @@ public static unsafe class Calls
                 // is.
                 if (socket->State == (uint)SocketState.Unconnected)
                     return s.Kernel.SetFlags(fd, (int)argument);
-                return 0;
+                if (!socket->Is(SocketFlags.OwnsKernelSocket))
+                    return 0;
+                int block = socket->State == (uint)SocketState.Listening ? Af.O_NONBLOCK : 0;
+                return s.Kernel.SetFlags(fd, ((int)argument & ~(Af.O_NONBLOCK | Af.O_ASYNC)) | block);
             default:
                 return AccelResult.Pass;
         }
     }
 
+    /// <summary>Both directions are closed: TCP would be in CLOSED or TIME_WAIT, and the socket has no peer any more.</summary>
+    public static bool BothEnded(in Wire wire) =>
+        ((Volatile.Read(ref wire.Me->Flags) & Volatile.Read(ref wire.Peer->Flags)) & (uint)SideFlags.FinSent) != 0;
+
     /// <summary>splice() with a socket of ours at one end and a pipe at the other.</summary>
-    public static long Splice(PosixStack s, AccelThread* t, int input, int output, ulong count, uint flags)
+    public static long Splice(
+        PosixStack s, AccelThread* t, int input, long* inOffset, int output, long* outOffset, ulong count, uint flags)
     {
         const uint NonBlock = 2;
+        if (t->Wait.Phase == 0)
+        {
+            bool fromSocket = s.Find(input, out _) != null;
+            int pipe = fromSocket ? output : input;
+            if (s.Find(pipe, out _) != null)
+                return -Errno.EINVAL;
+            long refusal = Files.CheckPipe(s, pipe, toRead: !fromSocket);
+            if (refusal < 0)
+                return refusal;
+            if (inOffset != null || outOffset != null)
+                return (fromSocket ? outOffset : inOffset) != null ? -Errno.ESPIPE : -Errno.EINVAL;
+            if (count == 0)
+                return 0;
+        }
         if (s.Find(input, out _) != null || t->Wait.Phase != 0 && t->Wait.State[3] == 1)
         {
             t->Wait.State[3] = 1;
-            if (s.Find(output, out _) != null)
-                return -Errno.EINVAL;
             return Receiver.SpliceOut(s, t, input, output, count, (flags & NonBlock) != 0);
         }
         return Sender.SpliceIn(s, t, output, input, count, (flags & NonBlock) != 0);

@@ -72,12 +72,13 @@ public static unsafe class Closer
         for (int c = 0; c < count; c++)
         {
             Conn* conn = region.ConnAt(c);
-            if (conn->Listener == (uint)index
-                && Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued)
-                    == (uint)ConnState.Queued)
+            if (conn->Listener == (uint)index && (Claim(conn, ConnState.Queued) || Claim(conn, ConnState.Waiting)))
                 CloseSide(s, t, new Wire(region, conn, c, 1), abort: true);
         }
     }
+
+    private static bool Claim(Conn* conn, ConnState from) =>
+        Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)from) == (uint)from;
 
     /// <summary>
     /// A process has died: takes it from every end of every connection and every listener of a region that it held, and

@@ -16,6 +16,9 @@ public static unsafe class Connector
         Socket* socket = s.Find(fd, out int index);
         if (socket == null)
             return AccelResult.Pass;
+        bool dissolve = (ulong)address >= 4096 && length >= 2 && *(ushort*)address == Af.UNSPEC;
+        if (dissolve && socket->State is not ((uint)SocketState.Unconnected or (uint)SocketState.Kernel))
+            return Dissolve(s, t, socket, index, fd, address, length);
         switch ((SocketState)socket->State)
         {
             case SocketState.Connected:
@@ -23,8 +26,7 @@ public static unsafe class Connector
             case SocketState.Connecting:
                 return Retry(s, socket) ? 0 : -Errno.EALREADY;
             case SocketState.Listening:
-                return (ulong)address >= 4096 && length >= 2 && *(ushort*)address == Af.UNSPEC
-                    ? Sockets.HandToKernel(s, t, socket, index, fd, PathReason.AddressFamily) : -Errno.EISCONN;
+                return -Errno.EISCONN;
             case SocketState.Unconnected:
                 break;
             default:
@@ -41,6 +43,29 @@ public static unsafe class Connector
             is not (PathReason.AddressFamily or PathReason.NotLocalAddress or PathReason.PeerNotAccelerated))
             return -Errno.ECONNREFUSED;
         return Sockets.HandToKernel(s, t, socket, index, fd, reason);
+    }
+
+    /// <summary>connect() to AF_UNSPEC: the connection is reset (tcp_disconnect() of Linux), the socket can be used anew.</summary>
+    private static long Dissolve(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, byte* address, uint length)
+    {
+        if (!socket->Is(SocketFlags.OwnsKernelSocket) && !SocketOptions.Materialize(s, socket, fd))
+            return -Errno.ENOBUFS;
+        bool connected = socket->State != (uint)SocketState.Listening;
+        EpollSets.DetachSocket(s, t, index);
+        s.Lock(ref socket->SendLock, t);
+        s.Lock(ref socket->ReceiveLock, t);
+        Sockets.LeaveRegion(s, t, socket, abort: true);
+        socket->Flags &= ~(uint)(SocketFlags.Dead | SocketFlags.ConnectUnreported);
+        socket->Error = connected ? Errno.ECONNRESET : 0;
+        Volatile.Write(ref socket->State, (uint)SocketState.Unconnected);
+        socket->Reason = (byte)PathReason.NotYetRouted;
+        PosixStack.Unlock(ref socket->ReceiveLock);
+        PosixStack.Unlock(ref socket->SendLock);
+        s.Kernel.Connect(fd, address, length);
+        socket->Local = default;
+        socket->Remote = default;
+        Acceptor.LearnName(s, socket, fd);
+        return 0;
     }
 
     /// <summary>A second connect(): the success of a non-blocking one is reported once.</summary>
@@ -209,10 +234,8 @@ public static unsafe class Connector
     }
 
     /// <summary>
-    /// Puts a connection into the listener's accept queue if there is room (RFC 9293 3.10.7.2 leaves what happens
-    /// otherwise to
-    /// the implementation; Linux drops the SYN and the client tries again). True when the connection is established or
-    /// has failed.
+    /// Puts a connection into the listener's accept queue if there is room; otherwise into the list from which accept() takes
+    /// the next (Linux drops the SYN, and the client's next one gets in). True when the connection is established or has failed.
     /// </summary>
     public static bool Retry(PosixStack s, Socket* socket)
     {
@@ -221,55 +244,129 @@ public static unsafe class Connector
         if (!s.Sides(socket, out Wire wire))
             return false;
         Conn* conn = wire.Conn;
+        switch ((ConnState)Volatile.Read(ref conn->State))
+        {
+            case ConnState.Waiting:
+                return false;
+            case ConnState.Fresh:
+                break;
+            default:
+                return Established(socket, wire);
+        }
         LocalRegion region = wire.Region;
         int index = (int)conn->Listener;
         Listener* listener = region.ListenerAt(index);
         if ((Volatile.Read(ref listener->Generation) & 1) == 0)
             return Refuse(socket);
+        bool room = CountIn(listener);
+        ConnState next = room ? ConnState.Queued : ConnState.Waiting;
+        if (Interlocked.CompareExchange(ref conn->State, (uint)next, (uint)ConnState.Fresh) != (uint)ConnState.Fresh)
+        {
+            if (room)
+                Interlocked.Decrement(ref listener->Queued);
+            return conn->State != (uint)ConnState.Waiting && Established(socket, wire);
+        }
+        if (!room)
+        {
+            listener->Overflows++;
+            Push(region, ref listener->Waiting, wire.Index);
+            Interlocked.MemoryBarrier();
+            AccelThread none = default;
+            // accept() may have made room between the look at the queue and the push.
+            if (Volatile.Read(ref listener->Queued) <= (int)listener->Backlog)
+                Admit(s, &none, region, index);
+            return conn->State != (uint)ConnState.Waiting && Established(socket, wire);
+        }
+        Enqueue(s, region, index, wire.Index);
+        return Established(socket, wire);
+    }
+
+    private static bool Established(Socket* socket, in Wire wire)
+    {
+        bool refused = (Volatile.Read(ref wire.Me->Flags) & (uint)SideFlags.Reset) != 0 && wire.In->Tail == 0
+            && socket->State == (uint)SocketState.Connecting && wire.Conn->State == (uint)ConnState.Accepted
+            && Holders.IsEmpty(wire.Peer->Holders);
+        Interlocked.CompareExchange(ref socket->State, (uint)SocketState.Connected, (uint)SocketState.Connecting);
+        return !refused || Refuse(socket);
+    }
+
+    /// <summary>Counts a connection against the backlog. Linux lets one more in than it says.</summary>
+    private static bool CountIn(Listener* listener)
+    {
         while (true)
         {
             int queued = Volatile.Read(ref listener->Queued);
             if (queued > (int)listener->Backlog)
-            {
-                listener->Overflows++;
                 return false;
-            }
             if (Interlocked.CompareExchange(ref listener->Queued, queued + 1, queued) == queued)
-                break;
+                return true;
         }
-        if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Queued, (uint)ConnState.Fresh)
-            != (uint)ConnState.Fresh)
-        {
-            Interlocked.Decrement(ref listener->Queued);
-            return true;
-        }
-        Volatile.Write(ref socket->State, (uint)SocketState.Connected);
-        listener->Stamp = s.Kernel.Ticks();
+    }
+
+    private static void Push(LocalRegion region, ref uint list, int connIndex)
+    {
+        Conn* conn = region.ConnAt(connIndex);
         while (true)
         {
-            uint newest = Volatile.Read(ref listener->Arrived);
+            uint newest = Volatile.Read(ref list);
             conn->Next = newest;
-            if (Interlocked.CompareExchange(ref listener->Arrived, (uint)wire.Index + 1, newest) == newest)
-                break;
+            if (Interlocked.CompareExchange(ref list, (uint)connIndex + 1, newest) == newest)
+                return;
         }
-        // The listener may have been closed between the look above and the push, with nobody left to see it.
-        if ((Volatile.Read(ref listener->Generation) & 1) == 0
-            && Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued)
-                == (uint)ConnState.Queued)
+    }
+
+    private static void Enqueue(PosixStack s, LocalRegion region, int listenerIndex, int connIndex)
+    {
+        Listener* listener = region.ListenerAt(listenerIndex);
+        listener->Stamp = s.Kernel.Ticks();
+        Push(region, ref listener->Arrived, connIndex);
+        AccelThread none = default;
+        // The listener may have been closed between the look at its generation and the push, with nobody left to see it.
+        if ((Volatile.Read(ref listener->Generation) & 1) == 0)
+            Closer.ResetQueued(s, &none, region, listenerIndex);
+        else
+            Notifier.NotifyListener(s, &none, region, listenerIndex);
+    }
+
+    /// <summary>There is room in the accept queue: lets in who waited longest.</summary>
+    public static void Admit(PosixStack s, AccelThread* t, LocalRegion region, int listenerIndex)
+    {
+        Listener* listener = region.ListenerAt(listenerIndex);
+        uint at = Interlocked.Exchange(ref listener->Waiting, 0);
+        uint oldest = 0;
+        for (int steps = 0; at != 0 && at <= LocalRegion.MaxConns && steps < LocalRegion.MaxConns; steps++)
         {
-            Interlocked.Or(ref conn->Side1.Flags, (uint)SideFlags.Closed);
-            Interlocked.Or(ref conn->ClosedMask, 2);
-            Interlocked.Or(ref conn->Side0.Flags, (uint)SideFlags.Reset);
-            return true;
+            Conn* conn = region.ConnAt((int)at - 1);
+            uint next = conn->Next;
+            conn->Next = oldest;
+            oldest = at;
+            at = next;
         }
-        AccelThread scratch = default;
-        Notifier.NotifyListener(s, &scratch, region, index);
-        return true;
+        for (int steps = 0; oldest != 0 && steps < LocalRegion.MaxConns; steps++)
+        {
+            int index = (int)oldest - 1;
+            Conn* conn = region.ConnAt(index);
+            oldest = conn->Next;
+            if (!CountIn(listener))
+            {
+                Push(region, ref listener->Waiting, index);
+                continue;
+            }
+            if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Queued, (uint)ConnState.Waiting)
+                != (uint)ConnState.Waiting)
+            {
+                Interlocked.Decrement(ref listener->Queued);
+                continue;
+            }
+            Enqueue(s, region, listenerIndex, index);
+            Notifier.Notify(s, t, region, &conn->Side0, 2 * index);
+        }
     }
 
     private static bool Refuse(Socket* socket)
     {
         socket->Error = Errno.ECONNREFUSED;
+        Interlocked.CompareExchange(ref socket->State, (uint)SocketState.Connected, (uint)SocketState.Connecting);
         Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Dead);
         return true;
     }

@@ -61,6 +61,9 @@ public static unsafe class EpollSets
     {
         if ((uint)epfd >= s.Process->FdLimit)
             return -Errno.EBADF;
+        int twin = FindTwin(s, epfd);
+        if (twin >= 0)
+            return twin;
         int index = s.S.TakeEpollSet();
         if (index < 0)
             return -Errno.ENOMEM;
@@ -85,7 +88,25 @@ public static unsafe class EpollSets
         set->Used = 1;
         s.Kernel.EpollCtl(inner, Ev.CTL_ADD, s.S.WakerAt(waker)->Descriptor, Ev.IN, WakerData);
         s.SetEntry(epfd, DescriptorEntry.Of(DescriptorEntry.KindEpoll, index));
+        // A thread that already waits in the kernel must come out and wait here.
+        s.Kernel.Wake(s.S.WakerAt(waker)->Name);
         return index;
+    }
+
+    /// <summary>A descriptor that was duplicated before its set had accelerated members is the same set. -1 if it is none.</summary>
+    private static int FindTwin(PosixStack s, int epfd)
+    {
+        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int fd = 0; fd < high; fd++)
+        {
+            uint entry = s.Process->FdMap[fd];
+            if (entry >> 24 != DescriptorEntry.KindEpoll || !s.Kernel.SameFile(epfd, fd))
+                continue;
+            Interlocked.Increment(ref s.S.EpollSetAt(DescriptorEntry.Index(entry))->References);
+            s.SetEntry(epfd, entry);
+            return DescriptorEntry.Index(entry);
+        }
+        return -1;
     }
 
     private static EpollItem* FindItem(PosixStack s, int setIndex, int target, bool nested, int fd, out int itemIndex)
@@ -174,7 +195,9 @@ public static unsafe class EpollSets
     {
         item->Events = change->Events | Ev.ERR | Ev.HUP;
         item->Data = change->Data;
-        item->Flags &= ~(uint)(EpollItemFlags.Disabled | EpollItemFlags.Reported);
+        // One that is on the ready list already keeps its place there.
+        if ((item->Flags & (uint)EpollItemFlags.Disabled) != 0)
+            item->Flags &= ~(uint)(EpollItemFlags.Disabled | EpollItemFlags.Reported);
         item->ReportedTail = ulong.MaxValue;
         item->ReportedState = ulong.MaxValue;
     }
@@ -282,6 +305,21 @@ public static unsafe class EpollSets
     {
         for (uint at = s.S.SocketAt(socketIndex)->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
             Attach(s, t, s.S.EpollSetAt((int)s.S.EpollItemAt((int)at - 1)->Set), (int)at - 1);
+    }
+
+    /// <summary>A socket leaves its connection: its items stay, but have nothing to register with.</summary>
+    public static void DetachSocket(PosixStack s, AccelThread* t, int socketIndex)
+    {
+        Socket* socket = s.S.SocketAt(socketIndex);
+        if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
+            return;
+        for (uint at = socket->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
+        {
+            EpollSet* set = s.S.EpollSetAt((int)s.S.EpollItemAt((int)at - 1)->Set);
+            int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
+            if (bell >= 0)
+                Notifier.Unwatch(watch, bells, (uint)bell);
+        }
     }
 
     /// <summary>A socket's last descriptor was closed: it leaves all sets, as on Linux.</summary>

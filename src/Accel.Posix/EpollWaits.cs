@@ -37,19 +37,25 @@ public static unsafe class EpollWaits
                 return AccelResult.Pass;
             if (max <= 0 || max > int.MaxValue / 12)
                 return -Errno.EINVAL;
-            if ((ulong)events < 4096)
-                return -Errno.EFAULT;
             index = DescriptorEntry.Index(entry);
         }
-        else
+        else if (t->Wait.State[StateSet] != 0)
             index = (int)t->Wait.State[StateSet] - 1;
+        else
+            // The set became ours while the kernel waited.
+            index = DescriptorEntry.Index(s.Entry(epfd));
         EpollSet* set = s.S.EpollSetAt(index);
         int have = 0;
         if (t->Wait.Phase != 0)
             have = AfterSleep(s, t, set, events);
         else
             s.CountHot(t, Counter.EpollWaits);
-        long result = Collect(s, t, set, epfd, events, have, max, timeoutNs);
+        EpollEvent nowhere;
+        bool bad = (ulong)events < 4096;
+        long result = bad
+            ? Collect(s, t, set, epfd, &nowhere, 0, 1, 0) : Collect(s, t, set, epfd, events, have, max, timeoutNs);
+        if (bad && result > 0)
+            result = -Errno.EFAULT;
         if (result != AccelResult.Wait && t->Wait.State[StateSet] != 0)
         {
             t->Wait.State[StateSet] = 0;
@@ -64,7 +70,14 @@ public static unsafe class EpollWaits
         PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int have, int max, long timeoutNs)
     {
         long now = s.Kernel.NowNs();
+        // Who filled the array last time lets the other begin.
+        bool kernelFirst = set->Filled != 0 && t->Wait.Phase == 0;
+        set->Filled = 0;
+        if (kernelFirst)
+            have = CheckKernel(s, t, set, epfd, events, 0, max, now);
         int count = Gather(s, t, set, events, have, max);
+        if (count >= max && !kernelFirst)
+            set->Filled = 1;
         if (t->Wait.Phase != 0 && t->Wait.Result == 0 && count > 0)
             s.Count(t, Counter.WakesMissed);
         if (t->Wait.Phase == 0 && count < max
@@ -190,8 +203,11 @@ public static unsafe class EpollWaits
     private static int AfterSleep(PosixStack s, AccelThread* t, EpollSet* set, EpollEvent* events)
     {
         Waits.Learn(s, t);
-        Wakers.Retract(s, s.S.WakerAt((int)set->Waker));
-        AnnounceNested(s, set, false);
+        if (t->Wait.State[StateSet] != 0)
+        {
+            Wakers.Retract(s, s.S.WakerAt((int)set->Waker));
+            AnnounceNested(s, set, false);
+        }
         int count = (int)Math.Max(0, t->Wait.Result);
         return TakeMarker(s, t, set, events, 0, count);
     }
@@ -270,7 +286,7 @@ public static unsafe class EpollWaits
         for (uint i = 0; i < set->HotCount; i++)
             Look(s, set, set->Hot[i], ref ready);
         if (ready.Count > 1)
-            Sort(ref ready);
+            Sort(s, ref ready);
         int total = have;
         ulong order = ready.Count > 0 ? s.Kernel.Ticks() : 0;
         for (int i = 0; i < ready.Count && total < max; i++)
@@ -433,7 +449,7 @@ public static unsafe class EpollWaits
             item->Flags &= ~(uint)EpollItemFlags.Reported;
             return;
         }
-        if (!nested && (item->Events & Ev.ET) != 0 && !IsEdge(s, item))
+        if ((item->Events & Ev.ET) != 0 && !(nested ? NestedActivity(s, item) != item->ReportedTail : IsEdge(s, item)))
             return;
         item->LastReady = set->Waits;
         if (ready.Count >= MaxReady)
@@ -453,6 +469,24 @@ public static unsafe class EpollWaits
         Socket* socket = s.S.SocketAt((int)item->Target);
         return item->KernelReady != 0 || item->ReportedTail != Readiness.TailWord(s, socket)
             || item->ReportedState != Readiness.StateWord(s, socket);
+    }
+
+    /// <summary>A number that changes whenever a member of a nested set does something that makes an edge.</summary>
+    private static ulong NestedActivity(PosixStack s, EpollItem* nested)
+    {
+        ulong sum = nested->KernelReady;
+        for (uint at = s.S.EpollSetAt((int)nested->Target)->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)at - 1);
+            if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
+                sum = sum * 31 + NestedActivity(s, item);
+            else
+            {
+                Socket* socket = s.S.SocketAt((int)item->Target);
+                sum = (sum * 31 + Readiness.TailWord(s, socket)) * 31 + Readiness.StateWord(s, socket);
+            }
+        }
+        return sum;
     }
 
     /// <summary>True if epoll_wait() on the set would return something.</summary>
@@ -481,10 +515,14 @@ public static unsafe class EpollWaits
 
     private static EpollEvent Report(PosixStack s, EpollItem* item, uint mask, ulong order)
     {
-        item->KernelReady = 0;
+        bool isNested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
+        if (!isNested)
+            item->KernelReady = 0;
+        else if ((item->Events & Ev.ET) != 0)
+            item->ReportedTail = NestedActivity(s, item);
         item->Flags |= (uint)EpollItemFlags.Reported;
         item->Order = order;
-        if ((item->Flags & (uint)EpollItemFlags.Nested) == 0 && (item->Events & Ev.ET) != 0)
+        if (!isNested && (item->Events & Ev.ET) != 0)
         {
             Socket* socket = s.S.SocketAt((int)item->Target);
             item->ReportedTail = Readiness.TailWord(s, socket);
@@ -495,15 +533,19 @@ public static unsafe class EpollWaits
         return new EpollEvent { Events = mask, Data = item->Data };
     }
 
+    private static bool SameTarget(PosixStack s, in Ready ready, int at, uint item) =>
+        s.S.EpollItemAt((int)ready.Items[at - 1])->Target == s.S.EpollItemAt((int)item)->Target;
+
     /// <summary>By order of arrival. Few as a rule, and nearly in order.</summary>
-    private static void Sort(ref Ready ready)
+    private static void Sort(PosixStack s, ref Ready ready)
     {
         for (int i = 1; i < ready.Count; i++)
         {
             ulong order = ready.Orders[i];
             uint item = ready.Items[i], mask = ready.Masks[i];
             int at = i;
-            while (at > 0 && ready.Orders[at - 1] > order)
+            // Two registrations of one socket: the later one is told first, since Linux's wait queues are last in, first out.
+            while (at > 0 && (ready.Orders[at - 1] > order || (ready.Orders[at - 1] == order && SameTarget(s, ready, at, item))))
             {
                 ready.Orders[at] = ready.Orders[at - 1];
                 ready.Items[at] = ready.Items[at - 1];

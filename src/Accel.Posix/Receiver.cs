@@ -98,7 +98,7 @@ public static unsafe class Receiver
     {
         ulong done = t->Wait.Done;
         if (total == 0)
-            return 0;
+            return Nothing(s, socket, wire);
         bool peek = (flags & Msg.PEEK) != 0;
         // A peek starts over at each entry: nothing was taken.
         ulong before = peek ? 0 : done;
@@ -125,6 +125,14 @@ public static unsafe class Receiver
             return enough ? (long)done : -Errno.EAGAIN;
         }
         return ended ? end : -Errno.EAGAIN;
+    }
+
+    /// <summary>A call for no bytes waits for data all the same, as tcp_recvmsg() does (read() of none never comes here).</summary>
+    private static long Nothing(PosixStack s, Socket* socket, in Wire wire)
+    {
+        if (PipeOps.Readable(wire.In) > 0)
+            return 0;
+        return Ended(s, socket, wire, wire.In, 0, 0, out long end) ? end : -Errno.EAGAIN;
     }
 
     /// <summary>Tells a writer that found the ring full when a third of it is free again.</summary>

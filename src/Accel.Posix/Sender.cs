@@ -131,6 +131,14 @@ public static unsafe class Sender
             return SendToClosed(s, socket, wire, total);
         if (total == 0)
             return 0;
+        const uint NoReader = (uint)(SideFlags.FinSent | SideFlags.ReadShut);
+        if ((peer->Flags & NoReader) == NoReader)
+        {
+            // tcp_rcv_state_process() of Linux: data for an end that has shut both directions resets the connection.
+            Interlocked.Or(ref peer->Flags, (uint)SideFlags.Reset);
+            Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
+            return SendToClosed(s, socket, wire, total);
+        }
         Pipe* pipe = wire.Out;
         if (Volatile.Read(ref peer->Watch) != 0)
             pipe->Stamp = s.Kernel.Ticks();
@@ -217,6 +225,9 @@ public static unsafe class Sender
     /// <summary>sendfile(): reads from a file straight into the ring.</summary>
     public static long SendFile(PosixStack s, AccelThread* t, int fd, int input, long* offset, ulong count)
     {
+        long refusal = t->Wait.Phase == 0 ? Files.CheckSource(s, input, offset) : 0;
+        if (refusal < 0)
+            return refusal;
         Socket* socket = Waits.Begin(s, t, fd, out int index);
         if (socket == null)
             return AccelResult.Pass;
@@ -296,6 +307,10 @@ public static unsafe class Sender
             return AccelResult.Pass;
         while (true)
         {
+            if (!nonBlocking && Files.IsEmptyPipe(s, input))
+                return Waits.SleepOnFile(s, t, socket, index, input);
+            if (nonBlocking && Files.IsEmptyPipe(s, input))
+                return Waits.End(s, t, index, -Errno.EAGAIN);
             long result = AttemptSplice(s, t, socket, input, count, out bool full);
             if (!full || nonBlocking || socket->Is(SocketFlags.NonBlocking))
                 return Waits.End(s, t, index, result);

@@ -144,8 +144,9 @@ public static unsafe class SocketOptions
 
     private static long Nanoseconds(long* timeval)
     {
+        // Linux takes a negative time to mean that nothing is waited for.
         long seconds = Math.Min(timeval[0], long.MaxValue / 2_000_000_000);
-        return seconds < 0 ? 0 : seconds * 1_000_000_000 + timeval[1] * 1000;
+        return seconds < 0 ? -1 : seconds * 1_000_000_000 + timeval[1] * 1000;
     }
 
     private static void SetBuffer(PosixStack s, Socket* socket, int fd, int name)
@@ -167,7 +168,7 @@ public static unsafe class SocketOptions
     /// <summary>
     /// Gives an accepted socket a kernel socket of its own, under the same number, with the options that were kept.
     /// </summary>
-    private static bool Materialize(PosixStack s, Socket* socket, int fd)
+    public static bool Materialize(PosixStack s, Socket* socket, int fd)
     {
         int own = s.Kernel.Socket(socket->Family, Af.SOCK_STREAM | Af.SOCK_CLOEXEC, 0);
         if (own < 0)
@@ -242,8 +243,8 @@ public static unsafe class SocketOptions
     private static long GiveTime(long nanoseconds, void* value, uint* length)
     {
         long* timeval = stackalloc long[2];
-        timeval[0] = nanoseconds / 1_000_000_000;
-        timeval[1] = nanoseconds % 1_000_000_000 / 1000;
+        timeval[0] = Math.Max(0, nanoseconds) / 1_000_000_000;
+        timeval[1] = Math.Max(0, nanoseconds) % 1_000_000_000 / 1000;
         return Give(timeval, 16, value, length);
     }
 

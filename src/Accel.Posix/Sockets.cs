@@ -106,13 +106,14 @@ public static unsafe class Sockets
         EpollSets.ForgetSocket(s, t, index);
         s.Lock(ref socket->SendLock, t);
         s.Lock(ref socket->ReceiveLock, t);
-        Detach(s, t, socket);
+        LeaveRegion(s, t, socket, abort: socket->LingerOn != 0 && socket->LingerSeconds == 0);
         PosixStack.Unlock(ref socket->ReceiveLock);
         PosixStack.Unlock(ref socket->SendLock);
         s.S.GiveSocket(index);
     }
 
-    private static void Detach(PosixStack s, AccelThread* t, Socket* socket)
+    /// <summary>Ends what the socket is in its region: its end of the connection, or the listener.</summary>
+    public static void LeaveRegion(PosixStack s, AccelThread* t, Socket* socket, bool abort)
     {
         SocketState state = (SocketState)socket->State;
         LocalRegion region = s.Region(socket->Region);
@@ -121,12 +122,12 @@ public static unsafe class Sockets
         if (state is SocketState.Connected or SocketState.Connecting)
         {
             if (s.Sides(socket, out Wire wire) && wire.Conn->Generation == socket->ConnGeneration)
-                Closer.CloseSide(s, t, wire, abort: socket->LingerOn != 0 && socket->LingerSeconds == 0
-                    || state == SocketState.Connecting);
+                Closer.CloseSide(s, t, wire, abort || state == SocketState.Connecting);
         }
         else if (state == SocketState.Listening)
             Closer.CloseListener(s, t, region, (int)socket->Index);
         Interlocked.Decrement(ref s.S.RegionAt((int)socket->Region - 1)->Users);
+        socket->Region = 0;
     }
 
     /// <summary>newfd became a copy of oldfd.</summary>
@@ -201,7 +202,7 @@ public static unsafe class Sockets
             return Acceptor.ShutdownListener(s, t, socket, index, fd, how);
         if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return -Errno.ENOTCONN;
-        if (socket->Is(SocketFlags.Dead))
+        if (socket->Is(SocketFlags.Dead) || Calls.BothEnded(wire))
             return -Errno.ENOTCONN;
         if (how != Af.SHUT_WR)
             Interlocked.Or(ref wire.Me->Flags, (uint)SideFlags.ReadShut);

@@ -47,8 +47,10 @@ public static unsafe class Waits
     /// <summary>When the call must give up, from SO_RCVTIMEO or SO_SNDTIMEO; -1: never.</summary>
     public static long Deadline(PosixStack s, AccelThread* t, long timeoutNs)
     {
-        if (timeoutNs <= 0)
+        if (timeoutNs == 0)
             return -1;
+        if (timeoutNs < 0)
+            return 0;
         if (t->Wait.State[StateDeadline] == 0)
         {
             t->Wait.State[StateDeadline] = (ulong)(s.Kernel.NowNs() + timeoutNs);
@@ -182,6 +184,27 @@ public static unsafe class Waits
         w->Fds = fds;
         w->FdCount = count;
         NoteSleep(s, t);
+        return AccelResult.Wait;
+    }
+
+    /// <summary>Sleeps until a descriptor of the kernel's is readable: the other end of a splice().</summary>
+    public static long SleepOnFile(PosixStack s, AccelThread* t, Socket* socket, int index, int fd)
+    {
+        AccelWait* w = &t->Wait;
+        PollFd* fds = (PollFd*)w->Small;
+        fds[0] = new PollFd { Fd = fd, Events = (short)Ev.IN };
+        int waker = Wakers.ExistingOfThread(t);
+        if (waker >= 0)
+            Wakers.Announce(s, s.S.WakerAt(waker));
+        if (w->State[StateSocket] == 0)
+        {
+            Interlocked.Increment(ref socket->References);
+            w->State[StateSocket] = (ulong)index + 1;
+        }
+        w->Deadline = -1;
+        w->Kind = AccelWait.SleepPoll;
+        w->Fds = fds;
+        w->FdCount = 1;
         return AccelResult.Wait;
     }
 

@@ -16,6 +16,9 @@ public enum ConnState : uint
 
     /// <summary>Both ends have an owner.</summary>
     Accepted = 3,
+
+    /// <summary>The accept queue was full: waits in the listener's list until accept() makes room.</summary>
+    Waiting = 4,
 }
 
 /// <summary>
@@ -194,6 +197,9 @@ public unsafe struct Listener
     /// <summary>Time stamp counter of the last arrival.</summary>
     [FieldOffset(136)] public ulong Stamp;
     [FieldOffset(144)] public ulong Overflows;
+
+    /// <summary>Index plus one of the newest connection that found the queue full.</summary>
+    [FieldOffset(152)] public uint Waiting;
 
     // Written by accepting threads, under Lock.
     [FieldOffset(192)] public int Lock;

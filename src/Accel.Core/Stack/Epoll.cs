@@ -76,6 +76,9 @@ public unsafe struct EpollSet
     /// <summary>epoll_wait() calls since the set was made.</summary>
     [FieldOffset(48)] public ulong Waits;
 
+    /// <summary>1 if our members filled the caller's array: the kernel's come first next time.</summary>
+    [FieldOffset(44)] public uint Filled;
+
     /// <summary>When the kernel's members were last asked.</summary>
     [FieldOffset(56)] public ulong LastKernelCheckNs;
 

@@ -2,6 +2,15 @@ using Accel.Core.Memory;
 
 namespace Accel.Core.Stack;
 
+/// <summary>What a descriptor refers to.</summary>
+public enum FileKind
+{
+    Other,
+    Regular,
+    Pipe,
+    Socket,
+}
+
 /// <summary>
 /// What the stack asks of the operating system. Calls return a result or minus an errno. None of them blocks. Tests put
 /// their own in its place.
@@ -49,6 +58,11 @@ public unsafe interface IKernel : ILiveness
     int SetSockOpt(int fd, int level, int name, void* value, uint length);
 
     int GetFlags(int fd);
+
+    FileKind KindOf(int fd);
+
+    /// <summary>True if two descriptors of this process are one open file.</summary>
+    bool SameFile(int a, int b);
 
     int SetFlags(int fd, int flags);
 
