@@ -271,7 +271,8 @@ WRAP_IF((shim_entry(out) | shim_entry(in)) == 0, ssize_t, sendfile, (int out, in
 ALIAS(sendfile64, sendfile)
 
 WRAP_IF((shim_entry(out) | shim_entry(in)) == 0, ssize_t, splice,
-        (int in, int64_t *off_in, int out, int64_t *off_out, size_t len, unsigned flags), (in, off_in, out, off_out, len, flags))
+        (int in, int64_t *off_in, int out, int64_t *off_out, size_t len, unsigned flags),
+        (in, off_in, out, off_out, len, flags))
 {
     bool theirs_in = NOT_OURS(in), theirs_out = NOT_OURS(out);
     if (theirs_in && theirs_out) return REAL(splice)(in, off_in, out, off_out, len, flags);

@@ -81,7 +81,8 @@ WRAP_IF(!any_named(fds, n), int, ppoll,
 }
 
 WRAP_IF(!any_named(fds, n), int, __ppoll_chk,
-        (struct pollfd *fds, nfds_t n, const struct timespec *t, const sigset_t *mask, size_t room), (fds, n, t, mask, room))
+        (struct pollfd *fds, nfds_t n, const struct timespec *t, const sigset_t *mask, size_t room),
+        (fds, n, t, mask, room))
 {
     if (room / sizeof *fds < n || !any_ours(fds, n)) return REAL(__ppoll_chk)(fds, n, t, mask, room);
     return wrap_ppoll(fds, n, t, mask);
@@ -102,7 +103,7 @@ struct sets {
     int n;
 };
 
-static unsigned long word(const unsigned long *set, int i) { return set == NULL ? 0 : set[i]; }
+static inline unsigned long word(const unsigned long *set, int i) { return set == NULL ? 0 : set[i]; }
 static bool in_set(const unsigned long *set, int fd)
 {
     return set != NULL && (set[fd / SET_BITS] >> (fd % SET_BITS) & 1);
@@ -196,7 +197,19 @@ static size_t count_ours(const struct sets *sets, int64_t timeout_ns)
     return ours ? count : 0;
 }
 
-WRAP_IF(accel_process.fd_limit == 0, int, select,
+/* Whether any number in the sets has an entry at all. */
+static inline bool any_in_sets(int n, const fd_set *in, const fd_set *out, const fd_set *except)
+{
+    if (accel_process.fd_limit == 0) return false;
+    for (int i = 0; i * SET_BITS < n; i++) {
+        unsigned long all = word((const void *)in, i) | word((const void *)out, i) | word((const void *)except, i);
+        for (; all != 0; all &= all - 1)
+            if (unlikely(shim_entry(i * SET_BITS + __builtin_ctzl(all)) != 0)) return true;
+    }
+    return false;
+}
+
+WRAP_IF(!any_in_sets(n, in, out, except), int, select,
         (int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout), (n, in, out, except, timeout))
 {
     struct sets sets = { .in = (void *)in, .out = (void *)out, .except = (void *)except, .n = n };
@@ -220,8 +233,9 @@ WRAP_IF(accel_process.fd_limit == 0, int, select,
 }
 ALIAS(__select, select)
 
-WRAP_IF(accel_process.fd_limit == 0, int, pselect,
-        (int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *t, const sigset_t *mask), (n, in, out, except, t, mask))
+WRAP_IF(!any_in_sets(n, in, out, except), int, pselect,
+        (int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *t, const sigset_t *mask),
+        (n, in, out, except, t, mask))
 {
     struct sets sets = { .in = (void *)in, .out = (void *)out, .except = (void *)except, .n = n };
     int64_t ns = timespec_ns(t);
@@ -268,8 +282,9 @@ static int kernel_wait(int epfd, struct epoll_event *events, int max, int timeou
     return settle(epfd, events, max, ms_to_ns(timeout_ms), NULL, REAL(epoll_wait)(epfd, events, max, timeout_ms));
 }
 
-WRAP(int, epoll_wait, (int epfd, struct epoll_event *events, int max, int timeout_ms),
-     (epfd, events, max, timeout_ms), epfd)
+/* Only a wait that does not sleep can leave by a jump: a set may become ours while its waiter sleeps. */
+WRAP_IF(shim_entry(epfd) == 0 && timeout_ms == 0, int, epoll_wait,
+        (int epfd, struct epoll_event *events, int max, int timeout_ms), (epfd, events, max, timeout_ms))
 {
     if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return kernel_wait(epfd, events, max, timeout_ms);
     long r = epoll_ours(epfd, events, max, ms_to_ns(timeout_ms), NULL);
@@ -282,8 +297,9 @@ static int kernel_pwait(int epfd, struct epoll_event *events, int max, int timeo
     return settle(epfd, events, max, ms_to_ns(timeout_ms), mask, n);
 }
 
-WRAP(int, epoll_pwait, (int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask),
-     (epfd, events, max, timeout_ms, mask), epfd)
+WRAP_IF(shim_entry(epfd) == 0 && timeout_ms == 0, int, epoll_pwait,
+        (int epfd, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask),
+        (epfd, events, max, timeout_ms, mask))
 {
     if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return kernel_pwait(epfd, events, max, timeout_ms, mask);
     long r = epoll_ours(epfd, events, max, ms_to_ns(timeout_ms), mask);
@@ -295,8 +311,7 @@ static int kernel_pwait2(int epfd, struct epoll_event *evs, int max, const struc
     return settle(epfd, evs, max, timespec_ns(t), mask, REAL(epoll_pwait2)(epfd, evs, max, t, mask));
 }
 
-WRAP(int, epoll_pwait2, (int epfd, struct epoll_event *evs, int max, const struct timespec *t, const sigset_t *mask),
-     (epfd, evs, max, t, mask), epfd)
+int wrap_epoll_pwait2(int epfd, struct epoll_event *evs, int max, const struct timespec *t, const sigset_t *mask)
 {
     if (NOT_OUR(ACCEL_KIND_EPOLL, epfd)) return kernel_pwait2(epfd, evs, max, t, mask);
     int64_t ns = timespec_ns(t);
