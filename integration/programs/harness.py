@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+STACKDUMP = os.path.join(ROOT, "artifacts/bin/Accel.StackDump/release/stackdump")
 LIBRARY = os.environ.get("ACCEL_LIBRARY", os.path.join(ROOT, "artifacts/lib/libaccel.so"))  # another build may be tried
 DRIVERS = os.path.join(ROOT, "integration/programs/drivers")
 PYTHON = "/usr/bin/python3"
@@ -43,7 +44,7 @@ COLUMNS = [
 @dataclass(frozen=True)
 class Case:
     name: str
-    moves: int  # bytes that pass between client and server at the least, in the quick run too
+    moves: int | None  # bytes that pass between client and server at the least; None: over either path
     columns: tuple
     body: Callable
 
@@ -240,7 +241,9 @@ def attempt(one, column, quick):
         before = loopback_bytes()
         one.body(context)
         moved = loopback_bytes() - before
-        if column.server and column.client:
+        if one.moves is None:
+            pass
+        elif column.server and column.client:
             # Nothing but the bytes' way tells for sure: a preload that does nothing passes every other check.
             context.expect(moved < one.moves / 4, f"{moved} bytes went over the kernel's loopback: not accelerated")
         else:

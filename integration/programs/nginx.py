@@ -8,13 +8,13 @@ from .harness import case, free_port
 from .http import MB, digest, random_file
 
 
-def serve(c, workers=1):
+def serve(c, workers=1, user="root"):
     port = free_port()
     os.makedirs(c.path("www"), exist_ok=True)
     os.chmod(c.folder, 0o755)
     with open(c.path("www/1k"), "wb") as f:
         f.write(b"x" * 1024)
-    user = "user root;" if os.geteuid() == 0 else ""
+    user = f"user {user};" if os.geteuid() == 0 else ""
     temporary = "".join(f"{kind}_temp_path {c.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     with open(c.path("nginx.conf"), "w", encoding="ascii") as f:
         f.write(f"""daemon off; worker_processes {workers}; {user} pid {c.folder}/pid;
@@ -85,5 +85,13 @@ def reload(c):
         master.kill(signal.SIGHUP)
     c.expect(load.wait(15) == 0, f"wrk: {load.said()}")
     c.expect("Non-2xx" not in load.output(), f"wrk: {load.output()[-300:]}")
+    check(c, wrk(c, port))
+    no_alerts(c)
+
+
+@case("nginx-other-user", moves=None, columns=("kernel", "accel"))
+def other_user(c):
+    """As packaged, the worker gives up root: whether its clients are still its neighbours is a policy, answers are a must."""
+    _, port = serve(c, user="www-data")
     check(c, wrk(c, port))
     no_alerts(c)

@@ -7,11 +7,10 @@ import subprocess
 import time
 
 from . import harness, nginx
-from .harness import Context, Failure, free_port
+from .harness import STACKDUMP, Context, Failure, free_port
 from .redis import Redis
 
 COLUMN = harness.Column("accel", True, True)
-STACKDUMP = os.path.join(harness.ROOT, "artifacts/bin/Accel.StackDump/release/stackdump")
 
 
 class Service:
