@@ -185,21 +185,22 @@ pid_t shim_fork_for_vfork(void)
 bool shim_left;
 
 /* Other threads may still be in the middle of things, and must neither crash nor die of SIGPIPE, which would be the
- * status of the whole process. So before the sockets go, their numbers turn into ones that do not exist. */
+ * status of the whole process. So before the sockets go, their numbers turn into ones that do not exist; and for a
+ * thread that is just looking at the old table, there is nothing behind them that could raise a signal. */
 static void turn_away(void)
 {
     uint32_t limit = accel_process.fd_limit;
     size_t bytes = limit * sizeof(uint32_t);
-    long at = RAW(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     __atomic_store_n(&shim_left, true, __ATOMIC_RELEASE);
-    if (at < 0 && at > -4096) {
-        __atomic_store_n(&accel_process.fd_limit, 0, __ATOMIC_RELEASE);
-        return;
-    }
-    uint32_t *nobody = (uint32_t *)at;
+    long null = RAW(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
+    long at = RAW(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (null < 0 || (at < 0 && at > -4096)) return;
+    uint32_t *old = accel_process.fdmap, *nobody = (uint32_t *)at;
     for (uint32_t fd = 0; fd < limit; fd++)
-        if (shim_entry((int)fd) != 0) nobody[fd] = (uint32_t)ACCEL_KIND_INTERNAL << 24;
+        if (old[fd] != 0) nobody[fd] = (uint32_t)ACCEL_KIND_INTERNAL << 24;
     __atomic_store_n(&accel_process.fdmap, nobody, __ATOMIC_RELEASE);
+    for (uint32_t fd = 0; fd < limit; fd++)
+        if (shim_kind(old[fd]) == ACCEL_KIND_SOCKET) RAW(SYS_dup3, null, fd, O_CLOEXEC);
 }
 
 /* Gives up what the process holds; once. A child that adopted nothing has nothing to give up. */

@@ -279,9 +279,7 @@ static void environment_over_exec(void)
 
 static void *use_until_death(void *argument)
 {
-    int own[2];
-    (void)argument;
-    pair(own);
+    int *own = argument;
     for (;;) {
         if (write(own[0], "x", 1) != 1 || read(own[1], &byte, 1) != 1) sleep_ms(1);
         struct pollfd fds = { .fd = own[0], .events = POLLIN };
@@ -297,7 +295,9 @@ static void exit_under_load(void)
         pid_t pid = fork();
         if (pid == 0) {
             pthread_t thread;
-            for (int i = 0; i < 3; i++) pthread_create(&thread, NULL, use_until_death, NULL);
+            int own[3][2];
+            for (int i = 0; i < 3; i++) pair(own[i]);
+            for (int i = 0; i < 3; i++) pthread_create(&thread, NULL, use_until_death, own[i]);
             sleep_ms(10 + round);
             if (round % 3 == 0) exit(11);
             if (round % 3 == 1) _exit(11);
