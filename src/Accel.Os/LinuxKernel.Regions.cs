@@ -103,6 +103,12 @@ public sealed unsafe partial class LinuxKernel
     public void UnmapRegion(byte* address) =>
         Call(SystemCall.Munmap, (long)address, (long)((RegionHeader*)address)->SizeBytes);
 
+    public void DropPages(byte* address, ulong bytes)
+    {
+        const int Remove = 9;
+        Call(SystemCall.Madvise, (long)address, (long)bytes, Remove);
+    }
+
     private byte* Map(int fd, long bytes)
     {
         long address = Call(SystemCall.Mmap, 0, bytes, ProtectReadWrite, MapShared | MapNoReserve, fd, 0);

@@ -18,8 +18,8 @@ public sealed unsafe partial class LinuxKernel : IKernel
     private const int BarrierGlobal = 1 << 1, BarrierRegister = 1 << 2;
 
     private readonly delegate* unmanaged<long, long, long, long, long, long, long, long> _call;
-    private readonly delegate* unmanaged<ulong> _ticks;
-    private readonly delegate* unmanaged<uint> _cpu;
+    private readonly delegate* unmanaged[SuppressGCTransition]<ulong> _ticks;
+    private readonly delegate* unmanaged[SuppressGCTransition]<uint> _cpu;
     private readonly bool _barrier;
     private int _wakeSender = -1;
     private int _highest = -1;
@@ -31,8 +31,8 @@ public sealed unsafe partial class LinuxKernel : IKernel
     public LinuxKernel(nint call, nint ticks, nint cpu)
     {
         _call = (delegate* unmanaged<long, long, long, long, long, long, long, long>)call;
-        _ticks = (delegate* unmanaged<ulong>)ticks;
-        _cpu = (delegate* unmanaged<uint>)cpu;
+        _ticks = (delegate* unmanaged[SuppressGCTransition]<ulong>)ticks;
+        _cpu = (delegate* unmanaged[SuppressGCTransition]<uint>)cpu;
         _barrier = Call(SystemCall.Membarrier, BarrierRegister, 0) == 0;
     }
 
@@ -43,6 +43,13 @@ public sealed unsafe partial class LinuxKernel : IKernel
         _call(number, a, b, c, d, e, f);
 
     public long NowNs() => Stopwatch.GetTimestamp();
+
+    public long WallNs()
+    {
+        long* time = stackalloc long[2];
+        Call(SystemCall.ClockGetTime, 0, (long)time);
+        return time[0] * 1_000_000_000 + time[1];
+    }
 
     public ulong Ticks() => _ticks();
 

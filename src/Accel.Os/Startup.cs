@@ -18,7 +18,7 @@ public static unsafe class Startup
         if (address == null)
             return null;
         StackRegion region = new(address);
-        region.Format(kernel.Random() | 1, kernel.CurrentPid(), kernel.CurrentUid(), kernel.NowNs());
+        region.Format(kernel.Random() | 1, kernel.CurrentPid(), kernel.CurrentUid(), kernel.WallNs());
         ReadOptions(kernel, &region.Tables->Options, environment);
         return region;
     }

@@ -229,6 +229,7 @@ public static unsafe class Acceptor
         socket->SendTimeoutNs = parent->SendTimeoutNs;
         socket->LingerOn = parent->LingerOn;
         socket->LingerSeconds = parent->LingerSeconds;
+        socket->Parent = (uint)(parent - s.S.SocketAt(0)) + 1;
         SocketOptions.Inherit(parent, socket);
         bool v6 = parent->Family == Af.INET6;
         socket->Local = v6 ? wire.Me->Name.Mapped() : wire.Me->Name.Unmapped();

@@ -1,4 +1,5 @@
 using Accel.Core.Local;
+using Accel.Core.Memory;
 using Accel.Core.Stack;
 
 namespace Accel.Posix;
@@ -33,12 +34,24 @@ public static unsafe class Closer
             if ((before & (uint)SideFlags.FinSent) == 0)
                 s.Count(t, Counter.FinsSent);
         }
+        s.Add(t, Counter.SendCalls, wire.Out->Sends);
+        s.Add(t, Counter.ReceiveCalls, wire.In->Receives);
         Volatile.Write(ref me->Watch, 0);
         Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
         uint bit = 1u << wire.SideIndex;
         uint closed = Interlocked.Or(ref wire.Conn->ClosedMask, bit);
-        if ((closed & bit) == 0 && (closed | bit) == 3)
-            wire.Region.FreeConn(wire.Index);
+        if ((closed & bit) != 0 || (closed | bit) != 3)
+            return;
+        ReturnPages(s, wire.Region, wire.In);
+        ReturnPages(s, wire.Region, wire.Out);
+        wire.Region.FreeConn(wire.Index);
+    }
+
+    /// <summary>The largest rings are rare: their pages go back to the kernel.</summary>
+    private static void ReturnPages(PosixStack s, LocalRegion region, Pipe* pipe)
+    {
+        if (pipe->ReadLog2 == PipeOps.StalledLog2 && pipe->ReadBuffer != 0)
+            s.Kernel.DropPages(region.Address + ((ulong)pipe->ReadBuffer << BufferArena.UnitLog2), 1ul << PipeOps.StalledLog2);
     }
 
     /// <summary>Closes an end whose every holder has died, unless that has been done.</summary>

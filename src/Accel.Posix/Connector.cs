@@ -170,6 +170,8 @@ public static unsafe class Connector
         conn->Side0.Name = local;
         conn->Side1.Name = target;
         conn->Side0.Socket = (uint)index + 1;
+        conn->Side0.Cpu = listener->ClientCpu = s.Kernel.Cpu() + 1;
+        conn->Side1.Cpu = listener->Cpu;
         Holders.Add(conn->Side0.Holders, s.Slot);
         Volatile.Write(ref conn->Side0.Stack, attachment);
         conn->Pipe0.SendLimit = BufferSize(s, fd, socket, true);

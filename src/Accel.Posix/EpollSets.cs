@@ -160,7 +160,7 @@ public static unsafe class EpollSets
         {
             item->Flags |= (uint)EpollItemFlags.Nested;
             set->NestedCount++;
-            s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, fd, Ev.IN, ItemData | (uint)index);
+            s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, fd, Ev.IN | (change->Events & Ev.ET), ItemData | (uint)index);
         }
         else
         {
@@ -291,11 +291,8 @@ public static unsafe class EpollSets
             if (s.S.EpollItemAt((int)at - 1)->Set == (uint)setIndex)
                 return;
         }
-        if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
-            return;
-        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
-        if (bell >= 0)
-            Notifier.Unwatch(watch, bells, (uint)bell);
+        // The doorbell stays with the connection: many programs take a socket out and put it back with every request, and a
+        // ring for a socket that is not in the set does no harm.
         if (socket->State == (uint)SocketState.Listening)
             s.Kernel.EpollCtl(set->Inner, Ev.CTL_DEL, Sockets.KernelDescriptor(s, (int)item->Target), 0, 0);
     }

@@ -74,7 +74,7 @@ public static unsafe class EpollWaits
         bool kernelFirst = set->Filled != 0 && t->Wait.Phase == 0;
         set->Filled = 0;
         if (kernelFirst)
-            have = CheckKernel(s, t, set, epfd, events, 0, max, now);
+            have = CheckKernel(s, t, set, epfd, events, 0, max, now, out _);
         int count = Gather(s, t, set, events, have, max);
         if (count >= max && !kernelFirst)
             set->Filled = 1;
@@ -82,7 +82,12 @@ public static unsafe class EpollWaits
             s.Count(t, Counter.WakesMissed);
         if (t->Wait.Phase == 0 && count < max
             && (count == 0 || now - (long)set->LastKernelCheckNs >= KernelCheckNs))
-            count = CheckKernel(s, t, set, epfd, events, count, max, now);
+        {
+            bool nothing = count == 0;
+            count = CheckKernel(s, t, set, epfd, events, count, max, now, out bool marked);
+            if (marked && nothing)
+                count = Gather(s, t, set, events, count, max);
+        }
         if (count > 0 || timeoutNs == 0)
             return count;
         if (timeoutNs > 0 && t->Wait.State[StateDeadline] == 0)
@@ -121,7 +126,7 @@ public static unsafe class EpollWaits
             now = s.Kernel.NowNs();
             if (now - (long)set->LastKernelCheckNs >= KernelCheckNs)
             {
-                int count = CheckKernel(s, t, set, epfd, events, 0, max, now);
+                int count = CheckKernel(s, t, set, epfd, events, 0, max, now, out _);
                 if (count > 0)
                     return count;
             }
@@ -254,18 +259,18 @@ public static unsafe class EpollWaits
     }
 
     private static int CheckKernel(
-        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int have, int max, long now)
+        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int have, int max, long now,
+        out bool marked)
     {
+        marked = false;
         set->LastKernelCheckNs = (ulong)now;
         s.CountHot(t, Counter.EpollKernelChecks);
         int count = s.Kernel.EpollPeek(epfd, events + have, max - have);
         if (count <= 0)
             return have;
-        bool marked = false;
         for (int i = have; i < have + count; i++)
             marked |= events[i].Data == set->Marker;
-        int total = TakeMarker(s, t, set, events, have, count);
-        return marked ? Gather(s, t, set, events, total, max) : total;
+        return TakeMarker(s, t, set, events, have, count);
     }
 
     /// <summary>

@@ -113,8 +113,14 @@ public sealed unsafe class PosixStack
     public void SetRegion(uint plusOne, byte* address) => _maps[plusOne - 1] = (nint)address;
 
     /// <summary>Adds one to a counter.</summary>
-    public void Count(AccelThread* t, Counter counter) =>
-        Interlocked.Increment(ref S.ShardAt(t->Tid & 7)->Values[(int)counter]);
+    public void Count(AccelThread* t, Counter counter) => Count(t->Tid, counter);
+
+    public void Count(int shard, Counter counter) =>
+        Interlocked.Increment(ref S.ShardAt(shard & 7)->Values[(int)counter]);
+
+    /// <summary>Adds to a counter.</summary>
+    public void Add(AccelThread* t, Counter counter, ulong amount) =>
+        Interlocked.Add(ref S.ShardAt(t->Tid & 7)->Values[(int)counter], (long)amount);
 
     /// <summary>
     /// Adds one to a counter of the data path: not atomic, since threads have different shards as a rule.

@@ -113,6 +113,7 @@ public static unsafe class Receiver
         if (done > before && !peek)
         {
             pipe->Receives++;
+            socket->OneWay++;
             GiveRoom(s, t, wire);
         }
         if (done >= total)
@@ -160,6 +161,8 @@ public static unsafe class Receiver
         // The last bytes were published before the flags: look again now that the flags are known.
         if (PipeOps.Readable(pipe) > peeked)
             return false;
+        if (PipeOps.IsNonsense(pipe))
+            return Corrupt(s, socket, out result);
         if ((mine & (uint)SideFlags.Reset) != 0)
             Readiness.AbsorbReset(socket, mine);
         if ((theirs & (uint)SideFlags.FinSent) != 0)
@@ -171,6 +174,15 @@ public static unsafe class Receiver
             return true;
         }
         return (mine & (uint)SideFlags.ReadShut) != 0 || socket->Is(SocketFlags.Dead);
+    }
+
+    /// <summary>The neighbour has written what cannot be: the connection is as good as reset.</summary>
+    private static bool Corrupt(PosixStack s, Socket* socket, out long result)
+    {
+        Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Dead);
+        s.Count(0, Counter.CorruptNeighbour);
+        result = -Errno.ECONNRESET;
+        return true;
     }
 
     private static void CopyVectors(

@@ -47,7 +47,7 @@ public static unsafe class Regions
         s.Own(fd);
         LocalRegion region = new(address);
         region.Format(s.Kernel.Random() | 1, s.S.Tables->Header.Id, bytes, s.Process->Pid, s.Kernel.CurrentUid(),
-            s.Kernel.NowNs());
+            s.Kernel.WallNs());
         return Enter(s, region);
     }
 

@@ -31,6 +31,8 @@ public static unsafe class Sender
             return -Errno.EFAULT;
         if (!Vectors.Total(message->Vectors, message->VectorCount, out ulong total, out long error))
             return error;
+        if (message->ControlLength != 0 && !ControlData.IsAcceptable(message))
+            return -Errno.EINVAL;
         return SendVectors(s, t, fd, message->Vectors, message->VectorCount, total, flags);
     }
 
@@ -144,13 +146,17 @@ public static unsafe class Sender
             pipe->Stamp = s.Kernel.Ticks();
         ulong pending = 0;
         ulong start = done;
+        bool grown;
         if (count == 1)
-            Copy(wire.Region, pipe, vectors->Base + done, total - done, ref pending, ref done);
+            grown = Copy(wire.Region, pipe, vectors->Base + done, total - done, ref pending, ref done);
         else
-            CopyVectors(wire.Region, pipe, vectors, count, ref pending, ref done);
+            grown = CopyVectors(wire.Region, pipe, vectors, count, ref pending, ref done);
+        if (grown)
+            s.Count(t, Counter.RingGrowths);
         if (pending > 0)
             PipeOps.Publish(pipe, pending);
         pipe->Sends++;
+        socket->OneWay = 0;
         t->Wait.Done = done;
         if (done > start)
             Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
@@ -162,10 +168,11 @@ public static unsafe class Sender
         return -Errno.EAGAIN;
     }
 
-    private static void CopyVectors(
+    private static bool CopyVectors(
         LocalRegion region, Pipe* pipe, IoVec* vectors, ulong count, ref ulong pending, ref ulong done)
     {
         ulong skip = done;
+        bool grown = false;
         for (ulong i = 0; i < count; i++)
         {
             ulong length = vectors[i].Length;
@@ -175,16 +182,19 @@ public static unsafe class Sender
                 continue;
             }
             ulong before = done;
-            Copy(region, pipe, vectors[i].Base + skip, length - skip, ref pending, ref done);
+            grown |= Copy(region, pipe, vectors[i].Base + skip, length - skip, ref pending, ref done);
             if (done - before < length - skip)
-                return;
+                break;
             skip = 0;
         }
+        return grown;
     }
 
-    private static void Copy(
+    /// <summary>Copies what fits. True if it had to move to a larger ring.</summary>
+    private static bool Copy(
         LocalRegion region, Pipe* pipe, byte* from, ulong length, ref ulong pending, ref ulong done)
     {
+        bool grown = false;
         while (length > 0)
         {
             byte* to = PipeOps.WriteRun(region, pipe, pending, Math.Min(length, PublishEvery), out ulong run);
@@ -196,7 +206,8 @@ public static unsafe class Sender
                     pending = 0;
                 }
                 if (!PipeOps.Grow(region, pipe, stalled: false))
-                    return;
+                    return grown;
+                grown = true;
                 continue;
             }
             NativeMemory.Copy(from, to, (nuint)run);
@@ -210,6 +221,7 @@ public static unsafe class Sender
                 pending = 0;
             }
         }
+        return grown;
     }
 
     /// <summary>The peer is gone: the bytes leave and a reset comes back, which the next call will see.</summary>
@@ -225,7 +237,10 @@ public static unsafe class Sender
     /// <summary>sendfile(): reads from a file straight into the ring.</summary>
     public static long SendFile(PosixStack s, AccelThread* t, int fd, int input, long* offset, ulong count)
     {
-        long refusal = t->Wait.Phase == 0 ? Files.CheckSource(s, input, offset) : 0;
+        if (offset != null && (ulong)offset < 4096)
+            return -Errno.EFAULT;
+        // With an offset, pread() itself says what it cannot read from.
+        long refusal = t->Wait.Phase == 0 && (offset == null || *offset < 0) ? Files.CheckSource(s, input, offset) : 0;
         if (refusal < 0)
             return refusal;
         Socket* socket = Waits.Begin(s, t, fd, out int index);
@@ -278,6 +293,8 @@ public static unsafe class Sender
                 return -Errno.EAGAIN;
             }
             long got = s.Kernel.Read(input, to, run, offset != null ? *offset : -1);
+            if (got == -Errno.ESPIPE)
+                got = -Errno.EINVAL;
             if (got <= 0)
                 return Partial(t, got == -Errno.EAGAIN ? -Errno.EAGAIN : got);
             if (offset != null)

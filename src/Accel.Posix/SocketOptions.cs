@@ -183,8 +183,38 @@ public static unsafe class SocketOptions
             int value = socket->Options[i];
             s.Kernel.SetSockOpt(fd, Rules[i].Level, Rules[i].Name, &value, sizeof(int));
         }
+        CopyFromListener(s, socket, fd);
         return true;
     }
+
+    /// <summary>Options that an accepted socket has from its listener, beyond those that are kept here.</summary>
+    private static void CopyFromListener(PosixStack s, Socket* socket, int fd)
+    {
+        if (socket->Parent - 1 >= StackRegion.MaxSockets || !s.Sides(socket, out Wire wire))
+            return;
+        Socket* parent = s.S.SocketAt((int)socket->Parent - 1);
+        if (parent->State != (uint)SocketState.Listening || parent->Index != wire.Conn->Listener)
+            return;
+        int from = Sockets.KernelDescriptor(s, (int)socket->Parent - 1);
+        ReadOnlySpan<int> pairs = socket->Family == Af.INET ? Inherited : Inherited6;
+        for (int i = 0; i + 1 < pairs.Length && from >= 0; i += 2)
+        {
+            int value = 0;
+            uint length = sizeof(int);
+            if (s.Kernel.GetSockOpt(from, pairs[i], pairs[i + 1], &value, &length) >= 0)
+                s.Kernel.SetSockOpt(fd, pairs[i], pairs[i + 1], &value, length);
+        }
+    }
+
+    // TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_SYNCNT, TCP_NOTSENT_LOWAT, IP_TOS, IP_TTL.
+    private static ReadOnlySpan<int> Inherited =>
+        [So.IPPROTO_TCP, 4, So.IPPROTO_TCP, 5, So.IPPROTO_TCP, 6, So.IPPROTO_TCP, 18, So.IPPROTO_TCP, 7, So.IPPROTO_TCP, 25,
+         So.IPPROTO_IP, 1, So.IPPROTO_IP, 2];
+
+    // The same with IPV6_TCLASS, IPV6_UNICAST_HOPS and IPV6_V6ONLY.
+    private static ReadOnlySpan<int> Inherited6 =>
+        [So.IPPROTO_TCP, 4, So.IPPROTO_TCP, 5, So.IPPROTO_TCP, 6, So.IPPROTO_TCP, 18, So.IPPROTO_TCP, 7, So.IPPROTO_TCP, 25,
+         So.IPPROTO_IPV6, 67, So.IPPROTO_IPV6, 16, So.IPPROTO_IPV6, So.IPV6_V6ONLY];
 
     public static long Get(PosixStack s, AccelThread* t, int fd, int level, int name, void* value, uint* length)
     {
@@ -198,7 +228,9 @@ public static unsafe class SocketOptions
         int rule = RuleOf(level, name);
         if (rule >= 0 && Rules[rule].Verdict == OptionVerdict.Answered)
             return Answer(s, socket, name, level, value, length);
-        if (socket->Is(SocketFlags.OwnsKernelSocket))
+        // What an accepted socket has from its listener is here, even if it was given a kernel socket since.
+        bool kept = rule >= 0 && socket->Parent != 0 && socket->State == (uint)SocketState.Connected;
+        if (socket->Is(SocketFlags.OwnsKernelSocket) && !kept)
             return s.Kernel.GetSockOpt(fd, level, name, value, length);
         if (rule >= 0 && Rules[rule].Verdict == OptionVerdict.KeptFlag)
             return GiveInt(socket->Options[rule], value, length);

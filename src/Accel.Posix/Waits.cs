@@ -18,6 +18,8 @@ public static unsafe class Waits
     private const int OwnSpin = 1, OwnWatched = 2, OwnSleepStart = 3;
     private const long AdaptiveSpinNs = 50_000;
     private const long ProbeEvery = 16;
+    private const uint OneWayReceives = 16;
+    private const int OneWayPauses = 24;
 
     /// <summary>The socket that a call works on: by descriptor at its first entry, by the remembered index after a
     /// sleep (the
@@ -69,6 +71,8 @@ public static unsafe class Waits
         if (s.SpinNs < 0 && SharesCpu(s, socket))
             return false;
         long end = s.Kernel.NowNs() + budget;
+        if (socket->OneWay > OneWayReceives && (events & Ev.IN) != 0)
+            LetSenderGetAhead();
         while (true)
         {
             for (int i = 0; i < 32; i++)
@@ -88,6 +92,16 @@ public static unsafe class Waits
                 return false;
             }
         }
+    }
+
+    /// <summary>
+    /// A reader that answers nothing and empties the ring after each small write makes every write a cache miss for
+    /// both. A fraction of a microsecond is enough for the writer to put several into the lines that it has.
+    /// </summary>
+    private static void LetSenderGetAhead()
+    {
+        for (int i = 0; i < OneWayPauses; i++)
+            X86Base.Pause();
     }
 
     /// <summary>
@@ -133,9 +147,15 @@ public static unsafe class Waits
     /// </summary>
     public static bool SharesCpu(PosixStack s, Socket* socket)
     {
+        uint cpu = s.Kernel.Cpu() + 1;
+        if (socket->State == (uint)SocketState.Listening && s.Region(socket->Region) is { IsMapped: true } region)
+        {
+            Listener* listener = region.ListenerAt((int)socket->Index);
+            listener->Cpu = cpu;
+            return Volatile.Read(ref listener->ClientCpu) == cpu;
+        }
         if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return false;
-        uint cpu = s.Kernel.Cpu() + 1;
         if (wire.Me->Cpu != cpu)
             wire.Me->Cpu = cpu;
         return Volatile.Read(ref wire.Peer->Cpu) == cpu;

@@ -187,6 +187,9 @@ public unsafe struct Listener
     [FieldOffset(64)] public uint Watch;
     [FieldOffset(68)] public fixed ushort Bells[Side.BellSlots];
 
+    /// <summary>CPU plus one on which a thread last waited in accept().</summary>
+    [FieldOffset(88)] public uint Cpu;
+
     // Written by connecting clients.
     /// <summary>Connections counted against the backlog.</summary>
     [FieldOffset(128)] public int Queued;
@@ -200,6 +203,9 @@ public unsafe struct Listener
 
     /// <summary>Index plus one of the newest connection that found the queue full.</summary>
     [FieldOffset(152)] public uint Waiting;
+
+    /// <summary>CPU plus one of the last client.</summary>
+    [FieldOffset(156)] public uint ClientCpu;
 
     // Written by accepting threads, under Lock.
     [FieldOffset(192)] public int Lock;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Accel.Core.Memory;
 
@@ -33,10 +34,30 @@ public readonly unsafe struct LocalRegion(byte* address)
     public const int ListenerSource = 2 * MaxConns;
 
     private const long AttachmentsAt = 4096;
-    private static long ListenersAt => AttachmentsAt + (long)MaxAttachments * sizeof(Attachment);
-    private static long ConnsAt => ListenersAt + (long)MaxListeners * sizeof(Listener);
-    private static long DoorbellsAt => ConnsAt + (long)MaxConns * sizeof(Conn);
-    private static long BuffersAt => (DoorbellsAt + (long)MaxDoorbells * sizeof(Doorbell) + 4095) & ~4095L;
+    private static long ListenersAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => AttachmentsAt + (long)MaxAttachments * sizeof(Attachment);
+    }
+
+    private static long ConnsAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => ListenersAt + (long)MaxListeners * sizeof(Listener);
+    }
+
+    private static long DoorbellsAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => ConnsAt + (long)MaxConns * sizeof(Conn);
+    }
+
+    private static long BuffersAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => (DoorbellsAt + (long)MaxDoorbells * sizeof(Doorbell) + 4095) & ~4095L;
+    }
+
 
     /// <summary>Bytes of a region before its buffers.</summary>
     public static long FixedBytes => BuffersAt;
@@ -47,12 +68,16 @@ public readonly unsafe struct LocalRegion(byte* address)
 
     public LocalTables* Tables => (LocalTables*)address;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Conn* ConnAt(int index) => (Conn*)(address + ConnsAt) + index;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Listener* ListenerAt(int index) => (Listener*)(address + ListenersAt) + index;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Doorbell* DoorbellAt(int index) => (Doorbell*)(address + DoorbellsAt) + index;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Attachment* AttachmentAt(int index) => (Attachment*)(address + AttachmentsAt) + index;
 
     /// <summary>Writes the tables of a fresh, zeroed region.</summary>
@@ -194,7 +219,9 @@ public readonly unsafe struct LocalRegion(byte* address)
         Volatile.Write(ref a->StackId, 0);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Side* SideOf(Conn* conn, int side) => side == 0 ? &conn->Side0 : &conn->Side1;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Pipe* PipeOf(Conn* conn, int side) => side == 0 ? &conn->Pipe0 : &conn->Pipe1;
 }

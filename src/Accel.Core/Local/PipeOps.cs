@@ -45,6 +45,9 @@ public static unsafe class PipeOps
         return available <= MaxInFlight ? available : 0;
     }
 
+    /// <summary>True if the other end has written a position that cannot be.</summary>
+    public static bool IsNonsense(Pipe* pipe) => Volatile.Read(ref pipe->Tail) - pipe->Head > MaxInFlight;
+
     /// <summary>Bytes that the peer has not read yet, as the writer sees it.</summary>
     public static ulong Unread(Pipe* pipe)
     {

@@ -115,6 +115,12 @@ public unsafe interface IKernel : ILiveness
     /// <summary>Makes a shared memory file and maps it. Returns its address or null.</summary>
     byte* CreateRegion(string name, long bytes, out int fd);
 
+    /// <summary>Gives the memory of a part of a region back; it reads as zeros afterwards.</summary>
+    void DropPages(byte* address, ulong bytes);
+
+    /// <summary>CLOCK_REALTIME.</summary>
+    long WallNs();
+
     /// <summary>Undoes a mapping of a region.</summary>
     void UnmapRegion(byte* address);
 

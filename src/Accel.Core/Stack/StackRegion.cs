@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Accel.Core.Memory;
 
@@ -78,13 +79,48 @@ public readonly unsafe struct StackRegion(byte* address)
     public const int MaxDescriptors = 65536;
 
     private const long CountersAt = 4096;
-    private static long ProcessesAt => CountersAt + CounterShard.Shards * sizeof(CounterShard);
-    private static long RegionsAt => ProcessesAt + (long)MaxProcesses * sizeof(ProcessSlot);
-    private static long SocketsAt => RegionsAt + (long)MaxRegions * sizeof(RegionSlot);
-    private static long EpollSetsAt => SocketsAt + (long)MaxSockets * sizeof(Socket);
-    private static long EpollItemsAt => EpollSetsAt + (long)MaxEpollSets * sizeof(EpollSet);
-    private static long WakersAt => EpollItemsAt + (long)MaxEpollItems * sizeof(EpollItem);
-    private static long DescriptorsAt => (WakersAt + (long)MaxWakers * sizeof(Waker) + 4095) & ~4095L;
+    private static long ProcessesAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => CountersAt + CounterShard.Shards * sizeof(CounterShard);
+    }
+
+    private static long RegionsAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => ProcessesAt + (long)MaxProcesses * sizeof(ProcessSlot);
+    }
+
+    private static long SocketsAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => RegionsAt + (long)MaxRegions * sizeof(RegionSlot);
+    }
+
+    private static long EpollSetsAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => SocketsAt + (long)MaxSockets * sizeof(Socket);
+    }
+
+    private static long EpollItemsAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => EpollSetsAt + (long)MaxEpollSets * sizeof(EpollSet);
+    }
+
+    private static long WakersAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => EpollItemsAt + (long)MaxEpollItems * sizeof(EpollItem);
+    }
+
+    private static long DescriptorsAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => (WakersAt + (long)MaxWakers * sizeof(Waker) + 4095) & ~4095L;
+    }
+
 
     /// <summary>Bytes between the descriptor tables of two process slots.</summary>
     public const long DescriptorStride = MaxDescriptors * sizeof(uint);
@@ -98,18 +134,25 @@ public readonly unsafe struct StackRegion(byte* address)
 
     public StackTables* Tables => (StackTables*)address;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public CounterShard* ShardAt(int index) => (CounterShard*)(address + CountersAt) + index;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ProcessSlot* ProcessAt(int index) => (ProcessSlot*)(address + ProcessesAt) + index;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public RegionSlot* RegionAt(int index) => (RegionSlot*)(address + RegionsAt) + index;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Socket* SocketAt(int index) => (Socket*)(address + SocketsAt) + index;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public EpollSet* EpollSetAt(int index) => (EpollSet*)(address + EpollSetsAt) + index;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public EpollItem* EpollItemAt(int index) => (EpollItem*)(address + EpollItemsAt) + index;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Waker* WakerAt(int index) => (Waker*)(address + WakersAt) + index;
 
     /// <summary>

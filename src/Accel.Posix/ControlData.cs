@@ -1,0 +1,29 @@
+namespace Accel.Posix;
+
+/// <summary>Control data of sendmsg(): a TCP socket ignores what is not for its level, and refuses what it does not know.</summary>
+public static unsafe class ControlData
+{
+    private const int HeaderBytes = 16, Rights = 1, Credentials = 2;
+    private const int Mark = 36, Timestamping = 37, TransmitTime = 61, TimestampingNew = 65, Priority = 12, Devmem = 80;
+
+    /// <summary>False if Linux would answer EINVAL (sock_cmsg_send).</summary>
+    public static bool IsAcceptable(MsgHdr* message)
+    {
+        byte* at = (byte*)message->Control;
+        byte* end = at + message->ControlLength;
+        if ((ulong)at < 4096)
+            return true;
+        while (end - at >= HeaderBytes)
+        {
+            ulong length = *(ulong*)at;
+            if (length < HeaderBytes || length > (ulong)(end - at))
+                return false;
+            int level = *(int*)(at + 8), type = *(int*)(at + 12);
+            if (level == So.SOL_SOCKET
+                && type is not (Rights or Credentials or Mark or Timestamping or TimestampingNew or TransmitTime or Priority or Devmem))
+                return false;
+            at += (length + 7) & ~7ul;
+        }
+        return true;
+    }
+}
