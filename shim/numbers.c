@@ -18,7 +18,7 @@
     BIT(w, SYS_epoll_ctl) | BIT(w, SYS_epoll_wait) | BIT(w, SYS_epoll_pwait) | BIT(w, SYS_epoll_pwait2) | \
     BIT(w, SYS_close) | BIT(w, SYS_close_range) | BIT(w, SYS_dup) | BIT(w, SYS_dup2) | BIT(w, SYS_dup3) | \
     BIT(w, SYS_fcntl) | BIT(w, SYS_ioctl) | BIT(w, SYS_fork) | BIT(w, SYS_execve) | BIT(w, SYS_execveat) | \
-    BIT(w, SYS_exit_group)
+    BIT(w, SYS_exit_group) | BIT(w, SYS_clone) | BIT(w, SYS_clone3)
 static const uint64_t cases[] = { CASES(0), CASES(1), CASES(2), CASES(3), CASES(4), CASES(5), CASES(6) };
 
 static inline bool has_case(long nr)
@@ -75,6 +75,8 @@ WRAP_IF(!has_case(nr), long, syscall, (long nr, long a, long b, long c, long d, 
     case SYS_fcntl: return wrap_fcntl((int)a, (int)b, c);
     case SYS_ioctl: return wrap_ioctl((int)a, (unsigned long)b, AS(void *, c));
     case SYS_fork: return wrap__Fork(); /* a raw fork runs no atfork handlers either */
+    case SYS_clone:
+    case SYS_clone3: return shim_clone_by_number(nr, a, b, c, d, e, f);
     case SYS_execve: return wrap_execve(AS(const char *, a), AS(char *const *, b), AS(char *const *, c));
     case SYS_execveat:
         return wrap_execveat((int)a, AS(const char *, b), AS(char *const *, c), AS(char *const *, d), (int)e);

@@ -2,6 +2,7 @@
 #include "shim.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -40,7 +41,7 @@ void shim_fork_child(void)
 {
     struct shim_thread *s = &shim_self;
     int32_t pid = (int32_t)RAW(SYS_getpid, 0);
-    if (pid == accel_process.pid) return;
+    if (pid == accel_process.pid && s->fork_slot == 0) return; /* in a new PID namespace numbers may meet */
     accel_process.pid = pid;
     s->t.tid = (int32_t)RAW(SYS_gettid, 0);
     s->ready = 0;
@@ -88,6 +89,46 @@ int wrap_forkpty(int *master, char *name, const struct termios *term, const stru
 {
     return FORK(REAL(forkpty)(master, name, term, size));
 }
+
+/* --- clone ---------------------------------------------------------------------------------------------------- */
+
+struct clone_child {
+    int (*fn)(void *);
+    void *arg;
+    const struct forking *f;
+};
+
+static int run_clone_child(void *argument)
+{
+    const struct clone_child *child = argument;
+    after_fork(child->f, 0);
+    return child->fn(child->arg);
+}
+
+/* With a memory of its own the child is a fork on another stack. With a shared one it is a thread, or about to exec. */
+int wrap_clone(int (*fn)(void *), void *stack, int flags, void *arg, void *ptid, void *tls, void *ctid)
+{
+    if ((flags & CLONE_VM) || !shim_started() || fn == NULL || stack == NULL)
+        return REAL(clone)(fn, stack, flags, arg, ptid, tls, ctid);
+    struct forking f;
+    before_fork(&f);
+    if (f.refused) return (int)shim_give(-f.refused);
+    struct clone_child child = { .fn = fn, .arg = arg, .f = &f };
+    return after_fork(&f, REAL(clone)(run_clone_child, stack, flags, &child, ptid, tls, ctid));
+}
+ALIAS(__clone, clone)
+
+/* By number: on the caller's stack, or else, as a thread, not ours to look at. */
+long shim_clone_by_number(long nr, long a, long b, long c, long d, long e, long f)
+{
+    const uint64_t *args = (const uint64_t *)a; /* clone3: flags first, the stack's address sixth */
+    uint64_t flags = nr == SYS_clone ? (uint64_t)a : args == NULL ? CLONE_VM : args[0];
+    uint64_t stack = nr == SYS_clone ? (uint64_t)b : args == NULL ? 0 : args[5];
+    if ((flags & CLONE_VM) || stack != 0) return REAL(syscall)(nr, a, b, c, d, e, f);
+    return FORK((pid_t)REAL(syscall)(nr, a, b, c, d, e, f));
+}
+
+/* --- daemon --------------------------------------------------------------------------------------------------- */
 
 /* libc's own forks and exits inside, which nobody would see. */
 int wrap_daemon(int nochdir, int noclose)

@@ -125,6 +125,7 @@ void shim_put_back_dispositions(void);
 extern bool shim_left; /* the process has given up its sockets: it is about to end */
 void shim_exit(void);
 void shim_fork_child(void);
+long shim_clone_by_number(long nr, long a, long b, long c, long d, long e, long f);
 pid_t shim_fork_for_vfork(void) __asm__("shim_fork_for_vfork");
 
 /* fdtable.c */

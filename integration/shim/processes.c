@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <pty.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/stat.h>
 
@@ -92,6 +93,36 @@ static void fork_without_atfork(void)
         _exit(0);
     }
     CHECK(read(sockets[0], &byte, 1) == 1 && byte == 'r' && status_of(pid) == 0);
+}
+
+static int cloned(void *argument)
+{
+    write(sockets[1], argument, 1);
+    close(sockets[0]);
+    close(sockets[1]);
+    return 21;
+}
+
+/* Children of clone: with a memory of its own, such a one is a fork. */
+static void clones(void)
+{
+    static char stack[65536] __attribute__((aligned(16)));
+    pair(sockets);
+    pid_t pid = clone(cloned, stack + sizeof stack, SIGCHLD, "c");
+    CHECK(read(sockets[0], &byte, 1) == 1 && byte == 'c' && status_of(pid) == 21);
+    still_works();
+    pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, NULL, NULL, 0);
+    if (pid == 0) _exit(cloned("n"));
+    CHECK(read(sockets[0], &byte, 1) == 1 && byte == 'n' && status_of(pid) == 21);
+    still_works();
+    uint64_t args[8] = { [4] = SIGCHLD };
+    pid = (pid_t)syscall(SYS_clone3, args, sizeof args);
+    if (pid == 0) _exit(cloned("3"));
+    CHECK(read(sockets[0], &byte, 1) == 1 && byte == '3' && status_of(pid) == 21);
+    still_works();
+    pid = clone(cloned, stack + sizeof stack, SIGCHLD | CLONE_VFORK, "v");
+    CHECK(read(sockets[0], &byte, 1) == 1 && byte == 'v' && status_of(pid) == 21);
+    still_works();
 }
 
 /* vfork: the child's closes are its own, its parent waits for exec or exit. */
@@ -326,7 +357,7 @@ static void sockets_in_atexit(void)
 }
 
 TESTS({ "idle-children", idle_children }, { "shared-sockets", shared_sockets }, { "grandchildren", grandchildren },
-      { "fork-without-atfork", fork_without_atfork }, { "vfork-and-exit", vfork_and_exit },
+      { "fork-without-atfork", fork_without_atfork }, { "clones", clones }, { "vfork-and-exit", vfork_and_exit },
       { "vfork-waits-for-exec", vfork_waits_for_exec }, { "vfork-before-any-socket", vfork_before_any_socket },
       { "vfork-and-close-range", vfork_and_close_range }, { "threads-fork", threads_fork }, { "daemon", daemons },
       { "forkpty", pseudo_terminal }, { "exec-fails", exec_fails }, { "exec-family", exec_family },
