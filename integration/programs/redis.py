@@ -163,13 +163,14 @@ def no_growth(c):
         killed.wait(5)
         c.eventually(lambda: r.info("connected_clients") == "1", "clients that were killed are still counted")
 
-    # The first rounds touch buffers that the later ones use again.
-    for _ in range(3):
+    load()
+    descriptors, memory = r.child.descriptors(), []
+    for _ in range(4 if c.quick else 8):
         load()
-    descriptors, memory = r.child.descriptors(), r.child.resident_kb()
-    for _ in range(2 if c.quick else 5):
-        load()
+        memory.append(r.child.resident_kb())
     c.eventually(lambda: r.child.descriptors() <= descriptors,
                  lambda: f"{r.child.descriptors()} descriptors, {descriptors} before")
-    grown = r.child.resident_kb() - memory
-    c.expect(grown < 6144, f"{grown} KB more memory after the same load again")
+    # Allocators keep some of what one round needed; a leak is what the least loaded moment does not give back either.
+    half = len(memory) // 2
+    grown = min(memory[half:]) - min(memory[:half])
+    c.expect(grown < 4096, f"{grown} KB more memory after the same load again: {memory}")
