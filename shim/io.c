@@ -27,6 +27,7 @@ enum { COUNT_MAX = 1024 }; /* the kernel's UIO_MAXIOV */
 static ssize_t iov_bytes(const struct iovec *iov, int count)
 {
     if (count < 0 || count > COUNT_MAX) return -EINVAL;
+    if (count > 0 && shim_is_bad(iov)) return -EFAULT;
     size_t sum = 0;
     for (int i = 0; i < count; i++) {
         if (iov[i].iov_len > (size_t)SSIZE_MAX || sum + iov[i].iov_len > (size_t)SSIZE_MAX) return -EINVAL;
@@ -210,6 +211,7 @@ WRAP(ssize_t, sendto, (int fd, const void *buf, size_t n, int flags, const struc
     if (NOT_OURS(fd)) return REAL(sendto)(fd, buf, n, flags, addr, len);
     if (likely(addr == NULL) || (flags & MSG_FASTOPEN) == 0) {
         if (addr != NULL && len > sizeof(struct sockaddr_storage)) return shim_give(-EINVAL);
+        if (addr != NULL && len > 0 && shim_is_bad(addr)) return shim_give(-EFAULT);
         TRY_OUT(flags, accel_send(&s->t, fd, buf, n, flags));
     } else {
         struct iovec iov = { .iov_base = (void *)buf, .iov_len = n };

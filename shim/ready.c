@@ -36,7 +36,7 @@ static bool is_ours(int fd)
 /* Whether any of them has an entry at all. */
 static inline bool any_named(const struct pollfd *fds, nfds_t n)
 {
-    if (accel_process.fd_limit == 0 || n > POLL_MAX) return false;
+    if (accel_process.fd_limit == 0 || n > POLL_MAX || shim_is_bad(fds)) return false;
     for (nfds_t i = 0; i < n; i++)
         if (unlikely(shim_entry(fds[i].fd) != 0)) return true;
     return false;
@@ -44,7 +44,7 @@ static inline bool any_named(const struct pollfd *fds, nfds_t n)
 
 static bool any_ours(const struct pollfd *fds, nfds_t n)
 {
-    if (n > POLL_MAX || shim_self.t.inside != 0) return false;
+    if (n > POLL_MAX || shim_is_bad(fds) || shim_self.t.inside != 0) return false;
     for (nfds_t i = 0; i < n; i++)
         if (is_ours(fds[i].fd)) return true;
     return false;

@@ -31,6 +31,9 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define BARRIER() __asm__ volatile("" ::: "memory")
 
+/* An address that cannot be one. What is unmapped elsewhere faults in the program, as in libc's functions that copy. */
+static inline bool shim_is_bad(const void *p) { return (uintptr_t)p < 4096; }
+
 typedef void (*sighandler_t)(int);
 
 /* The wrappers carry a C name of their own and get libc's by an assembler label, so that no libc header can object. */

@@ -41,7 +41,7 @@ public static unsafe class Calls
         switch (request)
         {
             case Request.FIONBIO:
-                SetNonBlocking(socket, *argument != 0);
+                SetFlag(socket, SocketFlags.NonBlocking, *argument != 0);
                 return 0;
             case Request.FIOASYNC:
                 return AccelResult.Pass;
@@ -68,12 +68,12 @@ public static unsafe class Calls
         return unread > pipe->ReceiveLimit ? (int)(unread - pipe->ReceiveLimit) : 0;
     }
 
-    private static void SetNonBlocking(Socket* socket, bool value)
+    private static void SetFlag(Socket* socket, SocketFlags flag, bool value)
     {
         if (value)
-            Interlocked.Or(ref socket->Flags, (uint)SocketFlags.NonBlocking);
+            Interlocked.Or(ref socket->Flags, (uint)flag);
         else
-            Interlocked.And(ref socket->Flags, ~(uint)SocketFlags.NonBlocking);
+            Interlocked.And(ref socket->Flags, ~(uint)flag);
     }
 
     public static long Control(PosixStack s, AccelThread* t, int fd, int command, long argument)
@@ -87,15 +87,14 @@ public static unsafe class Calls
                 int flags = s.Kernel.GetFlags(fd);
                 if (flags < 0)
                     return flags;
-                flags &= ~(Af.O_NONBLOCK | Af.O_ASYNC);
+                flags &= ~(Af.O_NONBLOCK | Af.O_ASYNC | Af.O_APPEND);
                 return flags | (socket->Is(SocketFlags.NonBlocking) ? Af.O_NONBLOCK : 0)
+                    | (socket->Is(SocketFlags.Append) ? Af.O_APPEND : 0)
                     | (socket->Is(SocketFlags.Asynchronous) ? Af.O_ASYNC : 0);
             case Request.F_SETFL:
-                SetNonBlocking(socket, (argument & Af.O_NONBLOCK) != 0);
-                if ((argument & Af.O_ASYNC) != 0)
-                    Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Asynchronous);
-                else
-                    Interlocked.And(ref socket->Flags, ~(uint)SocketFlags.Asynchronous);
+                SetFlag(socket, SocketFlags.NonBlocking, (argument & Af.O_NONBLOCK) != 0);
+                SetFlag(socket, SocketFlags.Asynchronous, (argument & Af.O_ASYNC) != 0);
+                SetFlag(socket, SocketFlags.Append, (argument & Af.O_APPEND) != 0);
                 // A socket that may still go to the kernel takes its flag along; others keep the kernel's file as it
                 // is.
                 if (socket->State == (uint)SocketState.Unconnected)

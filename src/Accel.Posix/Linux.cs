@@ -16,7 +16,7 @@ public static class Af
 {
     public const int UNSPEC = 0, UNIX = 1, INET = 2, INET6 = 10;
     public const int SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000;
-    public const int O_NONBLOCK = 0x800, O_ASYNC = 0x2000;
+    public const int O_NONBLOCK = 0x800, O_ASYNC = 0x2000, O_APPEND = 0x400;
     public const int SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2;
 }
 
@@ -42,7 +42,7 @@ public static class Ev
 public static class So
 {
     public const int SOL_SOCKET = 1, IPPROTO_IP = 0, IPPROTO_TCP = 6, IPPROTO_IPV6 = 41;
-    public const int REUSEADDR = 2, TYPE = 3, ERROR = 4, SNDBUF = 7, RCVBUF = 8, KEEPALIVE = 9;
+    public const int REUSEADDR = 2, TYPE = 3, ERROR = 4, SNDBUF = 7, RCVBUF = 8, KEEPALIVE = 9, PRIORITY = 12;
     public const int OOBINLINE = 10, LINGER = 13;
     public const int REUSEPORT = 15, RCVLOWAT = 18, SNDLOWAT = 19, RCVTIMEO = 20, SNDTIMEO = 21, BINDTODEVICE = 25;
     public const int ACCEPTCONN = 30, SNDBUFFORCE = 32, RCVBUFFORCE = 33, PROTOCOL = 38, DOMAIN = 39;

@@ -99,6 +99,8 @@ public static unsafe class Receiver
         ulong done = t->Wait.Done;
         if (total == 0)
             return Nothing(s, socket, wire);
+        if (Vectors.IsBad(vectors->Base) && count == 1 && (flags & Msg.TRUNC) == 0 && PipeOps.Readable(wire.In) > 0)
+            return -Errno.EFAULT;
         bool peek = (flags & Msg.PEEK) != 0;
         // A peek starts over at each entry: nothing was taken.
         ulong before = peek ? 0 : done;

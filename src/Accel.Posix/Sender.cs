@@ -133,6 +133,8 @@ public static unsafe class Sender
             return SendToClosed(s, socket, wire, total);
         if (total == 0)
             return 0;
+        if (count == 1 && Vectors.IsBad(vectors->Base))
+            return -Errno.EFAULT;
         const uint NoReader = (uint)(SideFlags.FinSent | SideFlags.ReadShut);
         if ((peer->Flags & NoReader) == NoReader)
         {

@@ -124,11 +124,13 @@ public static unsafe class SocketOptions
         switch (rule.Name)
         {
             case So.RCVLOWAT:
-                socket->LowWater = (uint)Math.Max(1, *(int*)value);
+                int bytes = *(int*)value;
+                socket->LowWater = bytes < 0 ? int.MaxValue : (uint)Math.Max(1, bytes);
                 break;
             case So.LINGER:
-                socket->LingerOn = ((int*)value)[0];
-                socket->LingerSeconds = ((int*)value)[1];
+                socket->LingerOn = ((int*)value)[0] != 0 ? 1 : 0;
+                if (socket->LingerOn != 0)
+                    socket->LingerSeconds = ((int*)value)[1];
                 break;
             case So.RCVTIMEO or So.RCVTIMEO_NEW:
                 socket->ReceiveTimeoutNs = Nanoseconds((long*)value);
@@ -197,13 +199,17 @@ public static unsafe class SocketOptions
             return;
         int from = Sockets.KernelDescriptor(s, (int)socket->Parent - 1);
         ReadOnlySpan<int> pairs = socket->Family == Af.INET ? Inherited : Inherited6;
+        int value;
         for (int i = 0; i + 1 < pairs.Length && from >= 0; i += 2)
         {
-            int value = 0;
+            value = 0;
             uint length = sizeof(int);
             if (s.Kernel.GetSockOpt(from, pairs[i], pairs[i + 1], &value, &length) >= 0)
                 s.Kernel.SetSockOpt(fd, pairs[i], pairs[i + 1], &value, length);
         }
+        // Setting IP_TOS sets the priority too; an accepted socket begins without one.
+        value = 0;
+        s.Kernel.SetSockOpt(fd, So.SOL_SOCKET, So.PRIORITY, &value, sizeof(int));
     }
 
     // TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_SYNCNT, TCP_NOTSENT_LOWAT, IP_TOS, IP_TTL.

@@ -5,6 +5,10 @@ public static unsafe class Vectors
 {
     private const ulong MaxCount = 1024;
     private const ulong MaxTotal = 0x7FFFF000;
+    private const ulong FirstPage = 4096, EndOfUserSpace = 0x7FFF_FFFF_F000;
+
+    /// <summary>True for an address that cannot be one: what is unmapped between the ends is for the program to answer.</summary>
+    public static bool IsBad(void* pointer) => (ulong)pointer - FirstPage >= EndOfUserSpace - FirstPage;
 
     /// <summary>Sums up and checks an array of buffers, with the errors of Linux (import_iovec).</summary>
     public static bool Total(IoVec* vectors, ulong count, out ulong total, out long error)
@@ -16,7 +20,7 @@ public static unsafe class Vectors
             error = -Errno.EMSGSIZE;
             return false;
         }
-        if (count > 0 && (ulong)vectors < 4096)
+        if (count > 0 && IsBad(vectors))
         {
             error = -Errno.EFAULT;
             return false;
@@ -29,7 +33,7 @@ public static unsafe class Vectors
                 error = -Errno.EINVAL;
                 return false;
             }
-            if (length > 0 && (ulong)vectors[i].Base < 4096)
+            if (length > 0 && IsBad(vectors[i].Base))
             {
                 error = -Errno.EFAULT;
                 return false;

@@ -94,6 +94,9 @@ public enum SocketFlags : uint
     /// The socket that connect() or a listener left reset: EPIPE for writers, end-of-file for readers.
     /// </summary>
     Dead = 128,
+
+    /// <summary>O_APPEND, which means nothing on a socket but is given back.</summary>
+    Append = 256,
 }
 
 /// <summary>
