@@ -172,7 +172,7 @@ public static unsafe class EpollSets
             Attach(s, t, set, index);
         }
         if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
-            EpollWaits.MakeHot(s, t, set, index);
+            EpollHeat.MakeHot(s, t, set, index);
         return 0;
     }
 
@@ -195,6 +195,7 @@ public static unsafe class EpollSets
     {
         item->Events = change->Events | Ev.ERR | Ev.HUP;
         item->Data = change->Data;
+        item->QuietRegion = 0;
         // One that is on the ready list already keeps its place there.
         if ((item->Flags & (uint)EpollItemFlags.Disabled) != 0)
             item->Flags &= ~(uint)(EpollItemFlags.Disabled | EpollItemFlags.Reported);
@@ -212,7 +213,7 @@ public static unsafe class EpollSets
             return -Errno.EINVAL;
         Arm(item, change);
         if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
-            EpollWaits.MakeHot(s, t, s.S.EpollSetAt(setIndex), index);
+            EpollHeat.MakeHot(s, t, s.S.EpollSetAt(setIndex), index);
         return 0;
     }
 
@@ -232,7 +233,7 @@ public static unsafe class EpollSets
     {
         EpollSet* set = s.S.EpollSetAt(setIndex);
         EpollItem* item = s.S.EpollItemAt(index);
-        EpollWaits.MakeCold(s, set, item);
+        EpollHeat.MakeCold(s, set, item);
         if (item->SetNext != 0)
             s.S.EpollItemAt((int)item->SetNext - 1)->SetPrevious = item->SetPrevious;
         if (item->SetPrevious != 0)
@@ -313,6 +314,7 @@ public static unsafe class EpollSets
         for (uint at = socket->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
         {
             EpollSet* set = s.S.EpollSetAt((int)s.S.EpollItemAt((int)at - 1)->Set);
+            s.S.EpollItemAt((int)at - 1)->QuietRegion = 0;
             int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
             if (bell >= 0)
                 Notifier.Unwatch(watch, bells, (uint)bell);

@@ -13,11 +13,8 @@ namespace Accel.Posix;
 /// </summary>
 public static unsafe class EpollWaits
 {
-    private const long KernelCheckNs = 20_000;
     private const int StateSet = 0, StateDeadline = 1;
     private const int MaxReady = 1024;
-    private const ulong ColdAfterWaits = 512;
-    private const uint KeepHot = 64;
 
     private ref struct Ready
     {
@@ -69,27 +66,28 @@ public static unsafe class EpollWaits
     private static long Collect(
         PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int have, int max, long timeoutNs)
     {
-        long now = s.Kernel.NowNs();
+        ulong ticks = s.Kernel.Ticks();
         // Who filled the array last time lets the other begin.
         bool kernelFirst = set->Filled != 0 && t->Wait.Phase == 0;
         set->Filled = 0;
         if (kernelFirst)
-            have = CheckKernel(s, t, set, epfd, events, 0, max, now, out _);
-        int count = Gather(s, t, set, events, have, max);
+            have = CheckKernel(s, t, set, epfd, events, 0, max, ticks, out _);
+        int count = Gather(s, t, set, events, have, max, ticks);
         if (count >= max && !kernelFirst)
             set->Filled = 1;
         if (t->Wait.Phase != 0 && t->Wait.Result == 0 && count > 0)
             s.Count(t, Counter.WakesMissed);
         if (t->Wait.Phase == 0 && count < max
-            && (count == 0 || now - (long)set->LastKernelCheckNs >= KernelCheckNs))
+            && (count == 0 || ticks - set->LastKernelCheck >= s.TicksPerKernelCheck))
         {
             bool nothing = count == 0;
-            count = CheckKernel(s, t, set, epfd, events, count, max, now, out bool marked);
+            count = CheckKernel(s, t, set, epfd, events, count, max, ticks, out bool marked);
             if (marked && nothing)
-                count = Gather(s, t, set, events, count, max);
+                count = Gather(s, t, set, events, count, max, ticks);
         }
         if (count > 0 || timeoutNs == 0)
             return count;
+        long now = s.Kernel.NowNs();
         if (timeoutNs > 0 && t->Wait.State[StateDeadline] == 0)
             t->Wait.State[StateDeadline] = (ulong)(timeoutNs > long.MaxValue - now ? long.MaxValue : now + timeoutNs);
         long deadline = timeoutNs < 0 ? long.MaxValue : (long)t->Wait.State[StateDeadline];
@@ -113,7 +111,7 @@ public static unsafe class EpollWaits
         {
             for (int i = 0; i < 16; i++)
             {
-                int count = Gather(s, t, set, events, 0, max);
+                int count = Gather(s, t, set, events, 0, max, s.Kernel.Ticks());
                 if (count > 0)
                 {
                     s.CountHot(t, Counter.SpinHits);
@@ -124,9 +122,10 @@ public static unsafe class EpollWaits
             if (Volatile.Read(ref t->Pending) != 0)
                 return 0;
             now = s.Kernel.NowNs();
-            if (now - (long)set->LastKernelCheckNs >= KernelCheckNs)
+            ulong ticks = s.Kernel.Ticks();
+            if (ticks - set->LastKernelCheck >= s.TicksPerKernelCheck)
             {
-                int count = CheckKernel(s, t, set, epfd, events, 0, max, now, out _);
+                int count = CheckKernel(s, t, set, epfd, events, 0, max, ticks, out _);
                 if (count > 0)
                     return count;
             }
@@ -145,7 +144,11 @@ public static unsafe class EpollWaits
         for (uint i = 0; i < count; i++)
         {
             EpollItem* item = s.S.EpollItemAt((int)set->Hot[i]);
-            if ((item->Flags & (uint)EpollItemFlags.Nested) == 0 && Waits.SharesCpu(s, s.S.SocketAt((int)item->Target)))
+            if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
+                continue;
+            Socket* socket = s.S.SocketAt((int)item->Target);
+            // A listener's last client says little about the connections that there are.
+            if ((socket->State != (uint)SocketState.Listening || set->HotCount == 1) && Waits.SharesCpu(s, socket))
                 return true;
         }
         return false;
@@ -163,7 +166,7 @@ public static unsafe class EpollWaits
         }
         AnnounceNested(s, set, true);
         Wakers.Announce(s, waker);
-        int count = Gather(s, t, set, events, 0, max);
+        int count = Gather(s, t, set, events, 0, max, s.Kernel.Ticks());
         if (count > 0)
         {
             Wakers.Retract(s, waker);
@@ -259,11 +262,11 @@ public static unsafe class EpollWaits
     }
 
     private static int CheckKernel(
-        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int have, int max, long now,
+        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int have, int max, ulong now,
         out bool marked)
     {
         marked = false;
-        set->LastKernelCheckNs = (ulong)now;
+        set->LastKernelCheck = now;
         s.CountHot(t, Counter.EpollKernelChecks);
         int count = s.Kernel.EpollPeek(epfd, events + have, max - have);
         if (count <= 0)
@@ -277,183 +280,74 @@ public static unsafe class EpollWaits
     /// Reports accelerated members that are ready behind the <paramref name="have"/> events that there are. Returns the
     /// new total.
     /// </summary>
-    private static int Gather(PosixStack s, AccelThread* t, EpollSet* set, EpollEvent* events, int have, int max)
+    private static int Gather(
+        PosixStack s, AccelThread* t, EpollSet* set, EpollEvent* events, int have, int max, ulong now)
     {
         if (have >= max)
             return have;
         s.Lock(ref set->Lock, t);
-        TakePosted(s, t, set);
+        EpollHeat.TakePosted(s, t, set);
         set->Waits++;
         Span<uint> items = stackalloc uint[MaxReady];
         Span<uint> masks = stackalloc uint[MaxReady];
         Span<ulong> orders = stackalloc ulong[MaxReady];
         Ready ready = new() { Items = items, Masks = masks, Orders = orders };
         for (uint i = 0; i < set->HotCount; i++)
-            Look(s, set, set->Hot[i], ref ready);
+            Look(s, set, set->Hot[i], now, ref ready);
         if (ready.Count > 1)
             Sort(s, ref ready);
         int total = have;
-        ulong order = ready.Count > 0 ? s.Kernel.Ticks() : 0;
         for (int i = 0; i < ready.Count && total < max; i++)
-            events[total++] = Report(s, s.S.EpollItemAt((int)ready.Items[i]), ready.Masks[i], order + (ulong)i);
-        if (set->HotCount > KeepHot && set->Waits % ColdAfterWaits == 0)
-            Cool(s, t, set);
+            events[total++] = Report(s, s.S.EpollItemAt((int)ready.Items[i]), ready.Masks[i], now + (ulong)i);
+        EpollHeat.CoolSometimes(s, t, set);
         PosixStack.Unlock(ref set->Lock);
         return total;
     }
 
-    /// <summary>Turns what was posted to the set's doorbells into hot items.</summary>
-    private static void TakePosted(PosixStack s, AccelThread* t, EpollSet* set)
+    /// <summary>True if nothing has happened to a connection since it was last found not ready.</summary>
+    private static bool IsQuiet(PosixStack s, EpollItem* item)
     {
-        Waker* waker = s.S.WakerAt((int)set->Waker);
-        for (int i = 0; i < (int)waker->BellCount; i++)
-        {
-            BellLink* link = Waker.BellAt(waker, i);
-            LocalRegion region = s.Region(link->Region);
-            if (!region.IsMapped || link->Bell >= LocalRegion.MaxDoorbells)
-                continue;
-            Doorbell* bell = region.DoorbellAt((int)link->Bell);
-            if (Volatile.Read(ref bell->Posted) == 0)
-                continue;
-            Interlocked.Exchange(ref bell->Posted, 0);
-            while (Doorbell.TakeWord(bell, out int first, out ulong bits))
-            {
-                for (; bits != 0; bits &= bits - 1)
-                    Heat(s, t, set, region, first + System.Numerics.BitOperations.TrailingZeroCount(bits));
-            }
-        }
+        if (item->QuietRegion == 0)
+            return false;
+        Conn* conn = s.Region(item->QuietRegion).ConnAt((int)(item->QuietSource >> 1));
+        int side = (int)item->QuietSource & 1;
+        return Volatile.Read(ref LocalRegion.PipeOf(conn, 1 - side)->Tail) == item->QuietTail
+            && FlagsOf(conn, side) == item->QuietFlags;
     }
 
-    private static void Heat(PosixStack s, AccelThread* t, EpollSet* set, LocalRegion region, int source)
-    {
-        uint socketPlusOne = source >= LocalRegion.ListenerSource
-            ? region.ListenerAt(source - LocalRegion.ListenerSource)->Socket
-            : LocalRegion.SideOf(region.ConnAt(source >> 1), source & 1)->Socket;
-        if (socketPlusOne - 1 >= StackRegion.MaxSockets)
-            return;
-        Socket* socket = s.S.SocketAt((int)socketPlusOne - 1);
-        for (uint at = socket->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
-        {
-            EpollItem* item = s.S.EpollItemAt((int)at - 1);
-            if (s.S.EpollSetAt((int)item->Set) == set && (item->Flags & (uint)EpollItemFlags.Hot) == 0)
-                MakeHot(s, t, set, (int)at - 1);
-        }
-    }
+    private static ulong FlagsOf(Conn* conn, int side) =>
+        Volatile.Read(ref LocalRegion.SideOf(conn, side)->Flags)
+        | (ulong)Volatile.Read(ref LocalRegion.SideOf(conn, 1 - side)->Flags) << 32;
 
-    /// <summary>
-    /// Puts an item among those that every epoll_wait() looks at; when there are too many, the coldest make room.
-    /// </summary>
-    public static void MakeHot(PosixStack s, AccelThread* t, EpollSet* set, int index)
+    /// <summary>Remembers a connection's looks before it is looked at closely, for those who only wait for it to be readable.</summary>
+    private static void Sketch(PosixStack s, EpollItem* item)
     {
-        EpollItem* item = s.S.EpollItemAt(index);
-        if (set->HotCount >= EpollSet.MaxHot)
-            EvictOne(s, t, set);
-        item->Flags |= (uint)EpollItemFlags.Hot;
-        item->HotIndex = set->HotCount;
-        item->LastReady = set->Waits;
-        set->Hot[set->HotCount++] = (uint)index;
-        SetArmed(s, t, set, item, false);
-    }
-
-    private static void EvictOne(PosixStack s, AccelThread* t, EpollSet* set)
-    {
-        uint coldest = 0;
-        for (uint i = 1; i < set->HotCount; i++)
-        {
-            if (s.S.EpollItemAt((int)set->Hot[i])->LastReady < s.S.EpollItemAt((int)set->Hot[coldest])->LastReady)
-                coldest = i;
-        }
-        EpollItem* item = s.S.EpollItemAt((int)set->Hot[coldest]);
-        int index = (int)set->Hot[coldest];
-        SetArmed(s, t, set, item, true);
-        MakeCold(s, set, item);
-        s.Kernel.Barrier();
-        Repost(s, t, set, index);
-    }
-
-    /// <summary>
-    /// Posts an item's event by our own hand if it is ready: its sender may have looked before it was armed.
-    /// </summary>
-    private static void Repost(PosixStack s, AccelThread* t, EpollSet* set, int index)
-    {
-        EpollItem* item = s.S.EpollItemAt(index);
         Socket* socket = s.S.SocketAt((int)item->Target);
-        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 || (Readiness.Mask(s, socket) & item->Events) == 0
-            || !Notifier.WatchWords(s, socket, out _, out _, out int source))
+        item->QuietRegion = 0;
+        if ((item->Events & Ev.OUT) != 0 || socket->State != (uint)SocketState.Connected || socket->LowWater > 1
+            || !s.Sides(socket, out Wire wire))
             return;
-        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
-        if (bell >= 0)
-            Doorbell.Post(s.Region(socket->Region).DoorbellAt(bell), source);
+        item->QuietRegion = socket->Region;
+        item->QuietSource = (uint)wire.Source;
+        item->QuietTail = Volatile.Read(ref wire.In->Tail);
+        item->QuietFlags = FlagsOf(wire.Conn, wire.SideIndex);
     }
 
-    /// <summary>Takes an item from among the hot ones.</summary>
-    public static void MakeCold(PosixStack s, EpollSet* set, EpollItem* item)
-    {
-        if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
-            return;
-        item->Flags &= ~(uint)EpollItemFlags.Hot;
-        uint last = set->Hot[--set->HotCount];
-        set->Hot[item->HotIndex] = last;
-        s.S.EpollItemAt((int)last)->HotIndex = item->HotIndex;
-    }
-
-    /// <summary>Sends items that were not ready for long to be posted by their senders instead.</summary>
-    private static void Cool(PosixStack s, AccelThread* t, EpollSet* set)
-    {
-        Span<int> cooled = stackalloc int[64];
-        int count = 0;
-        for (uint i = 0; i < set->HotCount && count < cooled.Length;)
-        {
-            int index = (int)set->Hot[i];
-            EpollItem* item = s.S.EpollItemAt(index);
-            if (item->LastReady + ColdAfterWaits >= set->Waits || (item->Flags & (uint)EpollItemFlags.Nested) != 0
-                || !SetArmed(s, t, set, item, true))
-            {
-                i++;
-                continue;
-            }
-            MakeCold(s, set, item);
-            cooled[count++] = index;
-        }
-        if (count == 0)
-            return;
-        // A sender that saw the item unarmed has published by now: see what it sent.
-        s.Kernel.Barrier();
-        for (int i = 0; i < count; i++)
-            Repost(s, t, set, cooled[i]);
-    }
-
-    /// <summary>Says whether senders must post. False if the item has no doorbell that they could post to.</summary>
-    private static bool SetArmed(PosixStack s, AccelThread* t, EpollSet* set, EpollItem* item, bool armed)
-    {
-        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
-            return false;
-        Socket* socket = s.S.SocketAt((int)item->Target);
-        if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
-            return false;
-        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
-        if (bell < 0)
-            return false;
-        Notifier.Watch(watch, bells, (uint)bell, armed);
-        return true;
-    }
-
-    private static void Look(PosixStack s, EpollSet* set, uint index, ref Ready ready)
+    private static void Look(PosixStack s, EpollSet* set, uint index, ulong now, ref Ready ready)
     {
         EpollItem* item = s.S.EpollItemAt((int)index);
-        if ((item->Flags & (uint)EpollItemFlags.Disabled) != 0)
+        if ((item->Flags & (uint)EpollItemFlags.Disabled) != 0 || IsQuiet(s, item))
             return;
         bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
-        uint mask = nested ? (NestedReady(s, (int)item->Target) ? Ev.IN | Ev.RDNORM : 0)
-            : Readiness.Mask(s, s.S.SocketAt((int)item->Target));
-        if (item->KernelReady != 0 && !nested)
-            mask |= Ev.IN | Ev.RDNORM;
-        mask &= item->Events;
+        if (!nested)
+            Sketch(s, item);
+        uint mask = Judge(s, item, nested);
         if (mask == 0)
         {
             item->Flags &= ~(uint)EpollItemFlags.Reported;
             return;
         }
+        item->QuietRegion = 0;
         if ((item->Events & Ev.ET) != 0 && !(nested ? NestedActivity(s, item) != item->ReportedTail : IsEdge(s, item)))
             return;
         item->LastReady = set->Waits;
@@ -462,11 +356,21 @@ public static unsafe class EpollWaits
         if ((item->Flags & (uint)EpollItemFlags.Reported) == 0)
         {
             ulong stamp = nested || (mask & Ev.IN) == 0 ? 0 : Readiness.Stamp(s, s.S.SocketAt((int)item->Target));
-            item->Order = stamp != 0 ? stamp : s.Kernel.Ticks();
+            item->Order = stamp != 0 ? stamp : now;
         }
         ready.Items[ready.Count] = index;
         ready.Masks[ready.Count] = mask;
         ready.Orders[ready.Count++] = item->Order;
+    }
+
+    /// <summary>What is true of an item's target, of what the item asks for.</summary>
+    private static uint Judge(PosixStack s, EpollItem* item, bool nested)
+    {
+        uint mask = nested ? (NestedReady(s, (int)item->Target) ? Ev.IN | Ev.RDNORM : 0)
+            : Readiness.Mask(s, s.S.SocketAt((int)item->Target));
+        if (item->KernelReady != 0 && !nested)
+            mask |= Ev.IN | Ev.RDNORM;
+        return mask & item->Events;
     }
 
     private static bool IsEdge(PosixStack s, EpollItem* item)

@@ -24,8 +24,12 @@ public sealed unsafe class PosixStack
         _maps = (nint*)NativeMemory.AllocZeroed(StackRegion.MaxRegions, (nuint)sizeof(nint));
         Peers = new PeerTable(this);
         SpinNs = Option(Core.Stack.Option.SpinMicros) is var us && us < 0 ? -1 : us * 1000;
+        TicksPerKernelCheck = Calibrate(kernel);
         Strict = Option(Core.Stack.Option.Strict) != 0;
     }
+
+    /// <summary>20 us in units of the time stamp counter: how often a busy epoll set asks the kernel for its part.</summary>
+    public ulong TicksPerKernelCheck { get; }
 
     public StackRegion S { get; }
 
@@ -56,6 +60,18 @@ public sealed unsafe class PosixStack
     public int Placeholder4 { get; set; } = -1;
 
     public int Placeholder6 { get; set; } = -1;
+
+    private static ulong Calibrate(IKernel kernel)
+    {
+        const long SampleNs = 20_000;
+        long start = kernel.NowNs();
+        ulong ticks = kernel.Ticks();
+        long elapsed;
+        do
+            elapsed = kernel.NowNs() - start;
+        while (elapsed < SampleNs);
+        return (kernel.Ticks() - ticks) * SampleNs / (ulong)elapsed;
+    }
 
     public long Option(Option option) => S.Tables->Options.Values[(int)option];
 

@@ -19,7 +19,7 @@ public static unsafe class Waits
     private const long AdaptiveSpinNs = 50_000;
     private const long ProbeEvery = 16;
     private const uint OneWayReceives = 16;
-    private const int OneWayPauses = 24;
+    private const int OneWayPauses = 48;
 
     /// <summary>The socket that a call works on: by descriptor at its first entry, by the remembered index after a
     /// sleep (the

@@ -79,8 +79,8 @@ public unsafe struct EpollSet
     /// <summary>1 if our members filled the caller's array: the kernel's come first next time.</summary>
     [FieldOffset(44)] public uint Filled;
 
-    /// <summary>When the kernel's members were last asked.</summary>
-    [FieldOffset(56)] public ulong LastKernelCheckNs;
+    /// <summary>Time stamp counter when the kernel's members were last asked.</summary>
+    [FieldOffset(56)] public ulong LastKernelCheck;
 
     /// <summary>The program's descriptor in the process that made the set.</summary>
     [FieldOffset(64)] public int Descriptor;
@@ -146,6 +146,13 @@ public struct EpollItem
 
     /// <summary>Position in Hot.</summary>
     [FieldOffset(76)] public uint HotIndex;
+
+    /// <summary>What a connection looked like when the item was last found not ready: as long as it does, nothing need be
+    /// looked at again. Region number, 0 = not known; connection index and side; bytes received; flags of both sides.</summary>
+    [FieldOffset(88)] public uint QuietRegion;
+    [FieldOffset(92)] public uint QuietSource;
+    [FieldOffset(96)] public ulong QuietTail;
+    [FieldOffset(104)] public ulong QuietFlags;
 
     /// <summary>Reports of the kernel side (a listener's own queue) that were not passed on yet.</summary>
     [FieldOffset(84)] public uint KernelReady;

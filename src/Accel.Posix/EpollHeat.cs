@@ -1,0 +1,156 @@
+using Accel.Core.Local;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// Which members of an epoll set every epoll_wait() looks at itself (hot), and which have their senders post each event to the
+/// set's doorbell (cold). A few hundred busy connections cost nothing to their senders, ten thousand idle ones nothing to the set.
+/// </summary>
+public static unsafe class EpollHeat
+{
+    private const ulong ColdAfterWaits = 512;
+    private const uint KeepHot = 64;
+
+    /// <summary>Turns what was posted to the set's doorbells into hot items.</summary>
+    public static void TakePosted(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        Waker* waker = s.S.WakerAt((int)set->Waker);
+        for (int i = 0; i < (int)waker->BellCount; i++)
+        {
+            BellLink* link = Waker.BellAt(waker, i);
+            LocalRegion region = s.Region(link->Region);
+            if (!region.IsMapped || link->Bell >= LocalRegion.MaxDoorbells)
+                continue;
+            Doorbell* bell = region.DoorbellAt((int)link->Bell);
+            if (Volatile.Read(ref bell->Posted) == 0)
+                continue;
+            Interlocked.Exchange(ref bell->Posted, 0);
+            while (Doorbell.TakeWord(bell, out int first, out ulong bits))
+            {
+                for (; bits != 0; bits &= bits - 1)
+                    Heat(s, t, set, region, first + System.Numerics.BitOperations.TrailingZeroCount(bits));
+            }
+        }
+    }
+
+    private static void Heat(PosixStack s, AccelThread* t, EpollSet* set, LocalRegion region, int source)
+    {
+        uint socketPlusOne = source >= LocalRegion.ListenerSource
+            ? region.ListenerAt(source - LocalRegion.ListenerSource)->Socket
+            : LocalRegion.SideOf(region.ConnAt(source >> 1), source & 1)->Socket;
+        if (socketPlusOne - 1 >= StackRegion.MaxSockets)
+            return;
+        Socket* socket = s.S.SocketAt((int)socketPlusOne - 1);
+        for (uint at = socket->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)at - 1);
+            if (s.S.EpollSetAt((int)item->Set) == set && (item->Flags & (uint)EpollItemFlags.Hot) == 0)
+                MakeHot(s, t, set, (int)at - 1);
+        }
+    }
+
+    /// <summary>
+    /// Puts an item among those that every epoll_wait() looks at; when there are too many, the coldest make room.
+    /// </summary>
+    public static void MakeHot(PosixStack s, AccelThread* t, EpollSet* set, int index)
+    {
+        EpollItem* item = s.S.EpollItemAt(index);
+        if (set->HotCount >= EpollSet.MaxHot)
+            EvictOne(s, t, set);
+        item->Flags |= (uint)EpollItemFlags.Hot;
+        item->HotIndex = set->HotCount;
+        item->LastReady = set->Waits;
+        set->Hot[set->HotCount++] = (uint)index;
+        SetArmed(s, t, set, item, false);
+    }
+
+    private static void EvictOne(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        uint coldest = 0;
+        for (uint i = 1; i < set->HotCount; i++)
+        {
+            if (s.S.EpollItemAt((int)set->Hot[i])->LastReady < s.S.EpollItemAt((int)set->Hot[coldest])->LastReady)
+                coldest = i;
+        }
+        EpollItem* item = s.S.EpollItemAt((int)set->Hot[coldest]);
+        int index = (int)set->Hot[coldest];
+        SetArmed(s, t, set, item, true);
+        MakeCold(s, set, item);
+        s.Kernel.Barrier();
+        Repost(s, t, set, index);
+    }
+
+    /// <summary>
+    /// Posts an item's event by our own hand if it is ready: its sender may have looked before it was armed.
+    /// </summary>
+    private static void Repost(PosixStack s, AccelThread* t, EpollSet* set, int index)
+    {
+        EpollItem* item = s.S.EpollItemAt(index);
+        Socket* socket = s.S.SocketAt((int)item->Target);
+        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 || (Readiness.Mask(s, socket) & item->Events) == 0
+            || !Notifier.WatchWords(s, socket, out _, out _, out int source))
+            return;
+        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
+        if (bell >= 0)
+            Doorbell.Post(s.Region(socket->Region).DoorbellAt(bell), source);
+    }
+
+    /// <summary>Takes an item from among the hot ones.</summary>
+    public static void MakeCold(PosixStack s, EpollSet* set, EpollItem* item)
+    {
+        if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
+            return;
+        item->Flags &= ~(uint)EpollItemFlags.Hot;
+        uint last = set->Hot[--set->HotCount];
+        set->Hot[item->HotIndex] = last;
+        s.S.EpollItemAt((int)last)->HotIndex = item->HotIndex;
+    }
+
+    /// <summary>Now and then sends items that were not ready for long to be posted by their senders instead.</summary>
+    public static void CoolSometimes(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        if (set->HotCount > KeepHot && set->Waits % ColdAfterWaits == 0)
+            Cool(s, t, set);
+    }
+
+    private static void Cool(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        Span<int> cooled = stackalloc int[64];
+        int count = 0;
+        for (uint i = 0; i < set->HotCount && count < cooled.Length;)
+        {
+            int index = (int)set->Hot[i];
+            EpollItem* item = s.S.EpollItemAt(index);
+            if (item->LastReady + ColdAfterWaits >= set->Waits || (item->Flags & (uint)EpollItemFlags.Nested) != 0
+                || !SetArmed(s, t, set, item, true))
+            {
+                i++;
+                continue;
+            }
+            MakeCold(s, set, item);
+            cooled[count++] = index;
+        }
+        if (count == 0)
+            return;
+        // A sender that saw the item unarmed has published by now: see what it sent.
+        s.Kernel.Barrier();
+        for (int i = 0; i < count; i++)
+            Repost(s, t, set, cooled[i]);
+    }
+
+    /// <summary>Says whether senders must post. False if the item has no doorbell that they could post to.</summary>
+    private static bool SetArmed(PosixStack s, AccelThread* t, EpollSet* set, EpollItem* item, bool armed)
+    {
+        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
+            return false;
+        Socket* socket = s.S.SocketAt((int)item->Target);
+        if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
+            return false;
+        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
+        if (bell < 0)
+            return false;
+        Notifier.Watch(watch, bells, (uint)bell, armed);
+        return true;
+    }
+}
