@@ -46,6 +46,7 @@ void shim_fork_child(void)
     s->t.tid = (int32_t)RAW(SYS_gettid, 0);
     s->ready = 0;
     shim_pending_forget_all();
+    shim_start_in_child();
     if (s->fork_slot == 0) return;
     accel_process.slot = (uint32_t)s->fork_slot - 1;
     accel_process.fdmap = (uint32_t *)(accel_process.fdmap_base + accel_process.slot * accel_process.fdmap_stride);

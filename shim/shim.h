@@ -105,6 +105,7 @@ void shim_pending_drop_slow(int fd);
 bool shim_pending_register(int fd);
 void shim_pending_forget_all(void);
 void shim_wait_for_start(void);
+void shim_start_in_child(void);
 void shim_prepare_thread(struct shim_thread *s);
 void shim_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *shim_getenv(const char *name);

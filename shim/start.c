@@ -120,12 +120,20 @@ bool shim_start(void)
     return r == 0;
 }
 
+enum { NOBODY, SOMEBODY };
+static uint32_t adopting;
+
+/* In a fork child there is nobody who would finish what another thread was at. A runtime half started stays so. */
+void shim_start_in_child(void)
+{
+    adopting = NOBODY;
+    if (state == STARTING) state = REFUSED;
+}
+
 /* A fork child adopts what it inherited when it first enters managed code. */
 static void adopt(struct shim_thread *s)
 {
-    enum { NOBODY, SOMEBODY };
-    static uint32_t busy;
-    while (__atomic_exchange_n(&busy, SOMEBODY, __ATOMIC_ACQUIRE) != NOBODY) sched_yield();
+    while (__atomic_exchange_n(&adopting, SOMEBODY, __ATOMIC_ACQUIRE) != NOBODY) sched_yield();
     if (accel_process.adopted == 0) {
         s->t.inside++;
         BARRIER();
@@ -135,7 +143,7 @@ static void adopt(struct shim_thread *s)
         accel_process.adopted = 1;
         shim_log("adopt: %ld, slot %u", r, accel_process.slot);
     }
-    __atomic_store_n(&busy, NOBODY, __ATOMIC_RELEASE);
+    __atomic_store_n(&adopting, NOBODY, __ATOMIC_RELEASE);
 }
 
 void shim_prepare_thread(struct shim_thread *s)

@@ -296,6 +296,74 @@ static void signal_storm(void)
     CHECK(handled == (int)(intptr_t)queued && handled > 100);
 }
 
+/* The same with handlers that may interrupt themselves, on a stack of their own, and that talk. */
+static volatile int nested, deepest;
+static void nest(int sig, siginfo_t *info, void *context)
+{
+    (void)sig;
+    (void)info;
+    (void)context;
+    int depth = ++nested;
+    if (depth > deepest) deepest = depth;
+    if (handled++ % 64 == 0 && depth == 1) {
+        int other[2];
+        char c = 0;
+        pair(other);
+        CHECK(write(other[0], "n", 1) == 1 && read(other[1], &c, 1) == 1 && c == 'n');
+        close(other[0]);
+        close(other[1]);
+    }
+    nested--;
+}
+
+static void signal_storm_without_defer(void)
+{
+    pair(sockets);
+    struct sigaction act = { .sa_sigaction = nest, .sa_flags = SA_SIGINFO | SA_RESTART | SA_NODEFER };
+    CHECK(sigaction(SIGRTMIN + 3, &act, NULL) == 0);
+    pthread_t peer, storming;
+    victim = pthread_self();
+    CHECK(pthread_create(&peer, NULL, echo_peer, NULL) == 0 && pthread_create(&storming, NULL, storm, NULL) == 0);
+    double end = now_s() + 1;
+    uint32_t sent = 0, got;
+    while (now_s() < end) {
+        sent++;
+        CHECK(write(sockets[0], &sent, sizeof sent) == sizeof sent);
+        CHECK(recv(sockets[0], &got, sizeof got, MSG_WAITALL) == sizeof got && got == sent);
+    }
+    stop = 1;
+    pthread_join(storming, NULL);
+    CHECK(handled > 100 && nested == 0);
+}
+
+/* A timer that interrupts everything, all the time: calls fail with EINTR or succeed, and nothing is lost. */
+static void interval_timer(void)
+{
+    pair(sockets);
+    install(SIGALRM, count, 0);
+    pthread_t peer;
+    CHECK(pthread_create(&peer, NULL, echo_peer, NULL) == 0);
+    struct itimerval often = { .it_interval.tv_usec = 300, .it_value.tv_usec = 300 };
+    CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    double end = now_s() + 1;
+    for (uint32_t sent = 1; now_s() < end; sent++) {
+        uint32_t got = 0;
+        size_t have = 0;
+        ssize_t n;
+        while ((n = write(sockets[0], &sent, sizeof sent)) < 0) CHECK(errno == EINTR);
+        CHECK(n == sizeof sent);
+        struct pollfd fds = { .fd = sockets[0], .events = POLLIN };
+        while (have < sizeof got) {
+            while (poll(&fds, 1, -1) < 0) CHECK(errno == EINTR);
+            n = recv(sockets[0], (char *)&got + have, sizeof got - have, 0);
+            if (n < 0) CHECK(errno == EINTR);
+            else have += (size_t)n;
+        }
+        CHECK(got == sent);
+    }
+    CHECK(handled > 500);
+}
+
 static void pipe_signal(void)
 {
     pair(sockets);
@@ -357,5 +425,6 @@ TESTS({ "recv-interrupted", recv_interrupted }, { "recv-restarted", recv_restart
       { "masks-of-waits", masks_of_waits }, { "handler-uses-sockets", handler_uses_sockets },
       { "longjmp-out-of-sleep", longjmp_out_of_sleep }, { "dispositions-are-told", dispositions_are_told },
       { "reset-hand", reset_hand }, { "realtime-queue", realtime_queue }, { "signal-storm", signal_storm },
+      { "signal-storm-without-defer", signal_storm_without_defer }, { "interval-timer", interval_timer },
       { "pipe-signal", pipe_signal }, { "alternate-stack", alternate_stack },
       { "stop-and-continue", stop_and_continue })
