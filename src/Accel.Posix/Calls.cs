@@ -48,10 +48,10 @@ public static unsafe class Calls
             case Request.FIONREAD:
                 if (socket->State == (uint)SocketState.Listening)
                     return -Errno.EINVAL;
-                *argument = connected && s.Sides(socket, out Wire wire) ? (int)PipeOps.Readable(wire.In) : 0;
+                *argument = connected && s.Sides(socket, out Wire wire) ? (int)UrgentData.Readable(socket, wire.In) : 0;
                 return 0;
             case Request.SIOCATMARK:
-                *argument = 0;
+                *argument = connected && s.Sides(socket, out Wire marked) && UrgentData.AtMark(socket, marked.In) ? 1 : 0;
                 return 0;
             default:
                 if (socket->State == (uint)SocketState.Listening)

@@ -64,6 +64,7 @@ public static unsafe class Connector
         s.Kernel.Connect(fd, address, length);
         socket->Local = default;
         socket->Remote = default;
+        socket->UrgentTaken = 0;
         Acceptor.LearnName(s, socket, fd);
         return 0;
     }

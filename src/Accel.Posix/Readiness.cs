@@ -41,8 +41,10 @@ public static unsafe class Readiness
         bool dead = socket->Is(SocketFlags.Dead);
         bool sendShut = dead || (mine & (uint)SideFlags.FinSent) != 0;
         bool receiveShut = dead || ((mine & (uint)SideFlags.ReadShut) | (theirs & (uint)SideFlags.FinSent)) != 0;
-        ulong readable = PipeOps.Readable(wire.In);
-        if (readable >= Math.Max(1u, socket->LowWater) || (receiveShut))
+        ulong readable = PipeOps.Readable(wire.In), wanted = Math.Max(1u, socket->LowWater);
+        if (Volatile.Read(ref wire.In->Urgent) > wire.In->Head)
+            mask |= UrgentData.Mask(socket, wire.In, ref wanted);
+        if (readable >= wanted || receiveShut)
             mask |= Ev.IN | Ev.RDNORM;
         if (receiveShut)
             mask |= Ev.RDHUP;
@@ -50,8 +52,6 @@ public static unsafe class Readiness
             mask |= Ev.HUP;
         if (sendShut || Writable(socket, wire))
             mask |= Ev.OUT | Ev.WRNORM;
-        if (Volatile.Read(ref wire.In->Urgent) > socket->UrgentTaken)
-            mask |= Ev.PRI;
         if (Volatile.Read(ref socket->Error) != 0)
             mask |= Ev.ERR;
         return mask;

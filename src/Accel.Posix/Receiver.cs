@@ -30,6 +30,8 @@ public static unsafe class Receiver
             message->NameLength = 0;
             message->ControlLength = 0;
             message->Flags = flags & Msg.CMSG_CLOEXEC;
+            if ((flags & Msg.OOB) != 0)
+                message->Flags |= total > 0 ? Msg.OOB : Msg.OOB | Msg.TRUNC;
         }
         return result;
     }
@@ -41,7 +43,8 @@ public static unsafe class Receiver
         if (socket == null)
             return AccelResult.Pass;
         if ((flags & (Msg.OOB | Msg.ERRQUEUE)) != 0)
-            return Waits.End(s, t, index, (flags & Msg.ERRQUEUE) != 0 ? -Errno.EAGAIN : -Errno.EINVAL);
+            return (flags & Msg.ERRQUEUE) != 0 ? -Errno.EAGAIN
+                : UrgentData.Receive(s, t, socket, vectors, count, total, flags);
         while (true)
         {
             long result = Attempt(s, t, socket, vectors, count, total, flags);
@@ -107,10 +110,15 @@ public static unsafe class Receiver
         done = before;
         Pipe* pipe = wire.In;
         ulong peeked = 0;
-        if (count == 1)
-            Copy(wire.Region, pipe, vectors->Base + done, total - done, peek, flags, ref peeked, ref done);
-        else
-            CopyVectors(wire.Region, pipe, vectors, count, peek, flags, ref peeked, ref done);
+        do
+        {
+            if (count == 1)
+                Copy(wire.Region, pipe, vectors->Base + done, total - done, peek, flags, ref peeked, ref done);
+            else
+                CopyVectors(wire.Region, pipe, vectors, count, peek, flags, ref peeked, ref done);
+        }
+        while (done < total && Volatile.Read(ref pipe->Urgent) > pipe->Head + peeked
+            && UrgentData.Pass(socket, pipe, done, peek, ref peeked));
         t->Wait.Done = done;
         if (done > before && !peek)
         {
@@ -124,7 +132,7 @@ public static unsafe class Receiver
         if (done > 0)
         {
             ulong target = (flags & Msg.WAITALL) != 0 ? total : Math.Min(total, Math.Max(1u, socket->LowWater));
-            bool enough = done >= target || ended || socket->Error != 0;
+            bool enough = done >= target || ended || socket->Error != 0 || UrgentData.IsAtMark(pipe, peeked);
             return enough ? (long)done : -Errno.EAGAIN;
         }
         return ended ? end : -Errno.EAGAIN;
@@ -258,7 +266,9 @@ public static unsafe class Receiver
         Pipe* pipe = wire.In;
         byte* from = PipeOps.ReadRun(wire.Region, pipe, 0, count, out ulong run);
         long result;
-        if (run == 0)
+        if (run == 0 && Volatile.Read(ref pipe->Urgent) > pipe->Head && PipeOps.Readable(pipe) > 0)
+            result = 0; // at the mark, which splice() does not pass (tcp_splice_read() of Linux)
+        else if (run == 0)
             result = Ended(s, socket, wire, pipe, 0, 0, out long end) ? end : -Errno.EAGAIN;
         else
         {

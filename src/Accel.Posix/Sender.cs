@@ -86,7 +86,7 @@ public static unsafe class Sender
         if (!s.Sides(socket, out Wire wire))
             return -Errno.ECONNRESET;
         s.Lock(ref socket->SendLock, t);
-        long result = Locked(s, t, socket, wire, vectors, count, total);
+        long result = Locked(s, t, socket, wire, vectors, count, total, flags);
         PosixStack.Unlock(ref socket->SendLock);
         return result;
     }
@@ -118,7 +118,7 @@ public static unsafe class Sender
     }
 
     private static long Locked(
-        PosixStack s, AccelThread* t, Socket* socket, in Wire wire, IoVec* vectors, ulong count, ulong total)
+        PosixStack s, AccelThread* t, Socket* socket, in Wire wire, IoVec* vectors, ulong count, ulong total, int flags)
     {
         Side* peer = wire.Peer;
         ulong done = t->Wait.Done;
@@ -155,6 +155,8 @@ public static unsafe class Sender
             grown = CopyVectors(wire.Region, pipe, vectors, count, ref pending, ref done);
         if (grown)
             s.Count(t, Counter.RingGrowths);
+        if ((flags & Msg.OOB) != 0 && done > start)
+            UrgentData.Mark(pipe, pending);
         if (pending > 0)
             PipeOps.Publish(pipe, pending);
         pipe->Sends++;
@@ -217,7 +219,8 @@ public static unsafe class Sender
             length -= run;
             done += run;
             pending += run;
-            if (pending >= PublishEvery)
+            // The last bytes are left to the caller, who may have to mark them first.
+            if (pending >= PublishEvery && length > 0)
             {
                 PipeOps.Publish(pipe, pending);
                 pending = 0;

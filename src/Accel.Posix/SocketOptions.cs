@@ -62,6 +62,9 @@ public static unsafe class SocketOptions
         new(So.IPPROTO_TCP, So.TCP_ULP, OptionVerdict.Refused, "TCP_ULP"),
     ];
 
+    /// <summary>Row of SO_OOBINLINE.</summary>
+    public static readonly int InlineRow = RuleOf(So.SOL_SOCKET, So.OOBINLINE);
+
     private static int RuleOf(int level, int name)
     {
         for (int i = 0; i < Rules.Length; i++)

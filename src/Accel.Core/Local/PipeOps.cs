@@ -57,7 +57,7 @@ public static unsafe class PipeOps
 
     /// <summary>The next contiguous run that the reader may read, at most <paramref name="want"/> bytes from <paramref
     /// name="skip"/> bytes
-    /// ahead of Head. Moves to the next ring only when skip is 0.</summary>
+    /// ahead of Head. Moves to the next ring only when skip is 0. Stops before an urgent byte.</summary>
     public static byte* ReadRun(LocalRegion region, Pipe* pipe, ulong skip, ulong want, out ulong run)
     {
         ulong at = pipe->Head + skip;
@@ -70,6 +70,10 @@ public static unsafe class PipeOps
         ulong available = tail - at;
         run = 0;
         if (available == 0 || available > MaxInFlight)
+            return null;
+        // After Tail: whoever sees the urgent byte sees its mark.
+        ulong urgent = Volatile.Read(ref pipe->Urgent);
+        if (urgent > at && (available = Math.Min(available, BeforeMark(pipe, at, urgent))) == 0)
             return null;
         uint buffer = pipe->ReadBuffer;
         int log2 = (int)pipe->ReadLog2;
@@ -104,6 +108,15 @@ public static unsafe class PipeOps
         ulong offset = (at - start) & (size - 1);
         run = Math.Min(Math.Min(want, available), size - offset);
         return region.Address + ((ulong)buffer << BufferArena.UnitLog2) + offset;
+    }
+
+    /// <summary>Bytes to the next place where urgent data stops the reader.</summary>
+    private static ulong BeforeMark(Pipe* pipe, ulong at, ulong urgent)
+    {
+        bool passed = at + 1 == pipe->UrgentPassed;
+        if (at + 1 == Volatile.Read(ref pipe->UrgentSkip) && !passed)
+            return 0;
+        return at + 1 == urgent && passed ? ulong.MaxValue : urgent - 1 - at;
     }
 
     /// <summary>Frees bytes that were read. Returns true if the writer may have been waiting for room.</summary>

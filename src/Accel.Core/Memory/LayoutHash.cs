@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x055664243fb8b1e5;
+    public const ulong Value = 0x065cfc6f7a18839e;
 }
