@@ -19,6 +19,9 @@ enum { ACCEL_SLEEP_POLL = 1, ACCEL_SLEEP_EPOLL = 2 };
 #define ACCEL_TRACKED 0x80000000u
 enum { ACCEL_KIND_SOCKET = 1, ACCEL_KIND_EPOLL = 2, ACCEL_KIND_INTERNAL = 15 };
 
+/* own[7] is the address of a word in which this bit says that the thread has ended. */
+#define ACCEL_ABANDONED 0x80000000u
+
 /* One call's progress. C zeroes phase, done and state before a call's first entry. */
 struct accel_wait {
     uint32_t phase;     /* 0: first entry of this call, 1: after a sleep */

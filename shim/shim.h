@@ -233,23 +233,23 @@ static inline void shim_enter(struct shim_thread *s)
         result_;                                                                                                       \
     })
 
-/* A managed call that may ask to sleep: it is made again after each sleep. */
+/* A managed call that may ask to sleep: it is made again after each sleep. From the first word of its state to the last
+ * the thread is inside, or a sleeper is armed: a handler's own calls use the same words. */
 #define MANAGED_WAIT(s, how, call) MANAGED_WAIT_FROM(s, how, 0, 0, call)
 
 /* The same for a call that slept before it was ours. */
 #define MANAGED_WAIT_FROM(s, how, first_phase, slept, call)                                                            \
     ({                                                                                                                 \
         long result_;                                                                                                  \
+        shim_enter(s);                                                                                                 \
         (s)->seen = 0;                                                                                                 \
         (s)->t.wait.phase = (first_phase);                                                                             \
         (s)->t.wait.result = (slept);                                                                                  \
         (s)->t.wait.done = 0;                                                                                          \
         __builtin_memset((s)->t.wait.state, 0, sizeof (s)->t.wait.state);                                              \
-        do {                                                                                                           \
-            shim_enter(s);                                                                                             \
-            result_ = (call);                                                                                          \
-            shim_leave(s);                                                                                             \
-        } while (unlikely(result_ == ACCEL_WAIT) && shim_wait(s, how, &result_));                                      \
+        do result_ = (call);                                                                                           \
+        while (unlikely(result_ == ACCEL_WAIT) && shim_wait(s, how, &result_));                                        \
+        shim_leave(s);                                                                                                 \
         if (unlikely(result_ == ACCEL_PASS) && shim_left) result_ = -EBADF;                                            \
         if (unlikely((s)->t.pending != 0)) shim_run_deferred(s);                                                       \
         result_;                                                                                                       \

@@ -44,10 +44,12 @@ bool shim_scratch(struct shim_thread *s, size_t fds)
     return true;
 }
 
-/* At thread exit. */
+/* At thread exit. What the thread slept on is left to the next one: own[7] is where to say so, if it ever slept. */
 void shim_release_scratch(void *thread)
 {
     struct shim_thread *s = thread;
+    if (s->t.own[7] != 0) __atomic_fetch_or((uint32_t *)s->t.own[7], ACCEL_ABANDONED, __ATOMIC_RELEASE);
+    __builtin_memset(s->t.own, 0, sizeof s->t.own);
     if (s->t.scratch != NULL) unmap(header(s->t.scratch));
     set_scratch(s, NULL);
 }
@@ -145,7 +147,8 @@ static long kernel_sleep(struct sleeper *sleeper, const struct sleep *how)
     return r == 0 && sleeper->interrupted ? -EINTR : r;
 }
 
-/* After ACCEL_WAIT. True: call managed code again; false: *result is the call's. */
+/* After ACCEL_WAIT. True: call managed code again; false: *result is the call's. Comes and goes with the thread inside:
+ * in between, a handler finds the sleeper armed before it can run, and until it can no more. */
 bool shim_wait(struct shim_thread *s, const struct sleep *how, long *result)
 {
     struct sleeper sleeper = { .s = s };
@@ -153,17 +156,17 @@ bool shim_wait(struct shim_thread *s, const struct sleep *how, long *result)
     long r = -EINTR;
     _pthread_cleanup_push(&cleanup, abandoned, &sleeper);
     s->armed = &sleeper;
-    BARRIER();
+    shim_leave(s);
     if (s->t.pending != 0) shim_run_deferred(s);
     if (!must_return(s, how) && !sleeper.interrupted) r = kernel_sleep(&sleeper, how);
-    BARRIER();
+    shim_enter(s);
     s->armed = NULL;
     _pthread_cleanup_pop(&cleanup, 0);
 
     bool ends = r <= 0 && must_return(s, how);
     if (r == -EINTR && !how->restartable) ends = true; /* a handler we do not know of, or a stop: as in the kernel */
     if (ends) {
-        *result = MANAGED(s, accel_abort(&s->t));
+        *result = accel_abort(&s->t);
         return false;
     }
     s->t.wait.result = r;
