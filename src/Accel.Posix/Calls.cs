@@ -24,7 +24,8 @@ public static unsafe class Calls
         uint flags = Volatile.Read(ref wire.Me->Flags);
         if ((flags & (uint)SideFlags.Reset) != 0)
             Readiness.AbsorbReset(socket, flags);
-        return socket->Is(SocketFlags.Dead) || BothEnded(wire) ? -Errno.ENOTCONN : Addresses.Give(socket->Remote, address, length);
+        return socket->Is(SocketFlags.Dead) || BothEnded(wire) ? -Errno.ENOTCONN
+            : Addresses.Give(socket->Remote, address, length);
     }
 
     public static long IoControl(PosixStack s, AccelThread* t, int fd, ulong request, int* argument)
@@ -51,7 +52,8 @@ public static unsafe class Calls
                 *argument = connected && s.Sides(socket, out Wire wire) ? (int)UrgentData.Readable(socket, wire.In) : 0;
                 return 0;
             case Request.SIOCATMARK:
-                *argument = connected && s.Sides(socket, out Wire marked) && UrgentData.AtMark(socket, marked.In) ? 1 : 0;
+                bool atMark = connected && s.Sides(socket, out Wire marked) && UrgentData.AtMark(socket, marked.In);
+                *argument = atMark ? 1 : 0;
                 return 0;
             default:
                 if (socket->State == (uint)SocketState.Listening)
@@ -61,7 +63,9 @@ public static unsafe class Calls
         }
     }
 
-    /// <summary>What the peer's receive buffer has taken counts as acknowledged, as on a kernel loopback; the rest is unsent.</summary>
+    /// <summary>
+    /// What the peer's receive buffer has taken counts as acknowledged, as on a kernel loopback; the rest is unsent.
+    /// </summary>
     private static int Unsent(Pipe* pipe)
     {
         ulong unread = PipeOps.Unread(pipe);
@@ -108,7 +112,9 @@ public static unsafe class Calls
         }
     }
 
-    /// <summary>Both directions are closed: TCP would be in CLOSED or TIME_WAIT, and the socket has no peer any more.</summary>
+    /// <summary>
+    /// Both directions are closed: TCP would be in CLOSED or TIME_WAIT, and the socket has no peer any more.
+    /// </summary>
     public static bool BothEnded(in Wire wire) =>
         ((Volatile.Read(ref wire.Me->Flags) & Volatile.Read(ref wire.Peer->Flags)) & (uint)SideFlags.FinSent) != 0;
 

@@ -51,7 +51,10 @@ public static unsafe class Closer
     private static void ReturnPages(PosixStack s, LocalRegion region, Pipe* pipe)
     {
         if (pipe->ReadLog2 == PipeOps.StalledLog2 && pipe->ReadBuffer != 0)
-            s.Kernel.DropPages(region.Address + ((ulong)pipe->ReadBuffer << BufferArena.UnitLog2), 1ul << PipeOps.StalledLog2);
+        {
+            byte* buffer = region.Address + ((ulong)pipe->ReadBuffer << BufferArena.UnitLog2);
+            s.Kernel.DropPages(buffer, 1ul << PipeOps.StalledLog2);
+        }
     }
 
     /// <summary>Closes an end whose every holder has died, unless that has been done.</summary>

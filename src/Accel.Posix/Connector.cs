@@ -45,8 +45,11 @@ public static unsafe class Connector
         return Sockets.HandToKernel(s, t, socket, index, fd, reason);
     }
 
-    /// <summary>connect() to AF_UNSPEC: the connection is reset (tcp_disconnect() of Linux), the socket can be used anew.</summary>
-    private static long Dissolve(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, byte* address, uint length)
+    /// <summary>
+    /// connect() to AF_UNSPEC: the connection is reset (tcp_disconnect() of Linux), the socket can be used anew.
+    /// </summary>
+    private static long Dissolve(
+        PosixStack s, AccelThread* t, Socket* socket, int index, int fd, byte* address, uint length)
     {
         if (!socket->Is(SocketFlags.OwnsKernelSocket) && !SocketOptions.Materialize(s, socket, fd))
             return -Errno.ENOBUFS;
@@ -237,8 +240,9 @@ public static unsafe class Connector
     }
 
     /// <summary>
-    /// Puts a connection into the listener's accept queue if there is room; otherwise into the list from which accept() takes
-    /// the next (Linux drops the SYN, and the client's next one gets in). True when the connection is established or has failed.
+    /// Puts a connection into the listener's accept queue if there is room; otherwise into the list from which accept()
+    /// takes the next (Linux drops the SYN, and the client's next one gets in). True when the connection is established
+    /// or has failed.
     /// </summary>
     public static bool Retry(PosixStack s, Socket* socket)
     {
@@ -324,7 +328,8 @@ public static unsafe class Connector
         listener->Stamp = s.Kernel.Ticks();
         Push(region, ref listener->Arrived, connIndex);
         AccelThread none = default;
-        // The listener may have been closed between the look at its generation and the push, with nobody left to see it.
+        // The listener may have been closed between the look at its generation and the push, with nobody left to see
+        // it.
         if ((Volatile.Read(ref listener->Generation) & 1) == 0)
             Closer.ResetQueued(s, &none, region, listenerIndex);
         else

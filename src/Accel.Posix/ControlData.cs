@@ -1,6 +1,8 @@
 namespace Accel.Posix;
 
-/// <summary>Control data of sendmsg(): a TCP socket ignores what is not for its level, and refuses what it does not know.</summary>
+/// <summary>
+/// Control data of sendmsg(): a TCP socket ignores what is not for its level, and refuses what it does not know.
+/// </summary>
 public static unsafe class ControlData
 {
     private const int HeaderBytes = 16, Rights = 1, Credentials = 2;
@@ -20,7 +22,8 @@ public static unsafe class ControlData
                 return false;
             int level = *(int*)(at + 8), type = *(int*)(at + 12);
             if (level == So.SOL_SOCKET
-                && type is not (Rights or Credentials or Mark or Timestamping or TimestampingNew or TransmitTime or Priority or Devmem))
+                && type is not (Rights or Credentials or Mark or Timestamping or TimestampingNew or TransmitTime
+                    or Priority or Devmem))
                 return false;
             at += (length + 7) & ~7ul;
         }

@@ -63,18 +63,59 @@ public static unsafe class EpollHeat
         item->LastReady = set->Waits;
         set->Hot[set->HotCount++] = (uint)index;
         SetArmed(s, t, set, item, false);
+        if ((item->Flags & (uint)EpollItemFlags.Nested) == 0)
+            HeatTwins(s, t, set, item);
+    }
+
+    /// <summary>Items of one socket in one set share the doorbell's arming: if one is hot, all are.</summary>
+    private static void HeatTwins(PosixStack s, AccelThread* t, EpollSet* set, EpollItem* item)
+    {
+        for (uint at = s.S.SocketAt((int)item->Target)->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
+        {
+            EpollItem* twin = s.S.EpollItemAt((int)at - 1);
+            if (s.S.EpollSetAt((int)twin->Set) != set || (twin->Flags & (uint)EpollItemFlags.Hot) != 0
+                || set->HotCount >= EpollSet.MaxHot)
+                continue;
+            twin->Flags |= (uint)EpollItemFlags.Hot;
+            twin->HotIndex = set->HotCount;
+            twin->LastReady = set->Waits;
+            set->Hot[set->HotCount++] = at - 1;
+        }
+    }
+
+    /// <summary>Every second or so of sleep: looks at the cold items too, so that an event that was never posted is late and not lost.</summary>
+    public static void WarmReady(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        s.Lock(ref set->Lock, t);
+        for (uint at = set->HotCount < set->ItemCount ? set->Items : 0; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)at - 1);
+            bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
+            if ((item->Flags & (uint)EpollItemFlags.Hot) == 0
+                && (nested || (Readiness.Mask(s, s.S.SocketAt((int)item->Target)) & item->Events) != 0))
+                MakeHot(s, t, set, (int)at - 1);
+        }
+        PosixStack.Unlock(ref set->Lock);
     }
 
     private static void EvictOne(PosixStack s, AccelThread* t, EpollSet* set)
     {
-        uint coldest = 0;
-        for (uint i = 1; i < set->HotCount; i++)
+        int coldest = -1;
+        ulong least = ulong.MaxValue;
+        for (uint i = 0; i < set->HotCount; i++)
         {
-            if (s.S.EpollItemAt((int)set->Hot[i])->LastReady < s.S.EpollItemAt((int)set->Hot[coldest])->LastReady)
-                coldest = i;
+            EpollItem* candidate = s.S.EpollItemAt((int)set->Hot[i]);
+            if ((candidate->Flags & (uint)EpollItemFlags.Nested) == 0 && candidate->LastReady < least)
+            {
+                least = candidate->LastReady;
+                coldest = (int)i;
+            }
         }
-        EpollItem* item = s.S.EpollItemAt((int)set->Hot[coldest]);
+        // Nested sets are never cold; a thousand of them in one set, and the last is looked at by the watchdog only.
+        if (coldest < 0)
+            coldest = 0;
         int index = (int)set->Hot[coldest];
+        EpollItem* item = s.S.EpollItemAt(index);
         SetArmed(s, t, set, item, true);
         MakeCold(s, set, item);
         s.Kernel.Barrier();

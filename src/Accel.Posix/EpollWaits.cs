@@ -44,7 +44,11 @@ public static unsafe class EpollWaits
         EpollSet* set = s.S.EpollSetAt(index);
         int have = 0;
         if (t->Wait.Phase != 0)
+        {
             have = AfterSleep(s, t, set, events);
+            if (t->Wait.Result == 0)
+                EpollHeat.WarmReady(s, t, set);
+        }
         else
             s.CountHot(t, Counter.EpollWaits);
         EpollEvent nowhere;
@@ -164,13 +168,13 @@ public static unsafe class EpollWaits
             set->Hub = s.Hub + 1;
             s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, s.Hub, Ev.IN, EpollSets.HubData);
         }
-        AnnounceNested(s, set, true);
-        Wakers.Announce(s, waker);
+        AnnounceNested(s, t, set, true);
+        Wakers.Announce(s, t, waker);
         int count = Gather(s, t, set, events, 0, max, s.Kernel.Ticks());
         if (count > 0)
         {
-            Wakers.Retract(s, waker);
-            AnnounceNested(s, set, false);
+            Wakers.Retract(s, t, waker);
+            AnnounceNested(s, t, set, false);
             return count;
         }
         if (t->Wait.State[StateSet] == 0)
@@ -186,7 +190,7 @@ public static unsafe class EpollWaits
         return AccelResult.Wait;
     }
 
-    private static void AnnounceNested(PosixStack s, EpollSet* set, bool sleeping)
+    private static void AnnounceNested(PosixStack s, AccelThread* t, EpollSet* set, bool sleeping)
     {
         if (set->NestedCount == 0)
             return;
@@ -198,10 +202,10 @@ public static unsafe class EpollWaits
             EpollSet* inner = s.S.EpollSetAt((int)item->Target);
             Waker* waker = s.S.WakerAt((int)inner->Waker);
             if (sleeping)
-                Wakers.Announce(s, waker);
+                Wakers.Announce(s, t, waker);
             else
-                Wakers.Retract(s, waker);
-            AnnounceNested(s, inner, sleeping);
+                Wakers.Retract(s, t, waker);
+            AnnounceNested(s, t, inner, sleeping);
         }
     }
 
@@ -213,8 +217,8 @@ public static unsafe class EpollWaits
         Waits.Learn(s, t);
         if (t->Wait.State[StateSet] != 0)
         {
-            Wakers.Retract(s, s.S.WakerAt((int)set->Waker));
-            AnnounceNested(s, set, false);
+            Wakers.Retract(s, t, s.S.WakerAt((int)set->Waker));
+            AnnounceNested(s, t, set, false);
         }
         int count = (int)Math.Max(0, t->Wait.Result);
         return TakeMarker(s, t, set, events, 0, count);
@@ -247,18 +251,26 @@ public static unsafe class EpollWaits
             else if (what == EpollSets.HubData)
                 s.Peers.OnHub(t);
             else
-                KernelSideReady(s, set, (int)(uint)events[i].Data);
+                KernelSideReady(s, t, set, (int)(uint)events[i].Data);
         }
     }
 
     /// <summary>A listener has a connection from the kernel, or a nested set an event.</summary>
-    private static void KernelSideReady(PosixStack s, EpollSet* set, int itemIndex)
+    private static void KernelSideReady(PosixStack s, AccelThread* t, EpollSet* set, int itemIndex)
     {
         if ((uint)itemIndex >= StackRegion.MaxEpollItems)
             return;
         EpollItem* item = s.S.EpollItemAt(itemIndex);
-        if (item->Set < StackRegion.MaxEpollSets && s.S.EpollSetAt((int)item->Set) == set)
-            item->KernelReady++;
+        if (item->Set >= StackRegion.MaxEpollSets || s.S.EpollSetAt((int)item->Set) != set)
+            return;
+        // What a nested set was only woken for is in its members already.
+        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 && !HasKernelEvent(s, (int)item->Target))
+            return;
+        s.Lock(ref set->Lock, t);
+        item->KernelReady++;
+        if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
+            EpollHeat.MakeHot(s, t, set, itemIndex);
+        PosixStack.Unlock(ref set->Lock);
     }
 
     private static int CheckKernel(
@@ -299,8 +311,13 @@ public static unsafe class EpollWaits
         int total = have;
         for (int i = 0; i < ready.Count && total < max; i++)
             events[total++] = Report(s, s.S.EpollItemAt((int)ready.Items[i]), ready.Masks[i], now + (ulong)i);
+        bool more = ready.Count > total - have;
         EpollHeat.CoolSometimes(s, t, set);
         PosixStack.Unlock(ref set->Lock);
+        // What did not fit is for the next thread that waits on the set, as in ep_done_scan() of Linux.
+        Waker* waker = s.S.WakerAt((int)set->Waker);
+        if (more && Volatile.Read(ref waker->Sleepers) > 0)
+            s.Kernel.Wake(waker->Name);
         return total;
     }
 
@@ -309,7 +326,10 @@ public static unsafe class EpollWaits
     {
         if (item->QuietRegion == 0)
             return false;
-        Conn* conn = s.Region(item->QuietRegion).ConnAt((int)(item->QuietSource >> 1));
+        LocalRegion region = s.Region(item->QuietRegion);
+        if (!region.IsMapped)
+            return false;
+        Conn* conn = region.ConnAt((int)(item->QuietSource >> 1));
         int side = (int)item->QuietSource & 1;
         return Volatile.Read(ref LocalRegion.PipeOf(conn, 1 - side)->Tail) == item->QuietTail
             && FlagsOf(conn, side) == item->QuietFlags;
@@ -341,6 +361,9 @@ public static unsafe class EpollWaits
         bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
         if (!nested)
             Sketch(s, item);
+        bool edges = (item->Events & Ev.ET) != 0;
+        if (edges)
+            See(s, item, nested);
         uint mask = Judge(s, item, nested);
         if (mask == 0)
         {
@@ -348,7 +371,7 @@ public static unsafe class EpollWaits
             return;
         }
         item->QuietRegion = 0;
-        if ((item->Events & Ev.ET) != 0 && !(nested ? NestedActivity(s, item) != item->ReportedTail : IsEdge(s, item)))
+        if (edges && !IsEdge(item))
             return;
         item->LastReady = set->Waits;
         if (ready.Count >= MaxReady)
@@ -373,11 +396,30 @@ public static unsafe class EpollWaits
         return mask & item->Events;
     }
 
-    private static bool IsEdge(PosixStack s, EpollItem* item)
+    /// <summary>
+    /// Takes down what the item's target looks like before it is judged. What happens after this is not in the report, and so
+    /// must be an edge of its own: bytes that arrive while the other members are looked at would otherwise be lost.
+    /// </summary>
+    private static void See(PosixStack s, EpollItem* item, bool nested)
     {
+        if (nested)
+        {
+            item->SeenTail = NestedActivity(s, item);
+            item->SeenState = 0;
+            return;
+        }
         Socket* socket = s.S.SocketAt((int)item->Target);
-        return item->KernelReady != 0 || item->ReportedTail != Readiness.TailWord(s, socket)
-            || item->ReportedState != Readiness.StateWord(s, socket);
+        // A look may itself turn a reset or new room into state: let it, before the state is noted.
+        Readiness.Mask(s, socket);
+        item->SeenTail = Readiness.TailWord(s, socket);
+        item->SeenState = Readiness.StateWord(s, socket);
+    }
+
+    private static bool IsEdge(EpollItem* item)
+    {
+        bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
+        return (item->KernelReady != 0 && !nested) || item->ReportedTail != item->SeenTail
+            || item->ReportedState != item->SeenState;
     }
 
     /// <summary>A number that changes whenever a member of a nested set does something that makes an edge.</summary>
@@ -414,9 +456,20 @@ public static unsafe class EpollWaits
                 continue;
             }
             uint mask = Readiness.Mask(s, s.S.SocketAt((int)item->Target)) | (item->KernelReady != 0 ? Ev.IN : 0);
-            if ((mask & item->Events) != 0 && ((item->Events & Ev.ET) == 0 || IsEdge(s, item)))
+            if ((mask & item->Events) == 0)
+                continue;
+            if ((item->Events & Ev.ET) == 0)
+                return true;
+            See(s, item, nested: false);
+            if (IsEdge(item))
                 return true;
         }
+        return HasKernelEvent(s, setIndex);
+    }
+
+    private static bool HasKernelEvent(PosixStack s, int setIndex)
+    {
+        EpollSet* set = s.S.EpollSetAt(setIndex);
         s.Kernel.DrainWaker(s.S.WakerAt((int)set->Waker)->Descriptor);
         PollFd fd = new() { Fd = set->Descriptor, Events = (short)Ev.IN };
         return s.Kernel.Poll(&fd, 1) > 0;
@@ -427,15 +480,12 @@ public static unsafe class EpollWaits
         bool isNested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
         if (!isNested)
             item->KernelReady = 0;
-        else if ((item->Events & Ev.ET) != 0)
-            item->ReportedTail = NestedActivity(s, item);
         item->Flags |= (uint)EpollItemFlags.Reported;
         item->Order = order;
-        if (!isNested && (item->Events & Ev.ET) != 0)
+        if ((item->Events & Ev.ET) != 0)
         {
-            Socket* socket = s.S.SocketAt((int)item->Target);
-            item->ReportedTail = Readiness.TailWord(s, socket);
-            item->ReportedState = Readiness.StateWord(s, socket);
+            item->ReportedTail = item->SeenTail;
+            item->ReportedState = item->SeenState;
         }
         if ((item->Events & Ev.ONESHOT) != 0)
             item->Flags |= (uint)EpollItemFlags.Disabled;
@@ -474,8 +524,8 @@ public static unsafe class EpollWaits
         if (index >= 0)
         {
             EpollSet* set = s.S.EpollSetAt(index);
-            Wakers.Retract(s, s.S.WakerAt((int)set->Waker));
-            AnnounceNested(s, set, false);
+            Wakers.Retract(s, t, s.S.WakerAt((int)set->Waker));
+            AnnounceNested(s, t, set, false);
             t->Wait.State[StateSet] = 0;
             EpollSets.Release(s, t, index);
         }

@@ -149,7 +149,7 @@ public static unsafe class PollCalls
         scratch[count + 1] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         t->Wait.State[StatePolling] = 1;
         if (waker >= 0)
-            Wakers.Announce(s, s.S.WakerAt(waker));
+            Wakers.Announce(s, t, s.S.WakerAt(waker));
         AnnounceSets(s, t, fds, count, true);
         int ready = LookAtOurs(s, fds, count);
         if (ready != 0)
@@ -210,9 +210,9 @@ public static unsafe class PollCalls
                 continue;
             Waker* waker = s.S.WakerAt((int)s.S.EpollSetAt(DescriptorEntry.Index(entry))->Waker);
             if (on)
-                Wakers.Announce(s, waker);
+                Wakers.Announce(s, t, waker);
             else
-                Wakers.Retract(s, waker);
+                Wakers.Retract(s, t, waker);
         }
     }
 
@@ -220,7 +220,7 @@ public static unsafe class PollCalls
     {
         int waker = Wakers.ExistingOfThread(t);
         if (waker >= 0)
-            Wakers.Retract(s, s.S.WakerAt(waker));
+            Wakers.Retract(s, t, s.S.WakerAt(waker));
         AnnounceSets(s, t, fds, count, false);
     }
 

@@ -94,7 +94,7 @@ public static unsafe class Processes
             return;
         Socket* socket = s.S.SocketAt(index);
         Interlocked.Increment(ref socket->References);
-        if (socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire))
+        if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting && s.Sides(socket, out Wire wire))
             Holders.Add(wire.Me->Holders, slot);
         else if (socket->State == (uint)SocketState.Listening && s.Region(socket->Region) is { IsMapped: true } region)
             Holders.Add(region.ListenerAt((int)socket->Index)->Holders, slot);
@@ -180,6 +180,7 @@ public static unsafe class Processes
             return;
         slot->Pid = 0;
         Sockets.ReleaseTable(s, t, slotIndex);
+        Wakers.ReleaseOf(s, slotIndex);
         slot->State = ProcessSlot.Unused;
         s.Count(t, Counter.ProcessesReaped);
     }
@@ -191,6 +192,7 @@ public static unsafe class Processes
     public static long Leave(PosixStack s, AccelThread* t)
     {
         Sockets.ReleaseTable(s, t, s.Slot);
+        Wakers.ReleaseOf(s, s.Slot);
         for (uint number = 1; number <= s.S.Tables->RegionsHigh; number++)
         {
             LocalRegion region = s.Region(number);

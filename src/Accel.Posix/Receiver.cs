@@ -138,7 +138,9 @@ public static unsafe class Receiver
         return ended ? end : -Errno.EAGAIN;
     }
 
-    /// <summary>A call for no bytes waits for data all the same, as tcp_recvmsg() does (read() of none never comes here).</summary>
+    /// <summary>
+    /// A call for no bytes waits for data all the same, as tcp_recvmsg() does (read() of none never comes here).
+    /// </summary>
     private static long Nothing(PosixStack s, Socket* socket, in Wire wire)
     {
         if (PipeOps.Readable(wire.In) > 0)

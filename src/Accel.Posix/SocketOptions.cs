@@ -217,12 +217,14 @@ public static unsafe class SocketOptions
 
     // TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_SYNCNT, TCP_NOTSENT_LOWAT, IP_TOS, IP_TTL.
     private static ReadOnlySpan<int> Inherited =>
-        [So.IPPROTO_TCP, 4, So.IPPROTO_TCP, 5, So.IPPROTO_TCP, 6, So.IPPROTO_TCP, 18, So.IPPROTO_TCP, 7, So.IPPROTO_TCP, 25,
+        [So.IPPROTO_TCP, 4, So.IPPROTO_TCP, 5, So.IPPROTO_TCP, 6, So.IPPROTO_TCP, 18, So.IPPROTO_TCP, 7,
+         So.IPPROTO_TCP, 25,
          So.IPPROTO_IP, 1, So.IPPROTO_IP, 2];
 
     // The same with IPV6_TCLASS, IPV6_UNICAST_HOPS and IPV6_V6ONLY.
     private static ReadOnlySpan<int> Inherited6 =>
-        [So.IPPROTO_TCP, 4, So.IPPROTO_TCP, 5, So.IPPROTO_TCP, 6, So.IPPROTO_TCP, 18, So.IPPROTO_TCP, 7, So.IPPROTO_TCP, 25,
+        [So.IPPROTO_TCP, 4, So.IPPROTO_TCP, 5, So.IPPROTO_TCP, 6, So.IPPROTO_TCP, 18, So.IPPROTO_TCP, 7,
+         So.IPPROTO_TCP, 25,
          So.IPPROTO_IPV6, 67, So.IPPROTO_IPV6, 16, So.IPPROTO_IPV6, So.IPV6_V6ONLY];
 
     public static long Get(PosixStack s, AccelThread* t, int fd, int level, int name, void* value, uint* length)

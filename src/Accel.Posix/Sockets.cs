@@ -80,21 +80,20 @@ public static unsafe class Sockets
     /// <summary>
     /// This process's last descriptor of a socket is gone: the neighbours need not watch it for its sake.
     /// </summary>
-    private static void LetGo(PosixStack s, Socket* socket, int slot)
+    private static bool LetGo(PosixStack s, Socket* socket, int slot)
     {
         LocalRegion region = s.Region(socket->Region);
         if (!region.IsMapped)
-            return;
-        if (socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire)
+            return false;
+        if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting && s.Sides(socket, out Wire wire)
             && wire.Conn->Generation == socket->ConnGeneration)
-            Holders.Remove(wire.Me->Holders, slot);
-        else if (socket->State == (uint)SocketState.Listening)
-        {
-            Listener* listener = region.ListenerAt((int)socket->Index);
-            Holders.Remove(listener->Holders, slot);
-            if (slot == s.Slot)
-                s.Disown(listener->Meeting);
-        }
+            return Holders.Remove(wire.Me->Holders, slot);
+        if (socket->State != (uint)SocketState.Listening)
+            return false;
+        Listener* listener = region.ListenerAt((int)socket->Index);
+        if (slot == s.Slot)
+            s.Disown(listener->Meeting);
+        return Holders.Remove(listener->Holders, slot);
     }
 
     /// <summary>Gives up one reference; the last one closes the socket.</summary>
@@ -238,7 +237,10 @@ public static unsafe class Sockets
             else if (kind == DescriptorEntry.KindSocket)
             {
                 Regions.EnsureMapped(s, t, s.S.SocketAt(index)->Region);
-                LetGo(s, s.S.SocketAt(index), slot);
+                Socket* socket = s.S.SocketAt(index);
+                // A call that sleeps on it cannot keep it open: its process ends.
+                if (LetGo(s, socket, slot))
+                    LeaveRegion(s, t, socket, abort: socket->LingerOn != 0 && socket->LingerSeconds == 0);
                 Release(s, t, index);
             }
         }

@@ -19,8 +19,8 @@ public static unsafe class UrgentData
     {
         ulong before = pipe->Urgent;
         ulong head = Volatile.Read(ref pipe->Head);
-        // A reader that stands right before an urgent byte does not get it as data when the next mark replaces this one;
-        // elsewhere it becomes ordinary data (tcp_check_urg() of Linux).
+        // A reader that stands right before an urgent byte does not get it as data when the next mark replaces this
+        // one; elsewhere it becomes ordinary data (tcp_check_urg() of Linux).
         if (before == head + 1 && pipe->Tail > head)
             Volatile.Write(ref pipe->UrgentSkip, before);
         Volatile.Write(ref pipe->Urgent, pipe->Tail + pending);
@@ -70,7 +70,9 @@ public static unsafe class UrgentData
         return (there ? urgent - 1 - pipe->Head : readable) - dropped;
     }
 
-    /// <summary>What poll() says while the mark is ahead; an urgent byte that is next does not count as readable.</summary>
+    /// <summary>
+    /// What poll() says while the mark is ahead; an urgent byte that is next does not count as readable.
+    /// </summary>
     public static uint Mask(Socket* socket, Pipe* pipe, ref ulong wanted)
     {
         ulong urgent = Volatile.Read(ref pipe->Urgent);

@@ -7,7 +7,9 @@ public static unsafe class Vectors
     private const ulong MaxTotal = 0x7FFFF000;
     private const ulong FirstPage = 4096, EndOfUserSpace = 0x7FFF_FFFF_F000;
 
-    /// <summary>True for an address that cannot be one: what is unmapped between the ends is for the program to answer.</summary>
+    /// <summary>
+    /// True for an address that cannot be one: what is unmapped between the ends is for the program to answer.
+    /// </summary>
     public static bool IsBad(void* pointer) => (ulong)pointer - FirstPage >= EndOfUserSpace - FirstPage;
 
     /// <summary>Sums up and checks an array of buffers, with the errors of Linux (import_iovec).</summary>

@@ -186,10 +186,10 @@ public static unsafe class Waits
             fds[count++] = new PollFd { Fd = Sockets.KernelDescriptor(s, index), Events = (short)Ev.IN };
         if (waker >= 0)
         {
-            Wakers.Announce(s, s.S.WakerAt(waker));
+            Wakers.Announce(s, t, s.S.WakerAt(waker));
             if ((Readiness.Mask(s, socket) & events) != 0)
             {
-                Wakers.Retract(s, s.S.WakerAt(waker));
+                Wakers.Retract(s, t, s.S.WakerAt(waker));
                 return 0;
             }
         }
@@ -215,7 +215,7 @@ public static unsafe class Waits
         fds[0] = new PollFd { Fd = fd, Events = (short)Ev.IN };
         int waker = Wakers.ExistingOfThread(t);
         if (waker >= 0)
-            Wakers.Announce(s, s.S.WakerAt(waker));
+            Wakers.Announce(s, t, s.S.WakerAt(waker));
         if (w->State[StateSocket] == 0)
         {
             Interlocked.Increment(ref socket->References);
@@ -236,7 +236,7 @@ public static unsafe class Waits
         if (waker < 0)
             return;
         Waker* w = s.S.WakerAt(waker);
-        Wakers.Retract(s, w);
+        Wakers.Retract(s, t, w);
         AccelWait* wait = &t->Wait;
         PollFd* fds = (PollFd*)wait->Small;
         for (uint i = 0; i < wait->FdCount && wait->Result > 0; i++)

@@ -6,17 +6,64 @@ namespace Accel.Posix;
 /// <summary>What a thread or an epoll set sleeps on, and its doorbells in the regions that it depends on.</summary>
 public static unsafe class Wakers
 {
-    private const int OwnWaker = 0;
+    private const int OwnWaker = 0, OwnMark = 7;
+
+    /// <summary>Bit of Waker.Owner: the thread has ended. The C side sets it through the address in own[7].</summary>
+    private const uint Abandoned = 1u << 31;
 
     /// <summary>The waker of the calling thread, made at its first sleep. -1 if there is none to be had.</summary>
     public static int OfThread(PosixStack s, AccelThread* t)
     {
         if (t->Own[OwnWaker] != 0)
             return (int)t->Own[OwnWaker] - 1;
-        int index = Open(s);
-        if (index >= 0)
-            t->Own[OwnWaker] = (ulong)index + 1;
+        int index = TakeAbandoned(s);
+        if (index < 0)
+            index = Open(s);
+        if (index < 0)
+            return -1;
+        Waker* waker = s.S.WakerAt(index);
+        waker->Owner = (uint)s.Slot + 1;
+        t->Own[OwnWaker] = (ulong)index + 1;
+        t->Own[OwnMark] = (ulong)&waker->Owner;
         return index;
+    }
+
+    /// <summary>
+    /// A waker that a thread of this process left behind: the C side sets the mark in Owner when a thread ends, since nothing
+    /// managed can run then. It goes to the next thread as it is, with its socket and its doorbells.
+    /// </summary>
+    private static int TakeAbandoned(PosixStack s)
+    {
+        uint wanted = Abandoned | ((uint)s.Slot + 1);
+        int count = (int)Math.Min(s.S.Tables->Wakers.Bumped, StackRegion.MaxWakers);
+        for (int i = 0; i < count; i++)
+        {
+            Waker* waker = s.S.WakerAt(i);
+            if (Volatile.Read(ref waker->Owner) != wanted || Interlocked.CompareExchange(ref waker->Owner, 0, wanted) != wanted)
+                continue;
+            // It may have died asleep.
+            waker->Sleepers = 0;
+            SetSleeping(s, waker, 0);
+            s.Kernel.DrainWaker(waker->Descriptor);
+            return i;
+        }
+        return -1;
+    }
+
+    /// <summary>A process ends, or has died: what its threads slept on is free again. Its descriptors are the kernel's affair.</summary>
+    public static void ReleaseOf(PosixStack s, int slot)
+    {
+        int count = (int)Math.Min(s.S.Tables->Wakers.Bumped, StackRegion.MaxWakers);
+        for (int i = 0; i < count; i++)
+        {
+            Waker* waker = s.S.WakerAt(i);
+            uint owner = Volatile.Read(ref waker->Owner);
+            if (waker->Used == 0 || (owner & ~Abandoned) != (uint)slot + 1
+                || Interlocked.CompareExchange(ref waker->Owner, 0, owner) != owner)
+                continue;
+            GiveBells(s, waker);
+            s.S.GiveWaker(i);
+        }
     }
 
     /// <summary>The waker of the calling thread if it has one, else -1.</summary>
@@ -44,6 +91,13 @@ public static unsafe class Wakers
     public static void Close(PosixStack s, int index)
     {
         Waker* waker = s.S.WakerAt(index);
+        GiveBells(s, waker);
+        s.Disown(waker->Descriptor);
+        s.S.GiveWaker(index);
+    }
+
+    private static void GiveBells(PosixStack s, Waker* waker)
+    {
         for (int i = 0; i < waker->BellCount; i++)
         {
             BellLink* link = Waker.BellAt(waker, i);
@@ -51,8 +105,7 @@ public static unsafe class Wakers
             if (region.IsMapped && link->Bell < LocalRegion.MaxDoorbells)
                 region.GiveDoorbell((int)link->Bell);
         }
-        s.Disown(waker->Descriptor);
-        s.S.GiveWaker(index);
+        waker->BellCount = 0;
     }
 
     /// <summary>The waker's doorbell in a region, made if need be. -1 if there is none to be had.</summary>
@@ -83,17 +136,27 @@ public static unsafe class Wakers
     }
 
     /// <summary>Announces sleep on every doorbell. After it, and a barrier, the caller must look once more.</summary>
-    public static void Announce(PosixStack s, Waker* waker)
+    public static void Announce(PosixStack s, AccelThread* t, Waker* waker)
     {
-        Interlocked.Increment(ref waker->Sleepers);
+        s.Lock(ref waker->Lock, t);
+        waker->Sleepers++;
         SetSleeping(s, waker, 1);
+        PosixStack.Unlock(ref waker->Lock);
         if (!s.Kernel.Barrier())
             Interlocked.MemoryBarrier();
     }
 
     /// <summary>Takes the announcement back. While other threads sleep on the same waker it stays.</summary>
-    public static void Retract(PosixStack s, Waker* waker) =>
-        SetSleeping(s, waker, Interlocked.Decrement(ref waker->Sleepers) > 0 ? 1u : 0u);
+    public static void Retract(PosixStack s, AccelThread* t, Waker* waker)
+    {
+        s.Lock(ref waker->Lock, t);
+        bool others = --waker->Sleepers > 0;
+        SetSleeping(s, waker, others ? 1u : 0u);
+        PosixStack.Unlock(ref waker->Lock);
+        // The ring that woke us took the announcement of the others with it; the caller looks after this.
+        if (others && !s.Kernel.Barrier())
+            Interlocked.MemoryBarrier();
+    }
 
     private static void SetSleeping(PosixStack s, Waker* waker, uint value)
     {

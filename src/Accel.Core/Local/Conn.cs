@@ -118,7 +118,9 @@ public struct Pipe
     [FieldOffset(88)] public ulong ReadStart;
     [FieldOffset(96)] public ulong Receives;
 
-    /// <summary>Position plus one of an urgent byte that the reader takes as data: the mark there stops it no more.</summary>
+    /// <summary>
+    /// Position plus one of an urgent byte that the reader takes as data: the mark there stops it no more.
+    /// </summary>
     [FieldOffset(104)] public ulong UrgentPassed;
 
     // Line 2: written on a change of ring, and at set-up.
@@ -134,7 +136,9 @@ public struct Pipe
     /// <summary>Stream position of the urgent byte plus one, 0 = none (RFC 9293 3.8.5 as Linux treats it).</summary>
     [FieldOffset(160)] public ulong Urgent;
 
-    /// <summary>An urgent byte's position plus one: replaced by a later one when the reader stood right before it.</summary>
+    /// <summary>
+    /// Position plus one of an urgent byte that a later one replaced while the reader stood right before it.
+    /// </summary>
     [FieldOffset(168)] public ulong UrgentSkip;
 }
 

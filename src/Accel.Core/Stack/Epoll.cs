@@ -34,6 +34,9 @@ public unsafe struct Waker
     [FieldOffset(24)] public uint BellCount;
     [FieldOffset(28)] public int Lock;
 
+    /// <summary>Slot plus one of the process whose thread it belongs to; 0: an epoll set's, which processes may share.</summary>
+    [FieldOffset(32)] public uint Owner;
+
     /// <summary>Array of <see cref="BellLink"/>.</summary>
     [FieldOffset(64)] public fixed ulong Bells[MaxBells];
 
@@ -153,6 +156,10 @@ public struct EpollItem
     [FieldOffset(92)] public uint QuietSource;
     [FieldOffset(96)] public ulong QuietTail;
     [FieldOffset(104)] public ulong QuietFlags;
+
+    /// <summary>Bytes and state as they were just before the item was last judged: what a report may take for reported.</summary>
+    [FieldOffset(112)] public ulong SeenTail;
+    [FieldOffset(120)] public ulong SeenState;
 
     /// <summary>Reports of the kernel side (a listener's own queue) that were not passed on yet.</summary>
     [FieldOffset(84)] public uint KernelReady;

@@ -157,7 +157,9 @@ public unsafe struct Socket
     [FieldOffset(100)] public uint ConnGeneration;
     [FieldOffset(104)] public ulong OptionsSet;
 
-    /// <summary>Receives since the last send: a one-way stream is looked at less often, so that the sender gets ahead.</summary>
+    /// <summary>
+    /// Receives since the last send: a one-way stream is looked at less often, so that the sender gets ahead.
+    /// </summary>
     [FieldOffset(120)] public uint OneWay;
 
     /// <summary>Index plus one of the listening socket that accepted it.</summary>
