@@ -86,7 +86,7 @@ def loopback_bytes():
 
 
 def own_network():
-    """A loopback of our own where we may have one: its byte counter is then nobody else's. Without root, the machine's."""
+    """A loopback of our own where we may have one: its byte counter is then nobody else's."""
     clone_newnet, set_flags, up = 0x40000000, 0x8914, 0x1
     if os.geteuid() == 0 and libc.unshare(clone_newnet) == 0:
         with socket.socket() as s:
@@ -273,7 +273,8 @@ def run(cases, columns, quick):
             start = time.monotonic()
             why = attempt(one, column, quick)
             took = time.monotonic() - start
-            print(f"{'not ' if why else ''}ok {one.name} [{column.name}]{': ' + why if why else f' {took:.1f} s'}", flush=True)
+            name = f"{one.name} [{column.name}]"
+            print(f"not ok {name}: {why}" if why else f"ok {name} {took:.1f} s", flush=True)
             passed += not why
             failed += bool(why)
     print(f"{passed} passed, {failed} failed")

@@ -37,5 +37,6 @@ def parallel(c):
     os.mkdir(c.path("www"))
     wanted = random_file(c.path("www/part"), MB)
     c.server(PYTHON, "-m", "http.server", "--bind", "127.0.0.1", "--directory", c.path("www"), port, port=port)
-    c.client("curl", "-sSf", "--parallel", "--parallel-max", "5", "-o", c.path("got-#1"), f"http://127.0.0.1:{port}/part?[1-10]")
+    c.client("curl", "-sSf", "--parallel", "--parallel-max", "5", "-o", c.path("got-#1"),
+             f"http://127.0.0.1:{port}/part?[1-10]")
     c.expect(all(digest(c.path(f"got-{i}")) == wanted for i in range(1, 11)), "one of ten files is another one")

@@ -15,7 +15,8 @@ def serve(c, workers=1, user="root"):
     with open(c.path("www/1k"), "wb") as f:
         f.write(b"x" * 1024)
     user = f"user {user};" if os.geteuid() == 0 else ""
-    temporary = "".join(f"{kind}_temp_path {c.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "".join(f"{kind}_temp_path {c.folder}/{kind};" for kind in kinds)
     with open(c.path("nginx.conf"), "w", encoding="ascii") as f:
         f.write(f"""daemon off; worker_processes {workers}; {user} pid {c.folder}/pid;
 events {{ worker_connections 1024; }}
@@ -91,7 +92,7 @@ def reload(c):
 
 @case("nginx-other-user", moves=None, columns=("kernel", "accel"))
 def other_user(c):
-    """As packaged, the worker gives up root: whether its clients are still its neighbours is a policy, answers are a must."""
+    """As packaged, the worker gives up root. Its clients must get answers, on whichever path."""
     _, port = serve(c, user="www-data")
     check(c, wrk(c, port))
     no_alerts(c)

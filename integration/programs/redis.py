@@ -4,7 +4,7 @@ import re
 import signal
 import time
 
-from .harness import case, free_port
+from .harness import DRIVERS, PYTHON, case, free_port
 
 MB = 1 << 20
 
@@ -17,7 +17,8 @@ class Redis:
         self.port = port or free_port()
         name = f"redis-{self.port}"
         self.child = c.server(
-            "redis-server", "--bind", "127.0.0.1", "--port", self.port, "--dir", c.folder, "--save", "", "--appendonly", "no",
+            "redis-server", "--bind", "127.0.0.1", "--port", self.port, "--dir", c.folder, "--save", "",
+            "--appendonly", "no",
             "--dbfilename", f"{name}.rdb", "--daemonize", "no", "--enable-debug-command", "yes", *extra, port=self.port,
             accelerated=accelerated)
 
@@ -27,7 +28,8 @@ class Redis:
     def benchmark(self, *args, seconds=30):
         out = self.c.client("redis-benchmark", "-p", self.port, "--csv", *args, seconds=seconds)
         rows = [row for row in out.strip().splitlines() if not row.startswith('"test"')]
-        self.c.expect(rows and all(float(row.split(",")[1].strip('"')) > 0 for row in rows), f"redis-benchmark: {out[-200:]}")
+        rates = [float(row.split(",")[1].strip('"')) for row in rows]
+        self.c.expect(rates and min(rates) > 0, f"redis-benchmark: {out[-200:]}")
         self.c.expect("rror" not in out, f"redis-benchmark: {out[-200:]}")
 
     def info(self, field):
@@ -54,7 +56,8 @@ def data(c):
 @case("redis-bgsave", moves=8 * MB)
 def bgsave(c):
     r = Redis(c)
-    load = c.start("redis-benchmark", "-p", r.port, "-t", "set", "-c", "50", "-r", "20000", "-n", "10000000", "-d", "400", "-q")
+    load = c.start("redis-benchmark", "-p", r.port, "-t", "set", "-c", "50", "-r", "20000", "-n", "10000000",
+                   "-d", "400", "-q")
     for _ in range(2 if c.quick else 4):
         time.sleep(0.2)
         # The benchmark goes on while the forked child writes; the child inherits every accelerated socket.
@@ -63,7 +66,8 @@ def bgsave(c):
         c.expect(r.info("rdb_last_bgsave_status") == "ok", "BGSAVE failed")
     c.expect(load.running, f"redis-benchmark ended during BGSAVE: {load.said()}")
     load.kill(signal.SIGTERM)
-    c.eventually(lambda: r.info("connected_clients") == "1", lambda: f"{r.info('connected_clients')} clients left of an ended load")
+    c.eventually(lambda: r.info("connected_clients") == "1",
+                 lambda: f"{r.info('connected_clients')} clients left of an ended load")
     c.expect("OK" in r.cli("SAVE"), "SAVE failed")
     size = r.cli("DBSIZE")
     r.child.kill()
@@ -104,7 +108,8 @@ def connects(c):
     before, memory = r.child.descriptors(), r.child.resident_kb()
     n = 5000 if c.quick else 100_000 if c.column.name == "accel" else 10_000
     r.benchmark("-t", "ping_mbulk", "-k", "0", "-c", "1", "-n", n, seconds=45)
-    c.eventually(lambda: r.child.descriptors() <= before, lambda: f"{r.child.descriptors()} descriptors, {before} before")
+    c.eventually(lambda: r.child.descriptors() <= before,
+                 lambda: f"{r.child.descriptors()} descriptors, {before} before")
     grown = r.child.resident_kb() - memory
     c.expect(grown < 4096, f"{grown} KB more memory after {n} connections")
     c.expect(int(r.info("total_connections_received")) >= n, "connections were lost")
@@ -137,7 +142,7 @@ def kill_restart(c):
     r = Redis(c)
     for _ in range(2 if c.quick else 4):
         load = c.start("redis-benchmark", "-p", r.port, "-t", "get", "-c", "20", "-n", "100000000", "-q")
-        watcher = c.start("/usr/bin/python3", os.path.join(os.path.dirname(__file__), "drivers/until_closed.py"), r.port)
+        watcher = c.start(PYTHON, os.path.join(DRIVERS, "until_closed.py"), r.port)
         c.eventually(lambda: int(r.info("connected_clients")) >= 22, "the clients do not get through")
         time.sleep(0.1)
         killed = time.monotonic()

@@ -1,4 +1,4 @@
-"""Loads on redis, nginx and memcached with clients and servers killed at random; at the end nothing may be left over."""
+"""Loads on redis, nginx and memcached, clients and servers killed at random; at the end nothing may be left over."""
 import json
 import os
 import random
@@ -38,13 +38,13 @@ def services(c):
         return c.server("memcached", *user, "-l", "127.0.0.1", "-p", port, "-U", "0", port=port), port
 
     def load_redis(port, rng):
-        return ["redis-benchmark", "-p", port, "-t", "get,set", "-c", rng.choice([1, 20, 200]), "-P", rng.choice([1, 16]),
-                "-n", rng.choice([2000, 50_000, 10_000_000]), "-d", rng.choice([3, 1000, 20_000]), "-q",
-                "-k", rng.choice([0, 1, 1, 1])]
+        return ["redis-benchmark", "-p", port, "-t", "get,set", "-c", rng.choice([1, 20, 200]),
+                "-P", rng.choice([1, 16]), "-n", rng.choice([2000, 50_000, 10_000_000]), "-d", rng.choice([3, 1000, 20_000]),
+                "-q", "-k", rng.choice([0, 1, 1, 1])]
 
     def load_nginx(port, rng):
-        return ["wrk", "-t1", f"-c{rng.choice([1, 16, 100])}", f"-d{rng.choice([1, 3])}s", f"http://127.0.0.1:{port}/1k",
-                *rng.choice([[], ["-H", "Connection: close"]])]
+        return ["wrk", "-t1", f"-c{rng.choice([1, 16, 100])}", f"-d{rng.choice([1, 3])}s",
+                f"http://127.0.0.1:{port}/1k", *rng.choice([[], ["-H", "Connection: close"]])]
 
     def load_memcached(port, rng):
         return [harness.PYTHON, os.path.join(harness.DRIVERS, "memcached_values.py"), port, rng.choice([200, 2000])]
@@ -78,7 +78,8 @@ def held(service):
             memory += next((int(line.split()[1]) for line in f if line.startswith("RssAnon")), 0)
     found = {"descriptors": descriptors, "memory_kb": memory}
     if os.path.exists(STACKDUMP):
-        out = subprocess.run([STACKDUMP, "stats", str(service.server.pid), "--json"], capture_output=True, timeout=20, check=False)
+        command = [STACKDUMP, "stats", str(service.server.pid), "--json"]
+        out = subprocess.run(command, capture_output=True, timeout=20, check=False)
         for stack in json.loads(out.stdout or "[]"):
             found.update({name: stack["counters"][name] for name in MUST_STAY_ZERO})
             for name, table in stack["tables"].items():
@@ -139,7 +140,8 @@ def go(c, seconds, rng):
     load(c, running, max(seconds / 2 - 10, seconds / 4), rng, counts, kill_servers=False)
     after = [settled(service, 2) for service in running]
     moved = harness.loopback_bytes() - moved
-    print(f"# {', '.join(f'{n} {what}' for what, n in counts.items())}; {moved >> 10} KB over the kernel's loopback", flush=True)
+    done = ", ".join(f"{n} {what}" for what, n in counts.items())
+    print(f"# {done}; {moved >> 10} KB over the kernel's loopback", flush=True)
     for service, holds in zip(running, after):
         print(f"# {service.name} holds {holds}", flush=True)
     c.expect(moved < counts["loads"] * 100_000, f"{moved} bytes went over the kernel's loopback: not accelerated")

@@ -8,7 +8,8 @@ def measure(c, mode, *extra):
     port = free_port()
     c.server("sockperf", "server", "--tcp", "-i", "127.0.0.1", "-p", port, port=port)
     out = c.client("sockperf", mode, "--tcp", "-i", "127.0.0.1", "-p", port, "-t", "1", *extra)
-    found = re.search(r"# dropped messages = (\d+); # duplicated messages = (\d+); # out-of-order messages = (\d+)", out)
+    counts = r"# dropped messages = (\d+); # duplicated messages = (\d+); # out-of-order messages = (\d+)"
+    found = re.search(counts, out)
     c.expect(found, f"sockperf said: {out[-300:]}")
     c.expect(found.groups() == ("0", "0", "0"), f"sockperf: {found.group(0)}")
     messages = int(re.search(r"\[Valid Duration\].*ReceivedMessages=(\d+)", out).group(1))

@@ -13,9 +13,10 @@ class Peer:
 
     def __init__(self, number, generator):
         values = [generator.randbytes(generator.choice(SIZES)) for _ in range(count // 10)]
+        keys = [b"%d-%d" % (number, i) for i in range(len(values))]
         sets = b"".join(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(k), k, len(v), v)
-                        for k, v in ((b"%d-%d" % (number, i), v) for i, v in enumerate(values)))
-        gets = b"".join(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(k), k) for k in (b"%d-%d" % (number, i) for i in range(len(values))))
+                        for k, v in zip(keys, values))
+        gets = b"".join(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(k), k) for k in keys)
         self.out = memoryview(sets + gets)
         self.expected = b"+OK\r\n" * len(values) + b"".join(b"$%d\r\n%s\r\n" % (len(v), v) for v in values)
         self.got = 0
