@@ -39,8 +39,8 @@ def services(c):
 
     def load_redis(port, rng):
         return ["redis-benchmark", "-p", port, "-t", "get,set", "-c", rng.choice([1, 20, 200]),
-                "-P", rng.choice([1, 16]), "-n", rng.choice([2000, 50_000, 10_000_000]), "-d", rng.choice([3, 1000, 20_000]),
-                "-q", "-k", rng.choice([0, 1, 1, 1])]
+                "-P", rng.choice([1, 16]), "-n", rng.choice([2000, 50_000, 10_000_000]),
+                "-d", rng.choice([3, 1000, 20_000]), "-q", "-k", rng.choice([0, 1, 1, 1])]
 
     def load_nginx(port, rng):
         return ["wrk", "-t1", f"-c{rng.choice([1, 16, 100])}", f"-d{rng.choice([1, 3])}s",
