@@ -45,7 +45,8 @@ public static unsafe class Acceptor
             return result;
         if (socket->State == (uint)SocketState.Listening)
         {
-            s.Region(socket->Region).ListenerAt((int)socket->Index)->Backlog = Clamp(backlog);
+            if (s.Region(socket->Region) is { IsMapped: true } mapped)
+                mapped.ListenerAt((int)socket->Index)->Backlog = Clamp(backlog);
             return 0;
         }
         LearnName(s, socket, fd);
@@ -137,8 +138,13 @@ public static unsafe class Acceptor
     private static long Attempt(
         PosixStack s, AccelThread* t, Socket* socket, int index, int fd, byte* address, uint* length, int flags)
     {
-        LocalRegion region = s.Region(socket->Region);
-        Listener* listener = region.ListenerAt((int)socket->Index);
+        uint number = socket->Region;
+        LocalRegion region = s.Region(number);
+        // Another thread may end the listener at any time.
+        if (!region.IsMapped || socket->Index >= LocalRegion.MaxListeners)
+            return -Errno.EINVAL;
+        int listenerIndex = (int)socket->Index;
+        Listener* listener = region.ListenerAt(listenerIndex);
         bool kernelFirst = listener->Accepted % KernelFirstEvery == KernelFirstEvery - 1;
         if (kernelFirst)
         {
@@ -147,24 +153,25 @@ public static unsafe class Acceptor
             if (early != -Errno.EAGAIN)
                 return early;
         }
-        while (true)
-        {
-            int connIndex = Pop(s, t, region, (int)socket->Index);
-            if (connIndex < 0)
-                break;
-            long accepted = Take(s, t, socket, region, connIndex, address, length, flags);
-            if (accepted != -Errno.ECONNRESET)
-                return accepted;
-        }
+        if ((Volatile.Read(ref listener->Ordered) | Volatile.Read(ref listener->Arrived)) == 0)
+            return kernelFirst ? -Errno.EAGAIN : FromKernel(s, t, socket, index, address, length, flags);
+        // The descriptor first, as on Linux: without one the connection stays in the queue.
+        int place = Placeholder(s, socket->Family, (flags & Af.SOCK_CLOEXEC) != 0);
+        if (place < 0)
+            return place;
+        int connIndex = Pop(s, t, number, listenerIndex);
+        if (connIndex >= 0)
+            return Take(s, t, socket, number, connIndex, place, address, length, flags);
+        s.Kernel.Close(place);
         return kernelFirst ? -Errno.EAGAIN : FromKernel(s, t, socket, index, address, length, flags);
     }
 
-    /// <summary>The oldest connection in the queue, now Accepted; -1 if there is none.</summary>
-    private static int Pop(PosixStack s, AccelThread* t, LocalRegion region, int listenerIndex)
+    /// <summary>The oldest connection in the queue, now Accepted and held by this process; -1 if there is none.</summary>
+    private static int Pop(PosixStack s, AccelThread* t, uint regionNumber, int listenerIndex)
     {
+        LocalRegion region = s.Region(regionNumber);
         Listener* listener = region.ListenerAt(listenerIndex);
-        if (Volatile.Read(ref listener->Ordered) == 0 && Volatile.Read(ref listener->Arrived) == 0)
-            return -1;
+        uint attachment = s.S.RegionAt((int)regionNumber - 1)->Attachment;
         s.Lock(ref listener->Lock, t);
         int found = -1;
         while (found < 0)
@@ -179,14 +186,26 @@ public static unsafe class Acceptor
             Interlocked.Decrement(ref listener->Queued);
             if (Volatile.Read(ref listener->Waiting) != 0)
                 Connector.Admit(s, t, region, listenerIndex);
-            if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued)
-                == (uint)ConnState.Queued)
+            if (conn->Listener == (uint)listenerIndex && Claim(s, conn, attachment))
                 found = (int)first - 1;
         }
         if (found >= 0)
             listener->Accepted++;
         PosixStack.Unlock(ref listener->Lock);
         return found;
+    }
+
+    /// <summary>Takes a queued connection. It has a holder before it leaves the queue: whoever buries a dead server finds it either way.</summary>
+    private static bool Claim(PosixStack s, Conn* conn, uint attachment)
+    {
+        Holders.Add(conn->Side1.Holders, s.Slot);
+        Volatile.Write(ref conn->Side1.Stack, attachment);
+        if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued)
+            == (uint)ConnState.Queued)
+            return true;
+        Holders.Remove(conn->Side1.Holders, s.Slot);
+        Volatile.Write(ref conn->Side1.Stack, 0);
+        return false;
     }
 
     /// <summary>Clients push newest first; accept() takes oldest first.</summary>
@@ -203,19 +222,18 @@ public static unsafe class Acceptor
         }
     }
 
-    /// <summary>Makes a descriptor and a socket for a connection that was taken from the queue.</summary>
-    private static long Take(PosixStack s, AccelThread* t, Socket* parent, LocalRegion region, int connIndex,
+    /// <summary>Makes a socket for a connection that was taken from the queue, behind a descriptor that was made before.</summary>
+    private static long Take(PosixStack s, AccelThread* t, Socket* parent, uint regionNumber, int connIndex, int fd,
         byte* address, uint* length, int flags)
     {
+        LocalRegion region = s.Region(regionNumber);
         Wire wire = new(region, region.ConnAt(connIndex), connIndex, 1);
-        int fd = Placeholder(s, parent->Family, (flags & Af.SOCK_CLOEXEC) != 0);
-        int index = fd < 0 || (uint)fd >= s.Process->FdLimit ? -1 : s.S.TakeSocket();
+        int index = (uint)fd >= s.Process->FdLimit ? -1 : s.S.TakeSocket();
         if (index < 0)
         {
             Closer.CloseSide(s, t, wire, abort: true);
-            if (fd >= 0)
-                s.Kernel.Close(fd);
-            return fd < 0 ? fd : -Errno.ENOBUFS;
+            s.Kernel.Close(fd);
+            return -Errno.ENOBUFS;
         }
         Socket* socket = s.S.SocketAt(index);
         socket->Family = parent->Family;
@@ -234,14 +252,12 @@ public static unsafe class Acceptor
         bool v6 = parent->Family == Af.INET6;
         socket->Local = v6 ? wire.Me->Name.Mapped() : wire.Me->Name.Unmapped();
         socket->Remote = v6 ? wire.Peer->Name.Mapped() : wire.Peer->Name.Unmapped();
-        socket->Region = parent->Region;
+        socket->Region = regionNumber;
         socket->Index = (uint)connIndex;
         socket->Side = 1;
         socket->ConnGeneration = wire.Conn->Generation;
-        Interlocked.Increment(ref s.S.RegionAt((int)parent->Region - 1)->Users);
-        Holders.Add(wire.Me->Holders, s.Slot);
+        Interlocked.Increment(ref s.S.RegionAt((int)regionNumber - 1)->Users);
         wire.Me->Socket = (uint)index + 1;
-        Volatile.Write(ref wire.Me->Stack, s.S.RegionAt((int)parent->Region - 1)->Attachment);
         Volatile.Write(ref socket->State, (uint)SocketState.Connected);
         s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
         s.Count(t, Counter.LocalAccepts);

@@ -159,6 +159,18 @@ public sealed unsafe class PosixStack
         Count(t, Counter.SocketsKernel);
     }
 
+    /// <summary>
+    /// Under one of the socket's locks: true if a call may go on with it. A thread that closed the last descriptor meanwhile has
+    /// taken the entry away before it took the locks; a call that sleeps holds a reference and may go on without an entry.
+    /// </summary>
+    public bool IsStillConnected(AccelThread* t, int fd, int index, Socket* socket, out Wire wire)
+    {
+        wire = default;
+        return (t->Wait.State[0] != 0 || Entry(fd) == DescriptorEntry.Of(DescriptorEntry.KindSocket, index))
+            && socket->State == (uint)SocketState.Connected && Sides(socket, out wire)
+            && wire.Conn->Generation == socket->ConnGeneration;
+    }
+
     /// <summary>Both sides of a connected socket. False if the shared state makes no sense.</summary>
     public bool Sides(Socket* socket, out Wire wire)
     {

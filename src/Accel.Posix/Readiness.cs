@@ -66,7 +66,7 @@ public static unsafe class Readiness
         Pipe* pipe = wire.Out;
         if (Volatile.Read(ref wire.Me->WantSpace) == 0)
         {
-            if (PipeOps.Space(pipe, pipe->Tail, 1) > 0 || PipeOps.Grow(wire.Region, pipe, false))
+            if (PipeOps.Space(pipe, pipe->Tail, 1) > 0 || PipeOps.CanGrow(pipe))
                 return true;
             Volatile.Write(ref wire.Me->WantSpace, 1);
             Interlocked.MemoryBarrier();

@@ -47,7 +47,7 @@ public static unsafe class Receiver
                 : UrgentData.Receive(s, t, socket, vectors, count, total, flags);
         while (true)
         {
-            long result = Attempt(s, t, socket, vectors, count, total, flags);
+            long result = Attempt(s, t, fd, index, socket, vectors, count, total, flags);
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result);
             ulong done = t->Wait.Done;
@@ -63,15 +63,14 @@ public static unsafe class Receiver
     }
 
     /// <summary>Receives what is there. -EAGAIN if the call has to wait; what came already is in wait.done.</summary>
-    private static long Attempt(
-        PosixStack s, AccelThread* t, Socket* socket, IoVec* vectors, ulong count, ulong total, int flags)
+    private static long Attempt(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
+        IoVec* vectors, ulong count, ulong total, int flags)
     {
         if (socket->State != (uint)SocketState.Connected)
             return NotConnected(s, socket);
-        if (!s.Sides(socket, out Wire wire))
-            return -Errno.ECONNRESET;
         s.Lock(ref socket->ReceiveLock, t);
-        long result = Locked(s, t, socket, wire, vectors, count, total, flags);
+        long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
+            ? Locked(s, t, socket, wire, vectors, count, total, flags) : -Errno.EBADF;
         PosixStack.Unlock(ref socket->ReceiveLock);
         return result;
     }
@@ -247,7 +246,7 @@ public static unsafe class Receiver
             return AccelResult.Pass;
         while (true)
         {
-            long result = AttemptSplice(s, t, socket, output, count);
+            long result = AttemptSplice(s, t, fd, index, socket, output, count);
             if (result != -Errno.EAGAIN || t->Wait.State[2] != 0)
                 return Waits.End(s, t, index, result);
             if (nonBlocking || socket->Is(SocketFlags.NonBlocking))
@@ -258,13 +257,17 @@ public static unsafe class Receiver
         }
     }
 
-    private static long AttemptSplice(PosixStack s, AccelThread* t, Socket* socket, int output, ulong count)
+    private static long AttemptSplice(
+        PosixStack s, AccelThread* t, int fd, int index, Socket* socket, int output, ulong count)
     {
         if (socket->State != (uint)SocketState.Connected)
             return NotConnected(s, socket);
-        if (!s.Sides(socket, out Wire wire))
-            return -Errno.ECONNRESET;
         s.Lock(ref socket->ReceiveLock, t);
+        if (!s.IsStillConnected(t, fd, index, socket, out Wire wire))
+        {
+            PosixStack.Unlock(ref socket->ReceiveLock);
+            return -Errno.EBADF;
+        }
         Pipe* pipe = wire.In;
         byte* from = PipeOps.ReadRun(wire.Region, pipe, 0, count, out ulong run);
         long result;

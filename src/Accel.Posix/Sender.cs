@@ -45,7 +45,7 @@ public static unsafe class Sender
         bool first = t->Wait.Phase == 0;
         while (true)
         {
-            long result = Attempt(s, t, socket, vectors, count, total, flags);
+            long result = Attempt(s, t, fd, index, socket, vectors, count, total, flags);
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result);
             if (socket->Is(SocketFlags.NonBlocking) || (flags & Msg.DONTWAIT) != 0)
@@ -54,7 +54,7 @@ public static unsafe class Sender
             long now = s.Kernel.NowNs();
             if (deadline >= 0 && now >= deadline)
                 return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
-            if (!first && t->Wait.Result == 0 && GrowStalled(s, socket))
+            if (!first && t->Wait.Result == 0 && GrowStalled(s, t, socket))
                 continue;
             const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;
             if (Waits.Spin(s, t, socket, Events))
@@ -73,20 +73,24 @@ public static unsafe class Sender
     private static bool IsLargest(PosixStack s, Socket* socket) =>
         !s.Sides(socket, out Wire wire) || wire.Out->WriteLog2 >= PipeOps.StalledLog2;
 
-    private static bool GrowStalled(PosixStack s, Socket* socket) =>
-        socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire)
-        && PipeOps.Grow(wire.Region, wire.Out, stalled: true);
+    private static bool GrowStalled(PosixStack s, AccelThread* t, Socket* socket)
+    {
+        s.Lock(ref socket->SendLock, t);
+        bool grown = socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire)
+            && wire.Conn->Generation == socket->ConnGeneration && PipeOps.Grow(wire.Region, wire.Out, stalled: true);
+        PosixStack.Unlock(ref socket->SendLock);
+        return grown;
+    }
 
     /// <summary>Sends what goes without waiting. -EAGAIN if not all went; what did go is in wait.done.</summary>
-    private static long Attempt(
-        PosixStack s, AccelThread* t, Socket* socket, IoVec* vectors, ulong count, ulong total, int flags)
+    private static long Attempt(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
+        IoVec* vectors, ulong count, ulong total, int flags)
     {
         if (socket->State != (uint)SocketState.Connected)
             return NotConnected(s, socket, flags);
-        if (!s.Sides(socket, out Wire wire))
-            return -Errno.ECONNRESET;
         s.Lock(ref socket->SendLock, t);
-        long result = Locked(s, t, socket, wire, vectors, count, total, flags);
+        long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
+            ? Locked(s, t, socket, wire, vectors, count, total, flags) : -Errno.EBADF;
         PosixStack.Unlock(ref socket->SendLock);
         return result;
     }
@@ -254,7 +258,7 @@ public static unsafe class Sender
         count = Math.Min(count, 0x7FFFF000);
         while (true)
         {
-            long result = AttemptFile(s, t, socket, input, offset, count);
+            long result = AttemptFile(s, t, fd, index, socket, input, offset, count);
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result);
             if (socket->Is(SocketFlags.NonBlocking))
@@ -265,14 +269,14 @@ public static unsafe class Sender
         }
     }
 
-    private static long AttemptFile(PosixStack s, AccelThread* t, Socket* socket, int input, long* offset, ulong count)
+    private static long AttemptFile(
+        PosixStack s, AccelThread* t, int fd, int index, Socket* socket, int input, long* offset, ulong count)
     {
         if (socket->State != (uint)SocketState.Connected)
             return NotConnected(s, socket, 0);
-        if (!s.Sides(socket, out Wire wire))
-            return -Errno.ECONNRESET;
         s.Lock(ref socket->SendLock, t);
-        long result = LockedFile(s, t, socket, wire, input, offset, count, once: false);
+        long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
+            ? LockedFile(s, t, socket, wire, input, offset, count, once: false) : -Errno.EBADF;
         PosixStack.Unlock(ref socket->SendLock);
         return result;
     }
@@ -333,7 +337,7 @@ public static unsafe class Sender
                 return Waits.SleepOnFile(s, t, socket, index, input);
             if (nonBlocking && Files.IsEmptyPipe(s, input))
                 return Waits.End(s, t, index, -Errno.EAGAIN);
-            long result = AttemptSplice(s, t, socket, input, count, out bool full);
+            long result = AttemptSplice(s, t, fd, index, socket, input, count, out bool full);
             if (!full || nonBlocking || socket->Is(SocketFlags.NonBlocking))
                 return Waits.End(s, t, index, result);
             const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;
@@ -343,16 +347,19 @@ public static unsafe class Sender
     }
 
     private static long AttemptSplice(
-        PosixStack s, AccelThread* t, Socket* socket, int input, ulong count, out bool full)
+        PosixStack s, AccelThread* t, int fd, int index, Socket* socket, int input, ulong count, out bool full)
     {
         full = false;
         if (socket->State != (uint)SocketState.Connected)
             return NotConnected(s, socket, 0);
-        if (!s.Sides(socket, out Wire wire))
-            return -Errno.ECONNRESET;
         // One piece only: what a pipe holds fits into the run that is free, or the next call takes the rest.
         ulong piece = Math.Min(count, 64 << 10);
         s.Lock(ref socket->SendLock, t);
+        if (!s.IsStillConnected(t, fd, index, socket, out Wire wire))
+        {
+            PosixStack.Unlock(ref socket->SendLock);
+            return -Errno.EBADF;
+        }
         ulong room = PipeOps.Space(wire.Out, wire.Out->Tail, 1);
         full = room == 0 && !PipeOps.Grow(wire.Region, wire.Out, stalled: false) && Refusal(s, socket, wire) == 0;
         long result = full ? -Errno.EAGAIN : OnePiece(s, t, socket, wire, input, piece);
