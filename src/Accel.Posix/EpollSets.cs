@@ -17,7 +17,8 @@ public static unsafe class EpollSets
     {
         uint entry = s.Entry(fd);
         uint kind = entry >> 24;
-        if (kind is not (DescriptorEntry.KindSocket or DescriptorEntry.KindEpoll))
+        if (kind is not (DescriptorEntry.KindSocket or DescriptorEntry.KindEpoll)
+            || (kind == DescriptorEntry.KindSocket && s.Find(fd, out _) == null))
             return AccelResult.Pass;
         if (op != Ev.CTL_DEL && (ulong)change < 4096)
             return -Errno.EFAULT;
@@ -69,7 +70,7 @@ public static unsafe class EpollSets
             return -Errno.ENOMEM;
         EpollSet* set = s.S.EpollSetAt(index);
         int waker = Wakers.Open(s);
-        int inner = s.Own(s.Kernel.MoveHigh(s.Kernel.EpollCreate()));
+        int inner = s.Own(s.Kernel.MoveHigh(s.Kernel.EpollCreate()), DescriptorEntry.SetTag + index);
         ulong marker = s.Kernel.Random();
         int result = waker < 0 || inner < 0 ? -Errno.EMFILE : s.Kernel.EpollCtl(epfd, Ev.CTL_ADD, inner, Ev.IN, marker);
         if (result < 0)
@@ -169,7 +170,7 @@ public static unsafe class EpollSets
             item->SocketNext = socket->Items;
             socket->Items = (uint)index + 1;
             PosixStack.Unlock(ref socket->ListLock);
-            Attach(s, t, set, index);
+            Attach(s, t, setIndex, index);
         }
         if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
             EpollHeat.MakeHot(s, t, set, index);
@@ -244,7 +245,7 @@ public static unsafe class EpollSets
         if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
         {
             set->NestedCount--;
-            s.Kernel.EpollCtl(set->Inner, Ev.CTL_DEL, item->Descriptor, 0, 0);
+            s.Kernel.EpollCtl(InnerHere(s, setIndex), Ev.CTL_DEL, item->Descriptor, 0, 0);
         }
         else
         {
@@ -266,9 +267,20 @@ public static unsafe class EpollSets
         PosixStack.Unlock(ref socket->ListLock);
     }
 
-    /// <summary>Registers the set's doorbell with what the item's socket is connected to, or listens as.</summary>
-    private static void Attach(PosixStack s, AccelThread* t, EpollSet* set, int index)
+    /// <summary>
+    /// The set's inner epoll descriptor, -1 in a process that does not have it: a set of a dead child, or one that
+    /// belongs to another of the family.
+    /// </summary>
+    private static int InnerHere(PosixStack s, int setIndex)
     {
+        int inner = s.S.EpollSetAt(setIndex)->Inner;
+        return s.IsTagged(inner, DescriptorEntry.SetTag + setIndex) ? inner : -1;
+    }
+
+    /// <summary>Registers the set's doorbell with what the item's socket is connected to, or listens as.</summary>
+    private static void Attach(PosixStack s, AccelThread* t, int setIndex, int index)
+    {
+        EpollSet* set = s.S.EpollSetAt(setIndex);
         EpollItem* item = s.S.EpollItemAt(index);
         Socket* socket = s.S.SocketAt((int)item->Target);
         if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
@@ -279,14 +291,13 @@ public static unsafe class EpollSets
         if (socket->State == (uint)SocketState.Listening)
         {
             uint edge = item->Events & Ev.ET;
-            s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, Sockets.KernelDescriptor(s, (int)item->Target), Ev.IN | edge,
+            s.Kernel.EpollCtl(InnerHere(s, setIndex), Ev.CTL_ADD, Sockets.KernelDescriptor(s, (int)item->Target), Ev.IN | edge,
                 ItemData | (uint)index);
         }
     }
 
     private static void Detach(PosixStack s, AccelThread* t, int setIndex, Socket* socket, EpollItem* item)
     {
-        EpollSet* set = s.S.EpollSetAt(setIndex);
         for (uint at = socket->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
         {
             if (s.S.EpollItemAt((int)at - 1)->Set == (uint)setIndex)
@@ -295,14 +306,14 @@ public static unsafe class EpollSets
         // The doorbell stays with the connection: many programs take a socket out and put it back with every request, and a
         // ring for a socket that is not in the set does no harm.
         if (socket->State == (uint)SocketState.Listening)
-            s.Kernel.EpollCtl(set->Inner, Ev.CTL_DEL, Sockets.KernelDescriptor(s, (int)item->Target), 0, 0);
+            s.Kernel.EpollCtl(InnerHere(s, setIndex), Ev.CTL_DEL, Sockets.KernelDescriptor(s, (int)item->Target), 0, 0);
     }
 
     /// <summary>A socket was connected, or listens now: its items register.</summary>
     public static void AttachSocket(PosixStack s, AccelThread* t, int socketIndex)
     {
         for (uint at = s.S.SocketAt(socketIndex)->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SocketNext)
-            Attach(s, t, s.S.EpollSetAt((int)s.S.EpollItemAt((int)at - 1)->Set), (int)at - 1);
+            Attach(s, t, (int)s.S.EpollItemAt((int)at - 1)->Set, (int)at - 1);
     }
 
     /// <summary>A socket leaves its connection: its items stay, but have nothing to register with.</summary>
@@ -366,7 +377,7 @@ public static unsafe class EpollSets
             Remove(s, t, setIndex, (int)set->Items - 1);
         set->Used = 0;
         PosixStack.Unlock(ref set->Lock);
-        s.Disown(set->Inner);
+        s.Disown(set->Inner, DescriptorEntry.SetTag + setIndex);
         Wakers.Close(s, (int)set->Waker);
         s.S.GiveEpollSet(setIndex);
     }

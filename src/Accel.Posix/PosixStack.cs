@@ -92,32 +92,50 @@ public sealed unsafe class PosixStack
     }
 
     /// <summary>Protects one of the library's own descriptors from the program.</summary>
-    public int Own(int fd)
+    public int Own(int fd, int tag = 0)
     {
         if (fd >= 0)
         {
-            SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindInternal, 0));
+            SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindInternal, tag));
             if (Process->InternalMin == 0 || (uint)fd < Process->InternalMin)
                 Process->InternalMin = (uint)fd;
         }
         return fd;
     }
 
-    /// <summary>Closes one of the library's own descriptors.</summary>
+    /// <summary>
+    /// Closes one of the library's own descriptors. The number may come from shared memory: what is not ours stays.
+    /// </summary>
     public void Disown(int fd)
     {
-        if (fd < 0)
+        if (DescriptorEntry.Kind(Entry(fd)) != DescriptorEntry.KindInternal)
             return;
         SetEntry(fd, 0);
         Kernel.Close(fd);
     }
+
+    /// <summary>The same, if the number means in this process what it meant in the one that wrote it down.</summary>
+    public void Disown(int fd, int tag)
+    {
+        if (IsTagged(fd, tag))
+            Disown(fd);
+    }
+
+    public bool IsTagged(int fd, int tag) => Entry(fd) == DescriptorEntry.Of(DescriptorEntry.KindInternal, tag);
 
     /// <summary>The socket of an accelerated descriptor, or null.</summary>
     public Socket* Find(int fd, out int index)
     {
         uint entry = Entry(fd);
         index = DescriptorEntry.Index(entry);
-        return entry >> 24 == DescriptorEntry.KindSocket && index < StackRegion.MaxSockets ? S.SocketAt(index) : null;
+        if (entry >> 24 != DescriptorEntry.KindSocket || index >= StackRegion.MaxSockets)
+            return null;
+        Socket* socket = S.SocketAt(index);
+        if (socket->State != (uint)SocketState.Kernel)
+            return socket;
+        // Another process of the family gave it to the kernel.
+        SetEntry(fd, entry | DescriptorEntry.OnKernel);
+        return null;
     }
 
     /// <summary>

@@ -76,7 +76,7 @@ public static unsafe class Wakers
             return -1;
         Waker* waker = s.S.WakerAt(index);
         waker->Name = s.Kernel.Random();
-        int fd = s.Own(s.Kernel.OpenWaker(waker->Name));
+        int fd = s.Own(s.Kernel.OpenWaker(waker->Name), DescriptorEntry.WakerTag + index);
         if (fd < 0)
         {
             s.S.GiveWaker(index);
@@ -92,7 +92,7 @@ public static unsafe class Wakers
     {
         Waker* waker = s.S.WakerAt(index);
         GiveBells(s, waker);
-        s.Disown(waker->Descriptor);
+        s.Disown(waker->Descriptor, DescriptorEntry.WakerTag + index);
         s.S.GiveWaker(index);
     }
 

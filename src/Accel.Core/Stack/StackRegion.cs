@@ -247,6 +247,12 @@ public static class DescriptorEntry
     /// <summary>Tracked, but calls go to the kernel.</summary>
     public const uint OnKernel = 1u << 31;
 
+    /// <summary>
+    /// What an internal descriptor is, in place of an index: a waker's socket or a set's inner epoll descriptor. A
+    /// number alone does not say it, since processes of a family choose the same numbers for different files.
+    /// </summary>
+    public const int WakerTag = 1, SetTag = 0x10000;
+
     public static uint Of(uint kind, int index) => kind << 24 | (uint)index;
 
     public static uint Kind(uint entry) => (entry >> 24) & 0x7F;
