@@ -68,7 +68,7 @@ public static unsafe class Acceptor
         LocalRegion region = s.Region(regionNumber);
         Endpoint name = socket->Local;
         int meeting = Meeting.Open(s, name);
-        if (meeting < 0)
+        if (meeting < 0 && !Meeting.Share(s, t, regionNumber, name, out meeting))
             return PathReason.MeetingPointTaken;
         int listenerIndex = region.TakeListener();
         if (listenerIndex < 0)
@@ -97,7 +97,8 @@ public static unsafe class Acceptor
             s.Kernel.SetFlags(fd, flags | Af.O_NONBLOCK);
         Volatile.Write(ref socket->State, (uint)SocketState.Listening);
         Interlocked.Increment(ref listener->Generation);
-        s.Peers.AddMeeting(meeting);
+        if (meeting >= 0)
+            s.Peers.AddMeeting(meeting);
         EpollSets.AttachSocket(s, t, index);
         return PathReason.Local;
     }

@@ -88,9 +88,56 @@ public static unsafe class Closer
         for (int c = 0; c < count; c++)
         {
             Conn* conn = region.ConnAt(c);
-            if (conn->Listener == (uint)index && (Claim(conn, ConnState.Queued) || Claim(conn, ConnState.Waiting)))
-                CloseSide(s, t, new Wire(region, conn, c, 1), abort: true);
+            if (conn->Listener == (uint)index)
+                ResetOne(s, t, region, c);
         }
+    }
+
+    /// <summary>Resets a connection that nobody will accept, if it still waits.</summary>
+    public static void ResetOne(PosixStack s, AccelThread* t, LocalRegion region, int index)
+    {
+        Conn* conn = region.ConnAt(index);
+        if (Claim(conn, ConnState.Queued) || Claim(conn, ConnState.Waiting))
+            CloseSide(s, t, new Wire(region, conn, index, 1), abort: true);
+    }
+
+    /// <summary>
+    /// A client gave up, or died, before its connection was handed to the listener: closes the listener's end, which nobody
+    /// will ever have. One that is in a list stays: accept() finds it and sees that the client has gone, as on Linux.
+    /// </summary>
+    public static void Unqueue(PosixStack s, AccelThread* t, LocalRegion region, int index)
+    {
+        Conn* conn = region.ConnAt(index);
+        if (Claim(conn, ConnState.Fresh))
+        {
+            CloseSide(s, t, new Wire(region, conn, index, 1), abort: true);
+            return;
+        }
+        uint listenerIndex = conn->Listener;
+        bool queued = Volatile.Read(ref conn->State) == (uint)ConnState.Queued;
+        if ((!queued && conn->State != (uint)ConnState.Waiting) || listenerIndex >= LocalRegion.MaxListeners)
+            return;
+        Listener* listener = region.ListenerAt((int)listenerIndex);
+        s.Lock(ref listener->Lock, t);
+        bool linked = IsLinked(region, listener->Ordered, index) || IsLinked(region, Volatile.Read(ref listener->Arrived), index)
+            || IsLinked(region, Volatile.Read(ref listener->Waiting), index);
+        bool lost = !linked && Claim(conn, queued ? ConnState.Queued : ConnState.Waiting);
+        if (lost && queued)
+            Interlocked.Decrement(ref listener->Queued);
+        PosixStack.Unlock(ref listener->Lock);
+        if (lost)
+            CloseSide(s, t, new Wire(region, conn, index, 1), abort: true);
+    }
+
+    private static bool IsLinked(LocalRegion region, uint at, int index)
+    {
+        for (int steps = 0; at != 0 && at <= LocalRegion.MaxConns && steps < LocalRegion.MaxConns; steps++)
+        {
+            if (at == (uint)index + 1)
+                return true;
+            at = region.ConnAt((int)at - 1)->Next;
+        }
+        return false;
     }
 
     private static bool Claim(Conn* conn, ConnState from) =>
@@ -119,8 +166,11 @@ public static unsafe class Closer
             for (int side = 0; side < 2; side++)
             {
                 Wire wire = new(region, conn, c, side);
-                if (wire.Me->Stack == attachmentPlusOne && Holders.Remove(wire.Me->Holders, slot))
-                    CloseOrphan(s, t, wire);
+                if (wire.Me->Stack != attachmentPlusOne || !Holders.Remove(wire.Me->Holders, slot))
+                    continue;
+                if (side == 0)
+                    Unqueue(s, t, region, c);
+                CloseOrphan(s, t, wire);
             }
         }
     }

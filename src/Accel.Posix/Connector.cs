@@ -159,6 +159,9 @@ public static unsafe class Connector
         in Endpoint target, uint regionNumber, int listenerIndex)
     {
         LocalRegion region = s.Region(regionNumber);
+        uint generation = Volatile.Read(ref region.ListenerAt(listenerIndex)->Generation);
+        if ((generation & 1) == 0 || region.ListenerAt(listenerIndex)->Name.Port != target.Port)
+            return PathReason.PeerNotAccelerated;
         if (!ReservePort(s, socket, fd, target, out Endpoint local))
             return PathReason.NoPort;
         int connIndex = region.TakeConn();
@@ -171,6 +174,7 @@ public static unsafe class Connector
         Conn* conn = region.ConnAt(connIndex);
         uint attachment = s.S.RegionAt((int)regionNumber - 1)->Attachment;
         conn->Listener = (uint)listenerIndex;
+        conn->ListenerGeneration = generation;
         conn->Side0.Name = local;
         conn->Side1.Name = target;
         conn->Side0.Socket = (uint)index + 1;
@@ -262,9 +266,15 @@ public static unsafe class Connector
         }
         LocalRegion region = wire.Region;
         int index = (int)conn->Listener;
-        Listener* listener = region.ListenerAt(index);
-        if ((Volatile.Read(ref listener->Generation) & 1) == 0)
+        if ((uint)index >= LocalRegion.MaxListeners)
             return Refuse(socket);
+        Listener* listener = region.ListenerAt(index);
+        if (Volatile.Read(ref listener->Generation) != conn->ListenerGeneration)
+        {
+            AccelThread nobody = default;
+            Closer.Unqueue(s, &nobody, region, wire.Index);
+            return Refuse(socket);
+        }
         bool room = CountIn(listener);
         ConnState next = room ? ConnState.Queued : ConnState.Waiting;
         if (Interlocked.CompareExchange(ref conn->State, (uint)next, (uint)ConnState.Fresh) != (uint)ConnState.Fresh)
@@ -330,8 +340,8 @@ public static unsafe class Connector
         AccelThread none = default;
         // The listener may have been closed between the look at its generation and the push, with nobody left to see
         // it.
-        if ((Volatile.Read(ref listener->Generation) & 1) == 0)
-            Closer.ResetQueued(s, &none, region, listenerIndex);
+        if (Volatile.Read(ref listener->Generation) != region.ConnAt(connIndex)->ListenerGeneration)
+            Closer.ResetOne(s, &none, region, connIndex);
         else
             Notifier.NotifyListener(s, &none, region, listenerIndex);
     }
@@ -352,6 +362,8 @@ public static unsafe class Connector
         }
         for (int steps = 0; oldest != 0 && steps < LocalRegion.MaxConns; steps++)
         {
+            if (oldest > LocalRegion.MaxConns)
+                break;
             int index = (int)oldest - 1;
             Conn* conn = region.ConnAt(index);
             oldest = conn->Next;

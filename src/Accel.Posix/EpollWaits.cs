@@ -54,7 +54,8 @@ public static unsafe class EpollWaits
         EpollEvent nowhere;
         bool bad = (ulong)events < 4096;
         long result = bad
-            ? Collect(s, t, set, epfd, &nowhere, 0, 1, 0) : Collect(s, t, set, epfd, events, have, max, timeoutNs);
+            ? Collect(s, t, set, index, epfd, &nowhere, 0, 1, 0)
+            : Collect(s, t, set, index, epfd, events, have, max, timeoutNs);
         if (bad && result > 0)
             result = -Errno.EFAULT;
         if (result != AccelResult.Wait && t->Wait.State[StateSet] != 0)
@@ -67,8 +68,7 @@ public static unsafe class EpollWaits
         return result;
     }
 
-    private static long Collect(
-        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int have, int max, long timeoutNs)
+    private static long Collect(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd, EpollEvent* events, int have, int max, long timeoutNs)
     {
         ulong ticks = s.Kernel.Ticks();
         // Who filled the array last time lets the other begin.
@@ -103,7 +103,7 @@ public static unsafe class EpollWaits
             if (count > 0)
                 return count;
         }
-        return Sleep(s, t, set, epfd, events, max, deadline);
+        return Sleep(s, t, set, index, epfd, events, max, deadline);
     }
 
     private static int Spin(
@@ -158,8 +158,7 @@ public static unsafe class EpollWaits
         return false;
     }
 
-    private static long Sleep(
-        PosixStack s, AccelThread* t, EpollSet* set, int epfd, EpollEvent* events, int max, long deadline)
+    private static long Sleep(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd, EpollEvent* events, int max, long deadline)
     {
         Waker* waker = s.S.WakerAt((int)set->Waker);
         s.Peers.Refresh(t);
@@ -180,7 +179,7 @@ public static unsafe class EpollWaits
         if (t->Wait.State[StateSet] == 0)
         {
             Interlocked.Increment(ref set->References);
-            t->Wait.State[StateSet] = (ulong)DescriptorEntry.Index(s.Entry(epfd)) + 1;
+            t->Wait.State[StateSet] = (ulong)index + 1;
         }
         long watchdog = s.Kernel.NowNs() + Waits.WatchdogNs;
         t->Wait.Deadline = Math.Min(deadline, watchdog);

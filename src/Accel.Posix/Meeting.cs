@@ -57,6 +57,42 @@ public static unsafe class Meeting
         return result;
     }
 
+    /// <summary>
+    /// Somebody listens on the address already, which the kernel allows with SO_REUSEPORT. True if it is this stack:
+    /// then the listeners share the meeting point, of which this process gets another descriptor if it has one. False
+    /// if it is another stack, whose listener leaves the sharing out to the kernel from now on.
+    /// </summary>
+    public static bool Share(PosixStack s, AccelThread* t, uint ownRegion, in Endpoint name, out int meeting)
+    {
+        meeting = -1;
+        Listener* mine = Named(s.Region(ownRegion), name);
+        if (mine != null)
+        {
+            if (mine->Meeting >= 0 && Holders.Has(mine->Holders, s.Slot))
+                meeting = s.Own(s.Kernel.MoveHigh(s.Kernel.Duplicate(mine->Meeting, true)));
+            return true;
+        }
+        int pid = Holder(s, name, out _, out _);
+        uint number = pid == 0 ? 0 : Regions.Attach(s, t, pid, out _);
+        Listener* theirs = number == 0 ? null : Named(s.Region(number), name);
+        if (theirs != null)
+            Volatile.Write(ref theirs->Shared, 1);
+        return false;
+    }
+
+    private static Listener* Named(LocalRegion region, in Endpoint name)
+    {
+        int count = (int)Math.Min(region.Tables->Listeners.Bumped, LocalRegion.MaxListeners);
+        for (int i = 0; i < count; i++)
+        {
+            Listener* listener = region.ListenerAt(i);
+            if ((Volatile.Read(ref listener->Generation) & 1) != 0 && listener->Name.Port == name.Port
+                && listener->Name.SameAddress(name) && !Holders.IsEmpty(listener->Holders))
+                return listener;
+        }
+        return null;
+    }
+
     /// <summary>Asks who holds the meeting point of an address. Returns a pid, 0 if there is nobody.</summary>
     public static int Holder(PosixStack s, in Endpoint endpoint, out uint uid, out bool foreignNamespace)
     {
@@ -142,13 +178,14 @@ public static unsafe class Meeting
     private static bool FindCached(PosixStack s, uint uid, in Endpoint target, out uint regionNumber, out int listener)
     {
         int best = 0;
+        ulong equals = 0;
         regionNumber = 0;
         listener = 0;
         int high = (int)s.S.Tables->RegionsHigh;
         for (int r = 0; r < high; r++)
         {
             LocalRegion region = s.Region((uint)r + 1);
-            if (!region.IsMapped || (region.Tables->Header.OwnerUid != uid && uid != 0))
+            if (!Regions.IsCurrent(s, (uint)r + 1) || (region.Tables->Header.OwnerUid != uid && uid != 0))
                 continue;
             int count = (int)Math.Min(region.Tables->Listeners.Bumped, LocalRegion.MaxListeners);
             for (int i = 0; i < count; i++)
@@ -157,7 +194,12 @@ public static unsafe class Meeting
                 if ((Volatile.Read(ref candidate->Generation) & 1) == 0 || candidate->Name.Port != target.Port)
                     continue;
                 int rank = Rank(candidate, target);
-                if (rank <= best || Holders.IsEmpty(candidate->Holders))
+                if (rank == 0 || rank < best || Holders.IsEmpty(candidate->Holders)
+                    || Volatile.Read(ref candidate->Shared) != 0)
+                    continue;
+                // Listeners with SO_REUSEPORT on one address have equal chances, as in the kernel.
+                equals = rank == best ? equals + 1 : 1;
+                if (equals > 1 && (s.Kernel.Ticks() * 0x9E3779B97F4A7C15 >> 32) % equals != 0)
                     continue;
                 best = rank;
                 regionNumber = (uint)r + 1;

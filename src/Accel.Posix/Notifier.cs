@@ -42,7 +42,7 @@ public static unsafe class Notifier
         for (uint rest = watch & 0xFF; rest != 0; rest &= rest - 1)
         {
             int slot = System.Numerics.BitOperations.TrailingZeroCount(rest);
-            uint index = bells[slot];
+            uint index = bells[slot] - 1u;
             if (index >= LocalRegion.MaxDoorbells)
                 continue;
             Doorbell* bell = region.DoorbellAt((int)index);
@@ -80,57 +80,46 @@ public static unsafe class Notifier
     }
 
     /// <summary>
-    /// Registers a doorbell with one end of a connection or a listener. Armed: every event is to be posted.
+    /// Registers a doorbell with one end of a connection or a listener. Armed: every event is to be posted. A slot holds
+    /// the doorbell plus one and is taken by whoever writes it first; its bits in the watch word follow.
     /// </summary>
     public static void Watch(uint* watchWord, ushort* bells, uint bell, bool armed)
     {
-        while (true)
+        int slot = SlotOf(bells, bell);
+        for (int i = 0; slot < 0 && i < Side.BellSlots; i++)
         {
-            uint watch = Volatile.Read(ref *watchWord);
-            int slot = SlotOf(watch, bells, bell);
-            if (slot >= 0)
-            {
-                uint bit = 0x100u << slot;
-                uint wanted = armed ? watch | bit : watch & ~bit;
-                if (wanted == watch || Interlocked.CompareExchange(ref *watchWord, wanted, watch) == watch)
-                    return;
-                continue;
-            }
-            int free = System.Numerics.BitOperations.TrailingZeroCount(~(watch & 0xFF));
-            if (free >= Side.BellSlots)
-            {
-                Interlocked.Or(ref *watchWord, Side.OverflowWatch);
-                return;
-            }
-            bells[free] = (ushort)bell;
-            uint added = watch | 1u << free | (armed ? 0x100u << free : 0);
-            if (Interlocked.CompareExchange(ref *watchWord, added, watch) == watch)
-                return;
+            if (Interlocked.CompareExchange(ref bells[i], (ushort)(bell + 1), (ushort)0) == 0)
+                slot = i;
         }
+        if (slot < 0)
+        {
+            Interlocked.Or(ref *watchWord, Side.OverflowWatch);
+            return;
+        }
+        uint wanted = (armed ? 0x101u : 1u) << slot;
+        if ((Volatile.Read(ref *watchWord) & 0x101u << slot) == wanted)
+            return;
+        if (!armed)
+            Interlocked.And(ref *watchWord, ~(0x100u << slot));
+        Interlocked.Or(ref *watchWord, wanted);
     }
 
     /// <summary>Takes a doorbell away.</summary>
     public static void Unwatch(uint* watchWord, ushort* bells, uint bell)
     {
-        while (true)
+        for (int slot = SlotOf(bells, bell); slot >= 0; slot = SlotOf(bells, bell))
         {
-            uint watch = Volatile.Read(ref *watchWord);
-            int slot = SlotOf(watch, bells, bell);
-            if (slot < 0)
-                return;
-            uint wanted = watch & ~(0x101u << slot);
-            if (Interlocked.CompareExchange(ref *watchWord, wanted, watch) == watch)
-                return;
+            Interlocked.And(ref *watchWord, ~(0x101u << slot));
+            Volatile.Write(ref bells[slot], 0);
         }
     }
 
-    private static int SlotOf(uint watch, ushort* bells, uint bell)
+    private static int SlotOf(ushort* bells, uint bell)
     {
-        for (uint rest = watch & 0xFF; rest != 0; rest &= rest - 1)
+        for (int i = 0; i < Side.BellSlots; i++)
         {
-            int slot = System.Numerics.BitOperations.TrailingZeroCount(rest);
-            if (bells[slot] == bell)
-                return slot;
+            if (Volatile.Read(ref bells[i]) == bell + 1)
+                return i;
         }
         return -1;
     }

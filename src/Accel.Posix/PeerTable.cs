@@ -52,13 +52,19 @@ public sealed unsafe class PeerTable
         }
     }
 
+    /// <summary>A region's number means another one now, or one that could not be watched before.</summary>
+    public void LookAgain(uint regionPlusOne) => _seen[regionPlusOne - 1] = 0;
+
     private void Scan(AccelThread* t, LocalRegion region, uint number)
     {
         _s.Lock(ref _lock, t);
+        // In a neighbour's region only its owner and our own stack matter to us: the other clients are the owner's
+        // affair, and there may be hundreds.
+        uint mine = _s.S.RegionAt((int)number - 1)->Attachment;
         for (int a = 0; a < (int)Math.Min(region.Tables->AttachmentsHigh, LocalRegion.MaxAttachments); a++)
         {
             Attachment* attachment = region.AttachmentAt(a);
-            if (attachment->StackId == 0)
+            if (attachment->StackId == 0 || (mine != 1 && a != 0 && (uint)a + 1 != mine))
                 continue;
             for (int m = 0; m < Attachment.MaxMembers; m++)
             {
@@ -95,6 +101,9 @@ public sealed unsafe class PeerTable
                 _s.Kernel.Close(fd);
             if (fd >= 0 || fd == -3)
                 Lost(t, region, number, attachment, slot, pid);
+            else
+                // Out of descriptors: the next look tries again.
+                LookAgain(number);
             return;
         }
         fd = _s.Own(_s.Kernel.MoveHigh(fd));

@@ -37,6 +37,9 @@ public sealed unsafe class PosixStack
 
     public AccelProcess* Process { get; }
 
+    /// <summary>Mappings that are out of use, but may still be looked at by a thread that found them before.</summary>
+    public RetiredMaps Retired { get; } = new();
+
     /// <summary>The processes that this one depends on.</summary>
     public PeerTable Peers { get; }
 
@@ -144,7 +147,11 @@ public sealed unsafe class PosixStack
     public LocalRegion Region(uint plusOne) =>
         plusOne - 1 < StackRegion.MaxRegions ? new LocalRegion((byte*)_maps[plusOne - 1]) : default;
 
-    public void SetRegion(uint plusOne, byte* address) => _maps[plusOne - 1] = (nint)address;
+    public void SetRegion(uint plusOne, byte* address)
+    {
+        _maps[plusOne - 1] = (nint)address;
+        Peers.LookAgain(plusOne);
+    }
 
     /// <summary>Adds one to a counter.</summary>
     public void Count(AccelThread* t, Counter counter) => Count(t->Tid, counter);

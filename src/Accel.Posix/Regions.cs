@@ -74,8 +74,8 @@ public static unsafe class Regions
             if (number != 0)
                 s.S.RegionAt((int)number - 1)->Pid = pid;
         }
-        else if (!s.Region(number).IsMapped)
-            s.SetRegion(number, address);
+        else if (!IsCurrent(s, number))
+            Map(s, number, address);
         else
             s.Kernel.UnmapRegion(address);
         PosixStack.Unlock(ref tables->Lock);
@@ -103,16 +103,19 @@ public static unsafe class Regions
     private static uint Enter(PosixStack s, LocalRegion region)
     {
         DropUnused(s);
-        RegionSlot* slot = null;
+        // Numbers that never meant anything come first: what other processes of the stack remember of a dropped
+        // region is then out of use for a long time before its number means another.
+        int high = (int)Math.Min(s.S.Tables->RegionsHigh, StackRegion.MaxRegions);
         uint number = 0;
         for (int i = 0; i < StackRegion.MaxRegions && number == 0; i++)
         {
-            slot = s.S.RegionAt(i);
-            if (slot->Id == 0)
-                number = (uint)i + 1;
+            int at = (high + i) % StackRegion.MaxRegions;
+            if (s.S.RegionAt(at)->Id == 0)
+                number = (uint)at + 1;
         }
         if (number == 0)
             return 0;
+        RegionSlot* slot = s.S.RegionAt((int)number - 1);
         slot->Attachment = region.Attach(s.S.Tables->Header.Id, s.Kernel.CurrentUid());
         if (slot->Attachment == 0)
             return 0;
@@ -121,6 +124,8 @@ public static unsafe class Regions
         slot->Pid = s.Process->Pid;
         slot->StackId = region.Tables->Header.StackId;
         slot->Users = 0;
+        if (s.Region(number).IsMapped)
+            s.Retired.Add(s, s.Region(number).Address);
         s.SetRegion(number, region.Address);
         for (int p = 0; p < StackRegion.MaxProcesses; p++)
         {
@@ -142,16 +147,18 @@ public static unsafe class Regions
             RegionSlot* slot = s.S.RegionAt(i);
             uint number = (uint)i + 1;
             LocalRegion region = s.Region(number);
-            if (slot->Id == 0 || number == s.S.Tables->OwnRegion || !region.IsMapped
+            if (slot->Id == 0 || number == s.S.Tables->OwnRegion || !IsCurrent(s, number)
                 || Volatile.Read(ref slot->Users) > 0
                 || s.Kernel.StartTime(slot->Pid) != 0)
                 continue;
             if (OwnerLives(s, region))
                 continue;
-            slot->Id = 0;
+            Volatile.Write(ref slot->Id, 0);
             s.SetRegion(number, null);
-            s.Kernel.UnmapRegion(region.Address);
+            s.Retired.Add(s, region.Address);
+            Wakers.ForgetRegion(s, number);
         }
+        s.Retired.Unmap(s);
     }
 
     private static bool OwnerLives(PosixStack s, LocalRegion region)
@@ -166,13 +173,50 @@ public static unsafe class Regions
         return false;
     }
 
+    /// <summary>
+    /// True if the region of a number is mapped here. Another process of the stack may have dropped what the number
+    /// meant, and given it to another region.
+    /// </summary>
+    public static bool IsCurrent(PosixStack s, uint number)
+    {
+        LocalRegion region = s.Region(number);
+        return region.IsMapped && region.Tables->Header.Id == Volatile.Read(ref s.S.RegionAt((int)number - 1)->Id);
+    }
+
+    /// <summary>Enters this process among the users of a region that the stack knew already.</summary>
+    private static void Map(PosixStack s, uint number, byte* address)
+    {
+        byte* before = s.Region(number).Address;
+        s.SetRegion(number, address);
+        if (before != null)
+            s.Retired.Add(s, before);
+        LocalRegion region = new(address);
+        if (!s.HasBarrier)
+            region.Tables->Header.FenceAlways = 1;
+        ProcessSlot* process = s.S.ProcessAt(s.Slot);
+        if (process->State == ProcessSlot.Live && process->Pid == s.Process->Pid)
+            SetMember(region, s.S.RegionAt((int)number - 1)->Attachment, s.Slot, process->Pid, process->StartTime);
+    }
+
+    /// <summary>membarrier() fails all of a sudden (a seccomp filter): from now on every producer must fence.</summary>
+    public static void FenceAlways(PosixStack s)
+    {
+        for (uint number = 1; number <= s.S.Tables->RegionsHigh; number++)
+        {
+            LocalRegion region = s.Region(number);
+            if (region.IsMapped)
+                Volatile.Write(ref region.Tables->Header.FenceAlways, 1);
+        }
+        Interlocked.MemoryBarrier();
+    }
+
     /// <summary>Maps a region that another process of this stack entered in the table.</summary>
     public static bool EnsureMapped(PosixStack s, AccelThread* t, uint number)
     {
-        if (s.Region(number).IsMapped)
-            return true;
         if (number - 1 >= StackRegion.MaxRegions)
             return false;
+        if (IsCurrent(s, number))
+            return true;
         RegionSlot* slot = s.S.RegionAt((int)number - 1);
         ulong id = Volatile.Read(ref slot->Id);
         if (id == 0)
@@ -183,7 +227,7 @@ public static unsafe class Regions
             s.Count(t, Counter.AttachRefused);
             return false;
         }
-        s.SetRegion(number, address);
+        Map(s, number, address);
         return true;
     }
 
@@ -206,7 +250,7 @@ public static unsafe class Regions
         {
             RegionSlot* entry = s.S.RegionAt(i);
             LocalRegion region = s.Region((uint)i + 1);
-            if (entry->Id != 0 && region.IsMapped)
+            if (entry->Id != 0 && IsCurrent(s, (uint)i + 1))
                 SetMember(region, entry->Attachment, slot, pid, startTime);
         }
     }

@@ -65,6 +65,9 @@ public static unsafe class Waits
     /// <summary>Looks at the socket until one of the events is there. False if it is time to sleep.</summary>
     public static bool Spin(PosixStack s, AccelThread* t, Socket* socket, uint events)
     {
+        // A signal must get through even if the socket is always ready and the call can do nothing about it.
+        if (Volatile.Read(ref t->Pending) != 0)
+            return false;
         long budget = Budget(s, t);
         if (budget == 0 || t->Wait.Phase != 0 && s.SpinNs < 0)
             return false;
@@ -187,7 +190,7 @@ public static unsafe class Waits
         if (waker >= 0)
         {
             Wakers.Announce(s, t, s.S.WakerAt(waker));
-            if ((Readiness.Mask(s, socket) & events) != 0)
+            if ((Readiness.Mask(s, socket) & events) != 0 && Volatile.Read(ref t->Pending) == 0)
             {
                 Wakers.Retract(s, t, s.S.WakerAt(waker));
                 return 0;

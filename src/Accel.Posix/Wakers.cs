@@ -102,10 +102,27 @@ public static unsafe class Wakers
         {
             BellLink* link = Waker.BellAt(waker, i);
             LocalRegion region = s.Region(link->Region);
-            if (region.IsMapped && link->Bell < LocalRegion.MaxDoorbells)
+            // Another stack may have the doorbell by now.
+            if (region.IsMapped && link->Bell < LocalRegion.MaxDoorbells
+                && region.DoorbellAt((int)link->Bell)->WakeName == waker->Name)
                 region.GiveDoorbell((int)link->Bell);
         }
         waker->BellCount = 0;
+    }
+
+    /// <summary>A region's number means nothing any more, and will mean another: its doorbells are forgotten.</summary>
+    public static void ForgetRegion(PosixStack s, uint regionPlusOne)
+    {
+        int count = (int)Math.Min(s.S.Tables->Wakers.Bumped, StackRegion.MaxWakers);
+        for (int i = 0; i < count; i++)
+        {
+            Waker* waker = s.S.WakerAt(i);
+            for (int b = 0; b < (int)Math.Min(waker->BellCount, Waker.MaxBells); b++)
+            {
+                if (Waker.BellAt(waker, b)->Region == regionPlusOne)
+                    Waker.BellAt(waker, b)->Region = 0;
+            }
+        }
     }
 
     /// <summary>The waker's doorbell in a region, made if need be. -1 if there is none to be had.</summary>
@@ -118,7 +135,10 @@ public static unsafe class Wakers
                 return (int)Waker.BellAt(waker, i)->Bell;
         }
         LocalRegion region = s.Region(regionPlusOne);
-        if (!region.IsMapped || waker->BellCount >= Waker.MaxBells)
+        int place = 0;
+        while (place < (int)waker->BellCount && Waker.BellAt(waker, place)->Region != 0)
+            place++;
+        if (!region.IsMapped || place >= Waker.MaxBells)
             return -1;
         int bell = region.TakeDoorbell(s.S.RegionAt((int)regionPlusOne - 1)->Attachment, waker->Name);
         if (bell < 0)
@@ -127,10 +147,11 @@ public static unsafe class Wakers
             return -1;
         }
         s.Lock(ref waker->Lock, t);
-        BellLink* link = Waker.BellAt(waker, (int)waker->BellCount);
-        link->Region = regionPlusOne;
+        BellLink* link = Waker.BellAt(waker, place);
         link->Bell = (uint)bell;
-        Volatile.Write(ref waker->BellCount, waker->BellCount + 1);
+        Volatile.Write(ref link->Region, regionPlusOne);
+        if (place == (int)waker->BellCount)
+            Volatile.Write(ref waker->BellCount, (uint)place + 1);
         PosixStack.Unlock(ref waker->Lock);
         return bell;
     }
@@ -142,8 +163,16 @@ public static unsafe class Wakers
         waker->Sleepers++;
         SetSleeping(s, waker, 1);
         PosixStack.Unlock(ref waker->Lock);
-        if (!s.Kernel.Barrier())
-            Interlocked.MemoryBarrier();
+        FenceAll(s);
+    }
+
+    private static void FenceAll(PosixStack s)
+    {
+        if (s.Kernel.Barrier())
+            return;
+        Interlocked.MemoryBarrier();
+        if (s.HasBarrier)
+            Regions.FenceAlways(s);
     }
 
     /// <summary>Takes the announcement back. While other threads sleep on the same waker it stays.</summary>
@@ -154,8 +183,8 @@ public static unsafe class Wakers
         SetSleeping(s, waker, others ? 1u : 0u);
         PosixStack.Unlock(ref waker->Lock);
         // The ring that woke us took the announcement of the others with it; the caller looks after this.
-        if (others && !s.Kernel.Barrier())
-            Interlocked.MemoryBarrier();
+        if (others)
+            FenceAll(s);
     }
 
     private static void SetSleeping(PosixStack s, Waker* waker, uint value)

@@ -63,7 +63,7 @@ public unsafe struct Side
     /// bit 16: more watchers than slots, ring everything of this stack.</summary>
     [FieldOffset(4)] public uint Watch;
 
-    /// <summary>Doorbell index per slot.</summary>
+    /// <summary>Doorbell index plus one per slot; 0 = free.</summary>
     [FieldOffset(8)] public fixed ushort Bells[BellSlots];
 
     /// <summary>This end found its sending ring full and wants to know when there is room again.</summary>
@@ -161,6 +161,9 @@ public struct Conn
     /// <summary>Raised at each use of the slot.</summary>
     [FieldOffset(16)] public uint Generation;
 
+    /// <summary>The listener's generation when the client found it: another one is another listener.</summary>
+    [FieldOffset(20)] public uint ListenerGeneration;
+
     [FieldOffset(64)] public Side Side0;
     [FieldOffset(256)] public Side Side1;
     [FieldOffset(448)] public Pipe Pipe0;
@@ -199,6 +202,12 @@ public unsafe struct Listener
 
     /// <summary>CPU plus one on which a thread last waited in accept().</summary>
     [FieldOffset(88)] public uint Cpu;
+
+    /// <summary>
+    /// 1: another stack listens on the same address too (SO_REUSEPORT). Clients then go through the kernel, which
+    /// shares them out.
+    /// </summary>
+    [FieldOffset(92)] public uint Shared;
 
     // Written by connecting clients.
     /// <summary>Connections counted against the backlog.</summary>

@@ -162,11 +162,13 @@ public readonly unsafe struct LocalRegion(byte* address)
         return index;
     }
 
+    /// <summary>Gives a doorbell back. No-op if somebody has: its owner and whoever buries the owner may both try.</summary>
     public void GiveDoorbell(int index)
     {
         Doorbell* bell = DoorbellAt(index);
+        if (Interlocked.Exchange(ref bell->Used, 0) == 0)
+            return;
         Volatile.Write(ref bell->Sleeping, 0);
-        Volatile.Write(ref bell->Used, 0);
         FreeList.Give(&Tables->Doorbells, (byte*)DoorbellAt(0), sizeof(Doorbell), index);
     }
 
@@ -213,7 +215,7 @@ public readonly unsafe struct LocalRegion(byte* address)
         for (int b = 0; b < bells; b++)
         {
             Doorbell* bell = DoorbellAt(b);
-            if (bell->Stack == attachmentPlusOne && Interlocked.CompareExchange(ref bell->Used, 0, 1) == 1)
+            if (bell->Stack == attachmentPlusOne)
                 GiveDoorbell(b);
         }
         Volatile.Write(ref a->StackId, 0);

@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x065cfc6f7a18839e;
+    public const ulong Value = 0x0f21800dfd0ee480;
 }
