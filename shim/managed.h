@@ -45,6 +45,5 @@ long accel_socket(struct accel_thread *t, int fd, int domain, int type, int prot
 long accel_splice(struct accel_thread *t, int input, int64_t *in_offset, int output, int64_t *out_offset, size_t count,
     uint32_t flags);
 long accel_start(struct accel_process *process, const char *const *environment);
-long accel_thread_end(struct accel_thread *t);
 
 #endif

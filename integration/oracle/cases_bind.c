@@ -280,6 +280,42 @@ CASE(reuseport_two, "SO_REUSEPORT: two listeners on one port share the clients")
     RECV(b, 100, 0);
 }
 
+// Not dial(): where stacks share a port the kernel deals the clients out.
+static void knock(int count, int port)
+{
+    for (int i = 0; i < count; i++) {
+        int c = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect_to(c, port)) say("connect: %s", errno_name(errno));
+    }
+    settle();
+}
+
+static int accept_all(int l)
+{
+    int total = 0;
+    while (xpoll(l, POLLIN, 0) & POLLIN && xaccept(l) >= 0) total++;
+    return total;
+}
+
+DUO(reuseport_shares, "SO_REUSEPORT in two processes: each gets clients, and the one left gets all")
+{
+    int near = socket(AF_INET, SOCK_STREAM, 0), far = xsocket(AF_INET, SOCK_STREAM);
+    SETOPT(near, SOL_SOCKET, SO_REUSEPORT, 1);
+    SETOPT(far, SOL_SOCKET, SO_REUSEPORT, 1);
+    struct sockaddr_in at = at4("127.0.0.1", 0);
+    SAY(bind(near, SA(at), sizeof at));
+    SAY(listen(near, 64));
+    int port = port_of(near);
+    say("bind there: %d", xbind(far, "127.0.0.1", port));
+    SAY(xlisten(far, 64));
+    knock(40, port);
+    int here = accept_all(near), there = accept_all(far);
+    say("here %s, there %s, in all %d", here ? "some" : "none", there ? "some" : "none", here + there);
+    SAY(close(near));
+    knock(10, port);
+    say("there %d", accept_all(far));
+}
+
 CASE(socket_kinds, "which sockets can be made")
 {
     SAY(close(socket(AF_INET, SOCK_STREAM, IPPROTO_TCP)));
