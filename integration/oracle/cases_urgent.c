@@ -165,7 +165,8 @@ PAIR(urgent_message, "recvmsg gives an urgent byte with MSG_OOB in its flags")
     AWAIT(a, POLLPRI);
     message.msg_iovlen = 1;
     SAY(recvmsg(a, &message, MSG_OOB));
-    say("flags %s %s", message.msg_flags & MSG_OOB ? "MSG_OOB" : "-", message.msg_flags & MSG_TRUNC ? "MSG_TRUNC" : "-");
+    say("flags %s %s", message.msg_flags & MSG_OOB ? "MSG_OOB" : "-",
+        message.msg_flags & MSG_TRUNC ? "MSG_TRUNC" : "-");
     RECV(a, 1, MSG_OOB);
     RECV(a, 100, 0);
 }
