@@ -286,7 +286,7 @@ public static unsafe class Exports
     [return: DNNE.C99Type("long")]
     public static nint ExecPrepare(
         [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
-        (nint)(Processes.Leave(S, t));
+        (nint)(Processes.Leave(S, t, ends: false));
 
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_failed")]
     [return: DNNE.C99Type("long")]
@@ -298,5 +298,5 @@ public static unsafe class Exports
     [return: DNNE.C99Type("long")]
     public static nint Exit(
         [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
-        (nint)(Processes.Leave(S, t));
+        (nint)(Processes.Leave(S, t, ends: true));
 }

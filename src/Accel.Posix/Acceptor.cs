@@ -96,6 +96,7 @@ public static unsafe class Acceptor
         if (flags >= 0)
             s.Kernel.SetFlags(fd, flags | Af.O_NONBLOCK);
         Volatile.Write(ref socket->State, (uint)SocketState.Listening);
+        Processes.AddHolders(s, socket, index, listener->Holders);
         Interlocked.Increment(ref listener->Generation);
         if (meeting >= 0)
             s.Peers.AddMeeting(meeting);

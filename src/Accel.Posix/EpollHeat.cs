@@ -118,7 +118,7 @@ public static unsafe class EpollHeat
         EpollItem* item = s.S.EpollItemAt(index);
         SetArmed(s, t, set, item, true);
         MakeCold(s, set, item);
-        s.Kernel.Barrier();
+        Wakers.FenceAll(s);
         Repost(s, t, set, index);
     }
 
@@ -175,7 +175,7 @@ public static unsafe class EpollHeat
         if (count == 0)
             return;
         // A sender that saw the item unarmed has published by now: see what it sent.
-        s.Kernel.Barrier();
+        Wakers.FenceAll(s);
         for (int i = 0; i < count; i++)
             Repost(s, t, set, cooled[i]);
     }

@@ -36,7 +36,12 @@ public static unsafe class EpollSets
                 return s.Kernel.EpollCtl(epfd, op == Ev.CTL_ADD ? Ev.CTL_MOD : op, fd, 0, 0);
             if (op is not (Ev.CTL_ADD or Ev.CTL_DEL or Ev.CTL_MOD))
                 return -Errno.EINVAL;
-            setIndex = Create(s, t, epfd);
+            // Two threads may add the first member at once.
+            s.Lock(ref s.S.Tables->Lock, t);
+            epollEntry = s.Entry(epfd);
+            setIndex = epollEntry >> 24 == DescriptorEntry.KindEpoll
+                ? DescriptorEntry.Index(epollEntry) : Create(s, t, epfd);
+            PosixStack.Unlock(ref s.S.Tables->Lock);
             if (setIndex < 0)
                 return setIndex;
         }
@@ -212,10 +217,26 @@ public static unsafe class EpollSets
             return -Errno.ENOENT;
         if (((change->Events | item->Events) & Ev.EXCLUSIVE) != 0)
             return -Errno.EINVAL;
+        bool slept = (item->Flags & (uint)EpollItemFlags.Disabled) != 0;
         Arm(item, change);
+        if (slept)
+            AskKernelSide(s, s.S.EpollSetAt(setIndex), item, index, true);
         if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
             EpollHeat.MakeHot(s, t, s.S.EpollSetAt(setIndex), index);
         return 0;
+    }
+
+    /// <summary>
+    /// Whether the kernel reports what comes to a listener's own queue: not while the item is disabled, since nobody would take
+    /// it and every sleep would end at once.
+    /// </summary>
+    public static void AskKernelSide(PosixStack s, EpollSet* set, EpollItem* item, int index, bool ask)
+    {
+        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0
+            || s.S.SocketAt((int)item->Target)->State != (uint)SocketState.Listening)
+            return;
+        int fd = Sockets.KernelDescriptor(s, (int)item->Target);
+        s.Kernel.EpollCtl(set->Inner, Ev.CTL_MOD, fd, ask ? Ev.IN | (item->Events & Ev.ET) : 0, ItemData | (uint)index);
     }
 
     private static long Delete(PosixStack s, AccelThread* t, int setIndex, int target, bool nested, int fd)
@@ -370,9 +391,10 @@ public static unsafe class EpollSets
     public static void Release(PosixStack s, AccelThread* t, int setIndex)
     {
         EpollSet* set = s.S.EpollSetAt(setIndex);
-        if (Interlocked.Decrement(ref set->References) > 0)
+        if (Interlocked.Decrement(ref set->References) != 0)
             return;
         s.Lock(ref set->Lock, t);
+        UnwatchListeners(s, t, set);
         for (int steps = 0; set->Items != 0 && steps < StackRegion.MaxEpollItems; steps++)
             Remove(s, t, setIndex, (int)set->Items - 1);
         set->Used = 0;
@@ -380,6 +402,37 @@ public static unsafe class EpollSets
         s.Disown(set->Inner, DescriptorEntry.SetTag + setIndex);
         Wakers.Close(s, (int)set->Waker);
         s.S.GiveEpollSet(setIndex);
+    }
+
+    /// <summary>
+    /// No descriptor of the set is left: the references that it still has are those of threads that were killed in
+    /// epoll_wait().
+    /// </summary>
+    public static void ReleaseSleepers(PosixStack s, AccelThread* t, int setIndex)
+    {
+        EpollSet* set = s.S.EpollSetAt(setIndex);
+        if (set->Used == 0 || Interlocked.Exchange(ref set->References, 1) <= 0)
+            return;
+        Release(s, t, setIndex);
+    }
+
+    /// <summary>
+    /// Listeners outlive the sets of the processes that come and go around them: each would leave its doorbell behind.
+    /// </summary>
+    private static void UnwatchListeners(PosixStack s, AccelThread* t, EpollSet* set)
+    {
+        for (uint at = set->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
+        {
+            EpollItem* item = s.S.EpollItemAt((int)at - 1);
+            if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
+                continue;
+            Socket* socket = s.S.SocketAt((int)item->Target);
+            if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
+                continue;
+            int bell = Wakers.ExistingBell(s, (int)set->Waker, socket->Region);
+            if (bell >= 0)
+                Notifier.Unwatch(watch, bells, (uint)bell);
+        }
     }
 
     public static long Abort(PosixStack s, AccelThread* t) => EpollWaits.Abort(s, t);

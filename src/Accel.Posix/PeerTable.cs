@@ -101,8 +101,7 @@ public sealed unsafe class PeerTable
                 _s.Kernel.Close(fd);
             if (fd >= 0 || fd == -3)
                 Lost(t, region, number, attachment, slot, pid);
-            else
-                // Out of descriptors: the next look tries again.
+            else if (fd is -Errno.EMFILE or -Errno.ENFILE or -Errno.ENOMEM)
                 LookAgain(number);
             return;
         }
@@ -182,8 +181,11 @@ public sealed unsafe class PeerTable
             region.DetachIfEmpty(attachment);
             Interlocked.Increment(ref region.Tables->MemberChanges);
         }
-        if (ours)
-            Processes.Reap(_s, t, slot, pid);
+        if (!ours)
+            return;
+        Processes.Reap(_s, t, slot, pid);
+        if (number == _s.S.Tables->OwnRegion)
+            Processes.Survive(_s);
     }
 
     /// <summary>In a fork child: the parent's hub keeps watching for the parent; this process starts its own.</summary>
@@ -194,6 +196,8 @@ public sealed unsafe class PeerTable
         _count = 0;
         _lock = 0;
         NativeMemory.Clear(_seen, StackRegion.MaxRegions * sizeof(uint));
+        // Sets of the parent hold the parent's hub: it must end with the parent.
+        _s.Disown(_s.Hub);
         _s.Hub = -1;
     }
 }

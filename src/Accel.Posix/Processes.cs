@@ -68,20 +68,68 @@ public static unsafe class Processes
 
     private static int FreeSlot(PosixStack s, AccelThread* t)
     {
-        for (int i = 0; i < StackRegion.MaxProcesses; i++)
+        // Not the slot that became free last: a neighbour may still be busy taking its dead process from connections.
+        uint last = s.S.Tables->LastSlot;
+        for (uint n = 1; n <= StackRegion.MaxProcesses; n++)
         {
+            int i = (int)((last + n) % StackRegion.MaxProcesses);
             ProcessSlot* slot = s.S.ProcessAt(i);
-            if (slot->State == ProcessSlot.Unused)
-                return i;
             // A child that came and went without a touch is noticed here at the latest.
             if (slot->State == ProcessSlot.Live && slot->Pid != s.Process->Pid
                 && s.Kernel.StartTime(slot->Pid) != slot->StartTime)
-            {
                 Bury(s, t, i);
-                return i;
-            }
+            if (slot->State != ProcessSlot.Unused)
+                continue;
+            // What the threads of a process slept on that has become another program.
+            Wakers.ReleaseOf(s, t, i);
+            s.S.Tables->LastSlot = (uint)i;
+            return i;
         }
         return -1;
+    }
+
+    /// <summary>True if a descriptor of a process is what an entry says.</summary>
+    private static bool Holds(PosixStack s, int slot, uint entry)
+    {
+        ProcessSlot* process = s.S.ProcessAt(slot);
+        if (Volatile.Read(ref process->State) == ProcessSlot.Unused)
+            return false;
+        uint* table = s.S.DescriptorsOf(slot);
+        int high = Math.Min(process->HighestDescriptor, StackRegion.MaxDescriptors);
+        for (int fd = 0; fd < high; fd++)
+        {
+            if (Volatile.Read(ref table[fd]) == entry)
+                return true;
+        }
+        return false;
+    }
+
+    /// <summary>True if some process of the stack has a descriptor that is what an entry says.</summary>
+    public static bool AnyHolds(PosixStack s, uint entry)
+    {
+        for (int slot = 0; slot < StackRegion.MaxProcesses; slot++)
+        {
+            if (Holds(s, slot, entry))
+                return true;
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// A socket that was shared by fork() before it was connected or listened: those who have it hold what it has
+    /// become. After its state is written; a fork meanwhile copies the descriptor first and looks at the state then.
+    /// </summary>
+    public static void AddHolders(PosixStack s, Socket* socket, int index, ulong* holders)
+    {
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref socket->References) <= 1)
+            return;
+        uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
+        for (int slot = 0; slot < StackRegion.MaxProcesses; slot++)
+        {
+            if (slot != s.Slot && Holds(s, slot, entry))
+                Holders.Add(holders, slot);
+        }
     }
 
     private static void Share(PosixStack s, uint entry, int slot)
@@ -112,17 +160,22 @@ public static unsafe class Processes
             slot->State = ProcessSlot.Unused;
             return 0;
         }
-        Enter(s, slotIndex, pid);
+        s.Lock(ref s.S.Tables->Lock, t);
+        // The child may have been quicker, and even have left again.
+        if (slot->State == ProcessSlot.Reserved)
+            Enter(s, slotIndex, pid);
+        PosixStack.Unlock(ref s.S.Tables->Lock);
         return 0;
     }
 
+    /// <summary>Under the stack lock.</summary>
     private static void Enter(PosixStack s, int slotIndex, int pid)
     {
         ProcessSlot* slot = s.S.ProcessAt(slotIndex);
         uint start = s.Kernel.StartTime(pid);
         slot->StartTime = start;
         slot->Pid = pid;
-        Interlocked.CompareExchange(ref slot->State, ProcessSlot.Live, ProcessSlot.Reserved);
+        Volatile.Write(ref slot->State, ProcessSlot.Live);
         Regions.SetMemberEverywhere(s, slotIndex, pid, start);
     }
 
@@ -130,7 +183,9 @@ public static unsafe class Processes
     public static long Adopt(PosixStack s, AccelThread* t)
     {
         ProcessSlot* slot = s.S.ProcessAt(s.Slot);
+        s.Lock(ref s.S.Tables->Lock, t);
         Enter(s, s.Slot, s.Process->Pid);
+        PosixStack.Unlock(ref s.S.Tables->Lock);
         slot->Adopted = 1;
         s.Peers.StartOver(t);
         s.Process->Adopted = 1;
@@ -138,27 +193,64 @@ public static unsafe class Processes
         for (int fd = 0; fd < high; fd++)
         {
             uint entry = s.Process->FdMap[fd];
-            if (entry >> 24 == DescriptorEntry.KindSocket)
-                AdoptListener(s, DescriptorEntry.Index(entry));
+            // Another thread of the parent closed it after the table was copied, and before the kernel copied its own.
+            if (entry == 0 || s.Kernel.GetFlags(fd) != -Errno.EBADF)
+                continue;
+            if (DescriptorEntry.Kind(entry) == DescriptorEntry.KindInternal)
+                s.SetEntry(fd, 0);
+            else
+                Sockets.Close(s, t, fd);
         }
+        // Whom this process watches from now on, it need not take for gone below.
+        s.Peers.Refresh(t);
+        LocalRegion region = s.Region(s.S.Tables->OwnRegion);
+        if (region.IsMapped)
+            AnswerForListeners(s, watch: true, relisten: !IsLive(s, region.Tables->Header.OwnerPid));
         return 0;
     }
 
-    /// <summary>
-    /// A meeting point whose maker has gone (a program that listens and then becomes a daemon) is answered for by this
-    /// process.
-    /// </summary>
-    private static void AdoptListener(PosixStack s, int index)
+    private static bool IsLive(PosixStack s, int pid)
     {
-        Socket* socket = s.S.SocketAt(index);
-        LocalRegion region = s.Region(socket->Region);
-        if (socket->State != (uint)SocketState.Listening || !region.IsMapped)
-            return;
-        Listener* listener = region.ListenerAt((int)socket->Index);
-        int maker = region.Tables->Header.OwnerPid;
-        if (listener->Meeting >= 0 && s.Kernel.StartTime(maker) == 0)
-            s.Kernel.Listen(listener->Meeting, 4096);
-        s.Peers.AddMeeting(listener->Meeting);
+        for (int i = 0; i < StackRegion.MaxProcesses; i++)
+        {
+            ProcessSlot* slot = s.S.ProcessAt(i);
+            if (Volatile.Read(ref slot->Pid) == pid && slot->State != ProcessSlot.Unused)
+                return s.Kernel.StartTime(pid) == slot->StartTime;
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// The kernel names the process that last listened on a meeting point. If that one has gone (a program that listens
+    /// and then becomes a daemon, a worker that was killed), this process answers for those that it holds.
+    /// </summary>
+    private static void AnswerForListeners(PosixStack s, bool watch, bool relisten)
+    {
+        LocalRegion region = s.Region(s.S.Tables->OwnRegion);
+        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int fd = 0; fd < high; fd++)
+        {
+            uint entry = s.Process->FdMap[fd];
+            if (entry >> 24 != DescriptorEntry.KindSocket)
+                continue;
+            Socket* socket = s.S.SocketAt(DescriptorEntry.Index(entry));
+            if (socket->State != (uint)SocketState.Listening || socket->Index >= LocalRegion.MaxListeners)
+                continue;
+            int meeting = region.ListenerAt((int)socket->Index)->Meeting;
+            if (DescriptorEntry.Kind(s.Entry(meeting)) != DescriptorEntry.KindInternal)
+                continue;
+            if (relisten && s.Kernel.Listen(meeting, 4096) >= 0)
+                region.Tables->Header.OwnerPid = s.Process->Pid;
+            if (watch)
+                s.Peers.AddMeeting(meeting);
+        }
+    }
+
+    /// <summary>A process of this stack has gone, whatever it held: somebody must answer for its listeners.</summary>
+    public static void Survive(PosixStack s)
+    {
+        if (s.Region(s.S.Tables->OwnRegion).IsMapped)
+            AnswerForListeners(s, watch: false, relisten: true);
     }
 
     /// <summary>A process of this stack has died: gives up what it held.</summary>
@@ -180,7 +272,7 @@ public static unsafe class Processes
             return;
         slot->Pid = 0;
         Sockets.ReleaseTable(s, t, slotIndex);
-        Wakers.ReleaseOf(s, slotIndex);
+        Wakers.ReleaseOf(s, t, slotIndex);
         slot->State = ProcessSlot.Unused;
         s.Count(t, Counter.ProcessesReaped);
     }
@@ -189,31 +281,80 @@ public static unsafe class Processes
     /// The process ends, or another program takes its place: gives up all that it holds, and its place among the
     /// neighbours' peers.
     /// </summary>
-    public static long Leave(PosixStack s, AccelThread* t)
+    public static long Leave(PosixStack s, AccelThread* t, bool ends)
     {
+        RestoreBlocking(s);
         Sockets.ReleaseTable(s, t, s.Slot);
-        Wakers.ReleaseOf(s, s.Slot);
-        for (uint number = 1; number <= s.S.Tables->RegionsHigh; number++)
+        if (ends)
+            Wakers.ReleaseOf(s, t, s.Slot);
+        StackTables* tables = s.S.Tables;
+        s.Lock(ref tables->Lock, t);
+        ProcessSlot* slot = s.S.ProcessAt(s.Slot);
+        // First of all: a child that does not find this process among the members any more must find it gone.
+        Volatile.Write(ref slot->Pid, 0);
+        for (uint number = 1; number <= tables->RegionsHigh; number++)
         {
             LocalRegion region = s.Region(number);
-            if (!region.IsMapped)
+            if (!Regions.IsCurrent(s, number))
                 continue;
             uint attachment = s.S.RegionAt((int)number - 1)->Attachment;
             Regions.SetMember(region, attachment, s.Slot, 0, 0);
             region.DetachIfEmpty(attachment);
         }
-        ProcessSlot* slot = s.S.ProcessAt(s.Slot);
-        slot->Pid = 0;
-        slot->State = ProcessSlot.Unused;
+        Volatile.Write(ref slot->State, ProcessSlot.Unused);
+        PosixStack.Unlock(ref tables->Lock);
         return 0;
+    }
+
+    /// <summary>
+    /// The program that comes after exec() finds the kernel's listening sockets as this one left them, without the
+    /// O_NONBLOCK that accept() here needs; unless a sibling still needs it.
+    /// </summary>
+    private static void RestoreBlocking(PosixStack s)
+    {
+        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int fd = 0; fd < high; fd++)
+        {
+            uint entry = s.Process->FdMap[fd];
+            Socket* socket = s.S.SocketAt(DescriptorEntry.Index(entry) % StackRegion.MaxSockets);
+            if (entry >> 24 != DescriptorEntry.KindSocket || socket->State != (uint)SocketState.Listening
+                || socket->Is(SocketFlags.NonBlocking) || HeldByOthers(s, entry))
+                continue;
+            int flags = s.Kernel.GetFlags(fd);
+            if (flags >= 0)
+                s.Kernel.SetFlags(fd, flags & ~Af.O_NONBLOCK);
+        }
+    }
+
+    private static bool HeldByOthers(PosixStack s, uint entry)
+    {
+        for (int slot = 0; slot < StackRegion.MaxProcesses; slot++)
+        {
+            if (slot != s.Slot && Holds(s, slot, entry))
+                return true;
+        }
+        return false;
     }
 
     /// <summary>exec failed: the process goes on, with those sockets that others still hold.</summary>
     public static long Return(PosixStack s, AccelThread* t)
     {
-        ProcessSlot* slot = s.S.ProcessAt(s.Slot);
-        slot->State = ProcessSlot.Live;
+        StackTables* tables = s.S.Tables;
+        s.Lock(ref tables->Lock, t);
+        for (uint number = 1; number <= tables->RegionsHigh; number++)
+        {
+            if (!Regions.IsCurrent(s, number))
+                continue;
+            LocalRegion region = s.Region(number);
+            RegionSlot* entry = s.S.RegionAt((int)number - 1);
+            if (Volatile.Read(ref region.AttachmentAt((int)entry->Attachment - 1)->StackId) == tables->Header.Id)
+                continue;
+            // The last process of the stack had left the region: its doorbells there are others' by now.
+            entry->Attachment = region.Attach(tables->Header.Id, s.Kernel.CurrentUid());
+            Wakers.ForgetRegion(s, number);
+        }
         Enter(s, s.Slot, s.Process->Pid);
+        PosixStack.Unlock(ref tables->Lock);
         return 0;
     }
 }

@@ -100,7 +100,8 @@ public static unsafe class Sockets
     public static void Release(PosixStack s, AccelThread* t, int index)
     {
         Socket* socket = s.S.SocketAt(index);
-        if (Interlocked.Decrement(ref socket->References) > 0)
+        // Below zero: a call of a process that ends anyway, after what it held was given up.
+        if (Interlocked.Decrement(ref socket->References) != 0)
             return;
         EpollSets.ForgetSocket(s, t, index);
         s.Lock(ref socket->SendLock, t);
@@ -232,8 +233,15 @@ public static unsafe class Sockets
             uint entry = Interlocked.Exchange(ref table[fd], 0);
             uint kind = DescriptorEntry.Kind(entry);
             int index = DescriptorEntry.Index(entry);
-            if (kind == DescriptorEntry.KindEpoll)
+            if (kind == DescriptorEntry.KindInternal && slot == s.Slot)
+                // Still open; and closed with what they belong to.
+                table[fd] = entry;
+            else if (kind == DescriptorEntry.KindEpoll)
+            {
                 EpollSets.Release(s, t, index);
+                if (!Processes.AnyHolds(s, entry))
+                    EpollSets.ReleaseSleepers(s, t, index);
+            }
             else if (kind == DescriptorEntry.KindSocket)
             {
                 Regions.EnsureMapped(s, t, s.S.SocketAt(index)->Region);

@@ -51,7 +51,7 @@ public static unsafe class Wakers
     }
 
     /// <summary>A process ends, or has died: what its threads slept on is free again. Its descriptors are the kernel's affair.</summary>
-    public static void ReleaseOf(PosixStack s, int slot)
+    public static void ReleaseOf(PosixStack s, AccelThread* t, int slot)
     {
         int count = (int)Math.Min(s.S.Tables->Wakers.Bumped, StackRegion.MaxWakers);
         for (int i = 0; i < count; i++)
@@ -61,6 +61,9 @@ public static unsafe class Wakers
             if (waker->Used == 0 || (owner & ~Abandoned) != (uint)slot + 1
                 || Interlocked.CompareExchange(ref waker->Owner, 0, owner) != owner)
                 continue;
+            uint held = Interlocked.Exchange(ref waker->Socket, 0);
+            if (held != 0)
+                Sockets.Release(s, t, (int)held - 1);
             GiveBells(s, waker);
             s.S.GiveWaker(i);
         }
@@ -125,8 +128,8 @@ public static unsafe class Wakers
         }
     }
 
-    /// <summary>The waker's doorbell in a region, made if need be. -1 if there is none to be had.</summary>
-    public static int BellIn(PosixStack s, AccelThread* t, int wakerIndex, uint regionPlusOne)
+    /// <summary>The waker's doorbell in a region, -1 if it has none.</summary>
+    public static int ExistingBell(PosixStack s, int wakerIndex, uint regionPlusOne)
     {
         Waker* waker = s.S.WakerAt(wakerIndex);
         for (int i = 0; i < (int)waker->BellCount; i++)
@@ -134,6 +137,16 @@ public static unsafe class Wakers
             if (Waker.BellAt(waker, i)->Region == regionPlusOne)
                 return (int)Waker.BellAt(waker, i)->Bell;
         }
+        return -1;
+    }
+
+    /// <summary>The waker's doorbell in a region, made if need be. -1 if there is none to be had.</summary>
+    public static int BellIn(PosixStack s, AccelThread* t, int wakerIndex, uint regionPlusOne)
+    {
+        int existing = ExistingBell(s, wakerIndex, regionPlusOne);
+        if (existing >= 0)
+            return existing;
+        Waker* waker = s.S.WakerAt(wakerIndex);
         LocalRegion region = s.Region(regionPlusOne);
         int place = 0;
         while (place < (int)waker->BellCount && Waker.BellAt(waker, place)->Region != 0)
@@ -166,7 +179,8 @@ public static unsafe class Wakers
         FenceAll(s);
     }
 
-    private static void FenceAll(PosixStack s)
+    /// <summary>Orders what this process wrote before what every other process reads next.</summary>
+    public static void FenceAll(PosixStack s)
     {
         if (s.Kernel.Barrier())
             return;

@@ -37,6 +37,9 @@ public unsafe struct Waker
     /// <summary>Slot plus one of the process whose thread it belongs to; 0: an epoll set's, which processes may share.</summary>
     [FieldOffset(32)] public uint Owner;
 
+    /// <summary>Index plus one of the socket of which a sleeping call of the thread holds a reference.</summary>
+    [FieldOffset(36)] public uint Socket;
+
     /// <summary>Array of <see cref="BellLink"/>.</summary>
     [FieldOffset(64)] public fixed ulong Bells[MaxBells];
 

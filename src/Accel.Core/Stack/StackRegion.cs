@@ -60,6 +60,9 @@ public struct StackTables
 
     /// <summary>One more than the highest region slot ever in use.</summary>
     [FieldOffset(136)] public uint RegionsHigh;
+
+    /// <summary>Process slot that was taken last: the search for the next begins behind it.</summary>
+    [FieldOffset(140)] public uint LastSlot;
     [FieldOffset(192)] public FreeList Sockets;
     [FieldOffset(256)] public FreeList EpollSets;
     [FieldOffset(320)] public FreeList EpollItems;
