@@ -80,6 +80,21 @@ PAIR(urgent_replaced, "a second urgent byte: the first is lost if it was next, a
     RECV(a, 100, MSG_DONTWAIT);
 }
 
+PAIR(urgent_chain, "three urgent bytes in a row, and the last is left")
+{
+    SEND(b, "A", MSG_OOB);
+    SEND(b, "B", MSG_OOB);
+    SEND(b, "C", MSG_OOB);
+    AWAIT(a, POLLPRI);
+    SAY(xioctl(a, FIONREAD));
+    SAY(xioctl(a, SIOCATMARK));
+    MASK(a);
+    SEND(b, "d", 0);
+    RECV(a, 10, MSG_PEEK);
+    RECV(a, 1, MSG_OOB);
+    RECV(a, 10, 0);
+}
+
 PAIR(urgent_replaced_inline, "a second urgent byte in line")
 {
     SETOPT(a, SOL_SOCKET, SO_OOBINLINE, 1);

@@ -18,7 +18,7 @@ public static unsafe class UrgentData
     public static void Mark(Pipe* pipe, ulong pending)
     {
         ulong before = pipe->Urgent;
-        ulong head = Volatile.Read(ref pipe->Head);
+        ulong head = Math.Max(Volatile.Read(ref pipe->Head), pipe->UrgentSkip);
         // A reader that stands right before an urgent byte does not get it as data when the next mark replaces this
         // one; elsewhere it becomes ordinary data (tcp_check_urg() of Linux).
         if (before == head + 1 && pipe->Tail > head)
@@ -27,23 +27,27 @@ public static unsafe class UrgentData
     }
 
     /// <summary>
-    /// Reader: stands before an urgent byte, or one that was replaced. True if it may read on, past that byte or, if
-    /// the byte counts as data, with it; false if the call ends here or has to wait. Under the receive lock.
+    /// Reader: stands before an urgent byte, or some that were replaced. True if it may read on, past that or, if
+    /// it counts as data, with it; false if the call ends here or has to wait. Under the receive lock.
     /// </summary>
     public static bool Pass(Socket* socket, Pipe* pipe, ulong done, bool peek, ref ulong peeked)
     {
-        ulong next = pipe->Head + peeked + 1;
-        bool replaced = next == Volatile.Read(ref pipe->UrgentSkip);
-        if (!replaced && (next != Volatile.Read(ref pipe->Urgent) || done > 0))
-            return false;
-        if (PipeOps.Readable(pipe) <= peeked || pipe->UrgentPassed == next)
+        ulong at = pipe->Head + peeked;
+        ulong next = Volatile.Read(ref pipe->UrgentSkip);
+        if (at >= next)
+        {
+            next = at + 1;
+            if (next != Volatile.Read(ref pipe->Urgent) || done > 0)
+                return false;
+        }
+        if (PipeOps.Readable(pipe) < next - pipe->Head || pipe->UrgentPassed >= next)
             return false;
         if (IsInline(socket))
             pipe->UrgentPassed = next;
         else if (peek)
-            peeked++;
+            peeked = next - pipe->Head;
         else
-            PipeOps.Consume(pipe, 1);
+            PipeOps.Consume(pipe, next - pipe->Head);
         return true;
     }
 
@@ -54,9 +58,12 @@ public static unsafe class UrgentData
     /// <summary>SIOCATMARK.</summary>
     public static bool AtMark(Socket* socket, Pipe* pipe) => IsAtMark(pipe, Dropped(socket, pipe));
 
-    /// <summary>Bytes at Head that the reader will not get: an urgent one that another replaced.</summary>
-    private static ulong Dropped(Socket* socket, Pipe* pipe) =>
-        Volatile.Read(ref pipe->UrgentSkip) == pipe->Head + 1 && !IsInline(socket) ? 1u : 0u;
+    /// <summary>Bytes at Head that the reader will not get: urgent ones that others replaced.</summary>
+    private static ulong Dropped(Socket* socket, Pipe* pipe)
+    {
+        ulong skip = Volatile.Read(ref pipe->UrgentSkip);
+        return skip > pipe->Head && !IsInline(socket) ? Math.Min(skip - pipe->Head, PipeOps.Readable(pipe)) : 0;
+    }
 
     /// <summary>FIONREAD: bytes up to the mark, or all.</summary>
     public static ulong Readable(Socket* socket, Pipe* pipe)
@@ -65,9 +72,9 @@ public static unsafe class UrgentData
         ulong urgent = Volatile.Read(ref pipe->Urgent);
         if (urgent <= pipe->Head)
             return readable;
-        ulong dropped = Math.Min(readable, Dropped(socket, pipe));
         bool there = pipe->Head + readable >= urgent && !IsInline(socket);
-        return (there ? urgent - 1 - pipe->Head : readable) - dropped;
+        ulong ahead = there ? urgent - 1 - pipe->Head : readable;
+        return ahead - Math.Min(ahead, Dropped(socket, pipe));
     }
 
     /// <summary>

@@ -119,7 +119,7 @@ public struct Pipe
     [FieldOffset(96)] public ulong Receives;
 
     /// <summary>
-    /// Position plus one of an urgent byte that the reader takes as data: the mark there stops it no more.
+    /// Position after the last urgent byte that the reader takes as data: the mark there stops it no more.
     /// </summary>
     [FieldOffset(104)] public ulong UrgentPassed;
 
@@ -137,7 +137,8 @@ public struct Pipe
     [FieldOffset(160)] public ulong Urgent;
 
     /// <summary>
-    /// Position plus one of an urgent byte that a later one replaced while the reader stood right before it.
+    /// Position after the last urgent byte that a later one replaced while the reader stood right before it: what lies
+    /// between Head and this is not data.
     /// </summary>
     [FieldOffset(168)] public ulong UrgentSkip;
 }

@@ -113,8 +113,8 @@ public static unsafe class PipeOps
     /// <summary>Bytes to the next place where urgent data stops the reader.</summary>
     private static ulong BeforeMark(Pipe* pipe, ulong at, ulong urgent)
     {
-        bool passed = at + 1 == pipe->UrgentPassed;
-        if (at + 1 == Volatile.Read(ref pipe->UrgentSkip) && !passed)
+        bool passed = at < pipe->UrgentPassed;
+        if (at < Volatile.Read(ref pipe->UrgentSkip) && !passed)
             return 0;
         return at + 1 == urgent && passed ? ulong.MaxValue : urgent - 1 - at;
     }
@@ -144,7 +144,7 @@ public static unsafe class PipeOps
         ulong at = pipe->Tail + skip;
         ulong space = Space(pipe, at, want);
         run = 0;
-        if (space == 0)
+        if (space == 0 || !BufferArena.Contains(&region.Tables->Buffers, pipe->WriteBuffer, (int)pipe->WriteLog2))
             return null;
         ulong size = 1ul << (int)pipe->WriteLog2;
         ulong offset = (at - pipe->WriteStart) & (size - 1);
