@@ -8,12 +8,14 @@ public sealed unsafe partial class LinuxKernel
 {
     private const int ReadWrite = 2, Directory = 0x10000, ProtectReadWrite = 3, MapShared = 1, MapNoReserve = 0x4000;
     private const int AtCwd = -100;
+    private const int MemfdCloexec = 1, MemfdAllowSealing = 2;
+    private const int AddSeals = 1033, SealSeal = 1, SealShrink = 2, SealGrow = 4;
 
     [ColdPath]
     public byte* CreateRegion(string name, long bytes, out int fd)
     {
         fixed (byte* path = Terminated(name))
-            fd = (int)Call(SystemCall.MemfdCreate, (long)path, 1);
+            fd = (int)Call(SystemCall.MemfdCreate, (long)path, MemfdCloexec | MemfdAllowSealing);
         if (fd < 0)
             return null;
         fd = MoveHigh(fd);
@@ -22,6 +24,8 @@ public sealed unsafe partial class LinuxKernel
             Close(fd);
             return null;
         }
+        // Nobody who maps it can cut it short under the others.
+        Call(SystemCall.Fcntl, fd, AddSeals, SealSeal | SealShrink | SealGrow);
         byte* address = Map(fd, bytes);
         if (address == null)
             Close(fd);

@@ -164,7 +164,8 @@ public static unsafe class Connector
             return PathReason.PeerNotAccelerated;
         if (!ReservePort(s, socket, fd, target, out Endpoint local))
             return PathReason.NoPort;
-        int connIndex = region.TakeConn();
+        uint attachment = s.S.RegionAt((int)regionNumber - 1)->Attachment;
+        int connIndex = region.TakeConn(attachment, s.Slot);
         if (connIndex < 0)
         {
             s.Count(t, Counter.NoBuffers);
@@ -172,7 +173,6 @@ public static unsafe class Connector
         }
         Listener* listener = region.ListenerAt(listenerIndex);
         Conn* conn = region.ConnAt(connIndex);
-        uint attachment = s.S.RegionAt((int)regionNumber - 1)->Attachment;
         conn->Listener = (uint)listenerIndex;
         conn->ListenerGeneration = generation;
         conn->Side0.Name = local;
@@ -180,8 +180,6 @@ public static unsafe class Connector
         conn->Side0.Socket = (uint)index + 1;
         conn->Side0.Cpu = listener->ClientCpu = s.Kernel.Cpu() + 1;
         conn->Side1.Cpu = listener->Cpu;
-        Holders.Add(conn->Side0.Holders, s.Slot);
-        Volatile.Write(ref conn->Side0.Stack, attachment);
         conn->Pipe0.SendLimit = BufferSize(s, fd, socket, true);
         conn->Pipe1.ReceiveLimit = BufferSize(s, fd, socket, false);
         conn->Pipe0.ReceiveLimit = listener->ReceiveLimit;
@@ -196,6 +194,7 @@ public static unsafe class Connector
         Interlocked.Increment(ref s.S.RegionAt((int)regionNumber - 1)->Users);
         socket->Reason = (byte)PathReason.Local;
         Volatile.Write(ref socket->State, (uint)SocketState.Connecting);
+        Processes.AddHolders(s, socket, index, conn->Side0.Holders);
         s.Count(t, Counter.LocalConnects);
         EpollSets.AttachSocket(s, t, index);
         if (!Retry(s, socket))

@@ -309,7 +309,7 @@ public static unsafe class EpollWaits
             Sort(s, ref ready);
         int total = have;
         for (int i = 0; i < ready.Count && total < max; i++)
-            events[total++] = Report(s, s.S.EpollItemAt((int)ready.Items[i]), ready.Masks[i], now + (ulong)i);
+            events[total++] = Report(s, set, (int)ready.Items[i], ready.Masks[i], now + (ulong)i);
         bool more = ready.Count > total - have;
         EpollHeat.CoolSometimes(s, t, set);
         PosixStack.Unlock(ref set->Lock);
@@ -474,8 +474,9 @@ public static unsafe class EpollWaits
         return s.Kernel.Poll(&fd, 1) > 0;
     }
 
-    private static EpollEvent Report(PosixStack s, EpollItem* item, uint mask, ulong order)
+    private static EpollEvent Report(PosixStack s, EpollSet* set, int index, uint mask, ulong order)
     {
+        EpollItem* item = s.S.EpollItemAt(index);
         bool isNested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
         if (!isNested)
             item->KernelReady = 0;
@@ -487,7 +488,10 @@ public static unsafe class EpollWaits
             item->ReportedState = item->SeenState;
         }
         if ((item->Events & Ev.ONESHOT) != 0)
+        {
             item->Flags |= (uint)EpollItemFlags.Disabled;
+            EpollSets.AskKernelSide(s, set, item, index, false);
+        }
         return new EpollEvent { Events = mask, Data = item->Data };
     }
 

@@ -34,6 +34,16 @@ public static unsafe class Files
         return s.Kernel.KindOf(fd) == FileKind.Pipe ? 0 : -Errno.EINVAL;
     }
 
+    /// <summary>Bytes that a pipe takes without waiting when poll() says that it is writable (PIPE_BUF).</summary>
+    public const ulong PipeRoom = 4096;
+
+    /// <summary>True if a write of <see cref="PipeRoom"/> bytes will not wait.</summary>
+    public static bool HasRoom(PosixStack s, int fd)
+    {
+        PollFd poll = new() { Fd = fd, Events = (short)Ev.OUT };
+        return s.Kernel.Poll(&poll, 1) != 0;
+    }
+
     /// <summary>True if a read would have to wait.</summary>
     public static bool IsEmptyPipe(PosixStack s, int fd)
     {

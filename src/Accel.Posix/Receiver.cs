@@ -56,6 +56,16 @@ public static unsafe class Receiver
             long deadline = Waits.Deadline(s, t, socket->ReceiveTimeoutNs);
             if (deadline >= 0 && s.Kernel.NowNs() >= deadline)
                 return Waits.End(s, t, index, done > 0 ? (long)done : -Errno.EAGAIN);
+            const int PeekAll = Msg.PEEK | Msg.WAITALL;
+            if (done > 0 && (flags & PeekAll) == PeekAll)
+            {
+                // What was peeked at keeps the socket readable: only the end wakes, and a look every millisecond.
+                const uint End = Ev.ERR | Ev.HUP | Ev.RDHUP;
+                long look = s.Kernel.NowNs() + 1_000_000;
+                if (Waits.Sleep(s, t, socket, index, End, deadline < 0 ? look : Math.Min(look, deadline)) != 0)
+                    return AccelResult.Wait;
+                continue;
+            }
             if (Waits.Spin(s, t, socket, Events) || Waits.Sleep(s, t, socket, index, Events, deadline) == 0)
                 continue;
             return AccelResult.Wait;
@@ -128,10 +138,14 @@ public static unsafe class Receiver
         if (done >= total)
             return (long)done;
         bool ended = Ended(s, socket, wire, pipe, peeked, done, out long end);
+        if (!ended && done == before && PipeOps.Readable(pipe) > peeked && Volatile.Read(ref pipe->Urgent) == 0
+            && PipeOps.ReadRun(wire.Region, pipe, peeked, 1, out _) == null)
+            // Bytes that are counted but are in no ring: the other end's words make no sense.
+            ended = Corrupt(s, socket, out end);
         if (done > 0)
         {
-            ulong target = (flags & Msg.WAITALL) != 0 ? total : Math.Min(total, Math.Max(1u, socket->LowWater));
-            bool enough = done >= target || ended || socket->Error != 0 || UrgentData.IsAtMark(pipe, peeked);
+            ulong target = (flags & Msg.WAITALL) != 0 ? total : Math.Min(total, Readiness.LowWater(socket, pipe));
+            bool enough = done >= target || (peek && (flags & Msg.WAITALL) == 0) || ended || socket->Error != 0 || UrgentData.IsAtMark(pipe, peeked);
             return enough ? (long)done : -Errno.EAGAIN;
         }
         return ended ? end : -Errno.EAGAIN;
@@ -246,7 +260,10 @@ public static unsafe class Receiver
             return AccelResult.Pass;
         while (true)
         {
-            long result = AttemptSplice(s, t, fd, index, socket, output, count);
+            if (!Files.HasRoom(s, output))
+                return nonBlocking ? Waits.End(s, t, index, -Errno.EAGAIN)
+                    : Waits.SleepOnFile(s, t, socket, index, output, Ev.OUT);
+            long result = AttemptSplice(s, t, fd, index, socket, output, Math.Min(count, Files.PipeRoom));
             if (result != -Errno.EAGAIN || t->Wait.State[2] != 0)
                 return Waits.End(s, t, index, result);
             if (nonBlocking || socket->Is(SocketFlags.NonBlocking))

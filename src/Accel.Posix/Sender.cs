@@ -334,7 +334,7 @@ public static unsafe class Sender
         while (true)
         {
             if (!nonBlocking && Files.IsEmptyPipe(s, input))
-                return Waits.SleepOnFile(s, t, socket, index, input);
+                return Waits.SleepOnFile(s, t, socket, index, input, Ev.IN);
             if (nonBlocking && Files.IsEmptyPipe(s, input))
                 return Waits.End(s, t, index, -Errno.EAGAIN);
             long result = AttemptSplice(s, t, fd, index, socket, input, count, out bool full);

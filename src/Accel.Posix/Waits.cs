@@ -41,9 +41,24 @@ public static unsafe class Waits
         if (t->Wait.State[StateSocket] != 0)
         {
             t->Wait.State[StateSocket] = 0;
+            if (Wakers.ExistingOfThread(t) is var waker && waker >= 0)
+                s.S.WakerAt(waker)->Socket = 0;
             Sockets.Release(s, t, index);
         }
         return result;
+    }
+
+    /// <summary>
+    /// The socket stays while the call sleeps. The waker says so to whoever buries the process, should it be killed.
+    /// </summary>
+    private static void Hold(PosixStack s, AccelThread* t, Socket* socket, int index)
+    {
+        if (t->Wait.State[StateSocket] != 0)
+            return;
+        Interlocked.Increment(ref socket->References);
+        t->Wait.State[StateSocket] = (ulong)index + 1;
+        if (Wakers.ExistingOfThread(t) is var waker && waker >= 0)
+            s.S.WakerAt(waker)->Socket = (uint)index + 1;
     }
 
     /// <summary>When the call must give up, from SO_RCVTIMEO or SO_SNDTIMEO; -1: never.</summary>
@@ -196,11 +211,7 @@ public static unsafe class Waits
                 return 0;
             }
         }
-        if (w->State[StateSocket] == 0)
-        {
-            Interlocked.Increment(ref socket->References);
-            w->State[StateSocket] = (ulong)index + 1;
-        }
+        Hold(s, t, socket, index);
         long watchdog = s.Kernel.NowNs() + (waker < 0 ? WatchdogNs / 100 : WatchdogNs);
         w->Deadline = deadline < 0 ? watchdog : Math.Min(deadline, watchdog);
         w->Kind = AccelWait.SleepPoll;
@@ -210,20 +221,16 @@ public static unsafe class Waits
         return AccelResult.Wait;
     }
 
-    /// <summary>Sleeps until a descriptor of the kernel's is readable: the other end of a splice().</summary>
-    public static long SleepOnFile(PosixStack s, AccelThread* t, Socket* socket, int index, int fd)
+    /// <summary>Sleeps until a descriptor of the kernel's is ready: the other end of a splice().</summary>
+    public static long SleepOnFile(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, uint events)
     {
         AccelWait* w = &t->Wait;
         PollFd* fds = (PollFd*)w->Small;
-        fds[0] = new PollFd { Fd = fd, Events = (short)Ev.IN };
+        fds[0] = new PollFd { Fd = fd, Events = (short)events };
         int waker = Wakers.ExistingOfThread(t);
         if (waker >= 0)
             Wakers.Announce(s, t, s.S.WakerAt(waker));
-        if (w->State[StateSocket] == 0)
-        {
-            Interlocked.Increment(ref socket->References);
-            w->State[StateSocket] = (ulong)index + 1;
-        }
+        Hold(s, t, socket, index);
         w->Deadline = -1;
         w->Kind = AccelWait.SleepPoll;
         w->Fds = fds;

@@ -11,13 +11,13 @@ public unsafe class LocalRegionTests
     {
         using var memory = new TestRegion();
         var region = memory.Region;
-        var first = region.TakeConn();
+        var first = region.TakeConn(1, 0);
         var generation = region.ConnAt(first)->Generation;
         Assert.Equal(2, memory.BuffersInUse(0));
         region.FreeConn(first);
         Assert.Equal(0, memory.BuffersInUse(0));
         Assert.Equal(0, region.Tables->Conns.InUse);
-        Assert.Equal(first, region.TakeConn());
+        Assert.Equal(first, region.TakeConn(1, 0));
         Assert.Equal(generation + 1, region.ConnAt(first)->Generation);
     }
 
@@ -27,8 +27,8 @@ public unsafe class LocalRegionTests
         // Room for three rings: the second connection gets one of its two.
         using var memory = new TestRegion(3 << 14);
         var region = memory.Region;
-        Assert.True(region.TakeConn() >= 0);
-        Assert.Equal(-1, region.TakeConn());
+        Assert.True(region.TakeConn(1, 0) >= 0);
+        Assert.Equal(-1, region.TakeConn(1, 0));
         Assert.Equal(1, region.Tables->Conns.InUse);
         Assert.Equal(2, memory.BuffersInUse(0));
     }
@@ -46,7 +46,7 @@ public unsafe class LocalRegionTests
         {
             switch (random.Below(6))
             {
-                case 0 when region.TakeConn() is var c and >= 0: conns.Add(c); break;
+                case 0 when region.TakeConn(1, 0) is var c and >= 0: conns.Add(c); break;
                 case 1 when conns.Count > 0: region.FreeConn(Pick(conns, random)); break;
                 case 2 when region.TakeListener() is var l and >= 0: listeners.Add(l); break;
                 case 3 when listeners.Count > 0: region.GiveListener(Pick(listeners, random)); break;

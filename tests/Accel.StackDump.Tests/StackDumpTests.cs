@@ -42,7 +42,7 @@ public sealed unsafe class StackDumpTests
     public void AConnectionShowsItsQueuesAndNames()
     {
         using SharedStack stack = NewStack();
-        int index = stack.Local.TakeConn();
+        int index = stack.Local.TakeConn(1, 0);
         Conn* conn = stack.Local.ConnAt(index);
         conn->Pipe0.Tail = 500;
         conn->Pipe0.Head = 100;
@@ -71,7 +71,7 @@ public sealed unsafe class StackDumpTests
     public void WhatTheEndsHaveDoneHasTcpsName(SideFlags mine, SideFlags other, string state)
     {
         using SharedStack stack = NewStack();
-        int index = stack.Local.TakeConn();
+        int index = stack.Local.TakeConn(1, 0);
         Conn* conn = stack.Local.ConnAt(index);
         conn->Side1.Flags = (uint)mine;
         conn->Side0.Flags = (uint)other;
@@ -103,7 +103,7 @@ public sealed unsafe class StackDumpTests
     public void OneSocketShowsEveryFieldOfItsStructs()
     {
         using SharedStack stack = NewStack();
-        int index = stack.Local.TakeConn();
+        int index = stack.Local.TakeConn(1, 0);
         Socket* socket = stack.Add(123, SocketState.Connected, PathReason.Local);
         (socket->Region, socket->Index, socket->SpaceEvents) = (1, (uint)index, 42);
         socket->Options[2] = 7;

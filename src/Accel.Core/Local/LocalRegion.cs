@@ -103,8 +103,11 @@ public readonly unsafe struct LocalRegion(byte* address)
         Volatile.Write(ref t->Header.Magic, RegionHeader.ExpectedMagic);
     }
 
-    /// <summary>Takes a connection slot with a first ring for each direction. Returns its index or -1.</summary>
-    public int TakeConn()
+    /// <summary>
+    /// Takes a connection slot for a client, with a first ring for each direction. The owner is entered at once: whoever
+    /// buries a client that was killed in the middle finds what it had. Returns the slot's index or -1.
+    /// </summary>
+    public int TakeConn(uint attachmentPlusOne, int processSlot)
     {
         int index = FreeList.Take(&Tables->Conns, (byte*)ConnAt(0), sizeof(Conn));
         if (index < 0)
@@ -113,11 +116,12 @@ public readonly unsafe struct LocalRegion(byte* address)
         uint generation = conn->Generation + 1;
         NativeMemory.Clear(conn, (nuint)sizeof(Conn));
         conn->Generation = generation;
+        conn->Side0.Holders[processSlot >> 6 & 3] = 1ul << (processSlot & 63);
+        conn->Listener = MaxListeners;
+        conn->Side0.Stack = attachmentPlusOne;
+        Volatile.Write(ref conn->State, (uint)ConnState.Fresh);
         if (PipeOps.Open(this, &conn->Pipe0) && PipeOps.Open(this, &conn->Pipe1))
-        {
-            Volatile.Write(ref conn->State, (uint)ConnState.Fresh);
             return index;
-        }
         FreeConn(index);
         return -1;
     }
