@@ -134,8 +134,30 @@ public sealed unsafe partial class LinuxKernel
         return bytes;
     }
 
+    /// <summary>0 also for a process that has ended and that its parent has not waited for yet.</summary>
     public uint StartTime(int pid)
     {
+        // A main thread that ended before the others looks like a zombie too, but the process lives.
+        uint start = ReadStat(pid, out bool zombie, out uint threads);
+        return zombie && threads <= 1 ? 0 : start;
+    }
+
+    /// <summary>
+    /// tkill() finds zombies. Whoever waits for a lock of one may be the very parent that would have to reap it.
+    /// </summary>
+    public bool IsThreadAlive(int tid)
+    {
+        if (Call(SystemCall.Tkill, tid, 0) == -Errno.ESRCH)
+            return false;
+        ReadStat(tid, out bool zombie, out _);
+        return !zombie;
+    }
+
+    /// <summary>Start time, state and number of threads from /proc/PID/stat. 0 if there is no such process.</summary>
+    private uint ReadStat(int pid, out bool zombie, out uint threads)
+    {
+        zombie = false;
+        threads = 0;
         byte* path = stackalloc byte[32];
         int at = 0;
         foreach (byte b in "/proc/"u8)
@@ -170,7 +192,16 @@ public sealed unsafe partial class LinuxKernel
             if (space < 0)
                 return 0;
             line = line[(space + 1)..];
+            if (field == 0)
+                zombie = line.Length > 0 && line[0] is (byte)'Z' or (byte)'X';
+            else if (field == 17)
+                threads = Number(line);
         }
+        return Number(line) | 1;
+    }
+
+    private static uint Number(ReadOnlySpan<byte> line)
+    {
         uint value = 0;
         foreach (byte b in line)
         {
@@ -178,6 +209,6 @@ public sealed unsafe partial class LinuxKernel
                 break;
             value = unchecked(value * 10 + (b - (uint)'0'));
         }
-        return value | 1;
+        return value;
     }
 }

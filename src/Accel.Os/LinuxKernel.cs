@@ -57,8 +57,6 @@ public sealed unsafe partial class LinuxKernel : IKernel
 
     public bool Barrier() => _barrier && Call(SystemCall.Membarrier, BarrierGlobal, 0) == 0;
 
-    public bool IsThreadAlive(int tid) => Call(SystemCall.Tkill, tid, 0) != -Errno.ESRCH;
-
     public void Yield() => Call(SystemCall.SchedYield);
 
     public int Close(int fd) => (int)Call(SystemCall.Close, fd);

@@ -1,0 +1,25 @@
+"""A server of our own that forks workers, of which one is killed again and again while clients go on."""
+import os
+
+from .harness import DRIVERS, PYTHON, case, free_port
+
+
+def storm(c, how):
+    port, control = free_port(), free_port()
+    server = c.server(PYTHON, os.path.join(DRIVERS, "prefork_server.py"), port, control, how, port=port)
+    kills = 40 if c.quick else 150
+    c.driver("prefork_clients.py", port, control, 10)
+    before = server.descriptors()
+    c.driver("prefork_clients.py", port, control, kills)
+    c.expect(server.descriptors() <= before + 4,
+             f"the master has {server.descriptors()} descriptors, {before} before {kills} workers died")
+
+
+@case("prefork-epoll", moves=500_000)
+def epoll(c):
+    storm(c, "epoll")
+
+
+@case("prefork-blocking", moves=500_000)
+def blocking(c):
+    storm(c, "blocking")
