@@ -148,7 +148,9 @@ public sealed unsafe class UrgentDataTests : IDisposable
         Assert.Equal("", Read(100));
     }
 
-    /// <summary>Sends with and without marks, reads of all sizes: the same as a list of bytes that knows its mark.</summary>
+    /// <summary>
+    /// Sends with and without marks, reads of all sizes: the same as a list of bytes that knows its mark.
+    /// </summary>
     [Theory]
     [InlineData(1, false)]
     [InlineData(2, false)]
