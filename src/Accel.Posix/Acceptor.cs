@@ -323,18 +323,19 @@ public static unsafe class Acceptor
     {
         if (how == Af.SHUT_WR)
             return 0;
-        LocalRegion region = s.Region(socket->Region);
         int listenerIndex = (int)socket->Index;
+        uint number = Interlocked.Exchange(ref socket->Region, 0);
+        LocalRegion region = s.Region(number);
+        if (!region.IsMapped)
+            return AccelResult.Pass;
         Listener* listener = region.ListenerAt(listenerIndex);
         s.Disown(listener->Meeting);
         listener->Meeting = -1;
         socket->State = (uint)SocketState.Unconnected;
-        socket->Region = 0;
+        Interlocked.Decrement(ref s.S.RegionAt((int)number - 1)->Users);
+        // Those who wait in accept() see the state; the listener may be another's as soon as it is closed.
+        Notifier.NotifyListener(s, t, region, listenerIndex);
         Closer.CloseListener(s, t, region, listenerIndex);
-        NotifyAll(s, t, region, listenerIndex);
         return AccelResult.Pass;
     }
-
-    private static void NotifyAll(PosixStack s, AccelThread* t, LocalRegion region, int listenerIndex) =>
-        Notifier.NotifyListener(s, t, region, listenerIndex);
 }

@@ -4,13 +4,22 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// Which members of an epoll set every epoll_wait() looks at itself (hot), and which have their senders post each event to the
-/// set's doorbell (cold). A few hundred busy connections cost nothing to their senders, ten thousand idle ones nothing to the set.
+/// Which members of an epoll set every epoll_wait() looks at itself (hot), and which have their senders post each event to
+/// the set's doorbell (cold). A few hundred busy connections cost nothing to their senders, ten thousand idle ones nothing
+/// to the set. Cooling needs a barrier on all CPUs, so it is done for many at once.
 /// </summary>
 public static unsafe class EpollHeat
 {
-    private const ulong ColdAfterWaits = 512;
+    /// <summary>As many may stay hot however idle they are.</summary>
     private const uint KeepHot = 64;
+
+    /// <summary>epoll_wait() calls between two rounds of cooling, and without an event before an item may cool.</summary>
+    private const ulong WaitsBetweenRounds = 32, IdleWaits = 128;
+
+    private const int MostAtOnce = 256;
+
+    /// <summary>Sources that one word of a doorbell can bring, each perhaps registered twice.</summary>
+    private const uint RoomForWord = 128;
 
     /// <summary>Turns what was posted to the set's doorbells into hot items.</summary>
     public static void TakePosted(PosixStack s, AccelThread* t, EpollSet* set)
@@ -26,11 +35,24 @@ public static unsafe class EpollHeat
             if (Volatile.Read(ref bell->Posted) == 0)
                 continue;
             Interlocked.Exchange(ref bell->Posted, 0);
-            while (Doorbell.TakeWord(bell, out int first, out ulong bits))
-            {
-                for (; bits != 0; bits &= bits - 1)
-                    Heat(s, t, set, region, first + System.Numerics.BitOperations.TrailingZeroCount(bits));
-            }
+            if (!TakeWords(s, t, set, region, bell))
+                Volatile.Write(ref bell->Posted, 1);
+        }
+    }
+
+    /// <summary>False if there was no room for all: what is hot is ready, and must be taken by the program first.</summary>
+    private static bool TakeWords(PosixStack s, AccelThread* t, EpollSet* set, LocalRegion region, Doorbell* bell)
+    {
+        while (true)
+        {
+            if (set->HotCount + RoomForWord > EpollSet.MaxHot)
+                Cool(s, t, set, 0);
+            if (set->HotCount + RoomForWord > EpollSet.MaxHot)
+                return false;
+            if (!Doorbell.TakeWord(bell, out int first, out ulong bits))
+                return true;
+            for (; bits != 0; bits &= bits - 1)
+                Heat(s, t, set, region, first + System.Numerics.BitOperations.TrailingZeroCount(bits));
         }
     }
 
@@ -51,13 +73,20 @@ public static unsafe class EpollHeat
     }
 
     /// <summary>
-    /// Puts an item among those that every epoll_wait() looks at; when there are too many, the coldest make room.
+    /// Puts an item among those that every epoll_wait() looks at. If all of those are ready it waits, posted, until some are taken.
     /// </summary>
     public static void MakeHot(PosixStack s, AccelThread* t, EpollSet* set, int index)
     {
         EpollItem* item = s.S.EpollItemAt(index);
         if (set->HotCount >= EpollSet.MaxHot)
-            EvictOne(s, t, set);
+            Cool(s, t, set, 0);
+        if (set->HotCount >= EpollSet.MaxHot)
+        {
+            SetArmed(s, t, set, item, true);
+            Wakers.FenceAll(s);
+            Repost(s, t, set, index);
+            return;
+        }
         item->Flags |= (uint)EpollItemFlags.Hot;
         item->HotIndex = set->HotCount;
         item->LastReady = set->Waits;
@@ -98,30 +127,6 @@ public static unsafe class EpollHeat
         PosixStack.Unlock(ref set->Lock);
     }
 
-    private static void EvictOne(PosixStack s, AccelThread* t, EpollSet* set)
-    {
-        int coldest = -1;
-        ulong least = ulong.MaxValue;
-        for (uint i = 0; i < set->HotCount; i++)
-        {
-            EpollItem* candidate = s.S.EpollItemAt((int)set->Hot[i]);
-            if ((candidate->Flags & (uint)EpollItemFlags.Nested) == 0 && candidate->LastReady < least)
-            {
-                least = candidate->LastReady;
-                coldest = (int)i;
-            }
-        }
-        // Nested sets are never cold; a thousand of them in one set, and the last is looked at by the watchdog only.
-        if (coldest < 0)
-            coldest = 0;
-        int index = (int)set->Hot[coldest];
-        EpollItem* item = s.S.EpollItemAt(index);
-        SetArmed(s, t, set, item, true);
-        MakeCold(s, set, item);
-        Wakers.FenceAll(s);
-        Repost(s, t, set, index);
-    }
-
     /// <summary>
     /// Posts an item's event by our own hand if it is ready: its sender may have looked before it was armed.
     /// </summary>
@@ -151,20 +156,21 @@ public static unsafe class EpollHeat
     /// <summary>Now and then sends items that were not ready for long to be posted by their senders instead.</summary>
     public static void CoolSometimes(PosixStack s, AccelThread* t, EpollSet* set)
     {
-        if (set->HotCount > KeepHot && set->Waits % ColdAfterWaits == 0)
-            Cool(s, t, set);
+        if (set->HotCount <= KeepHot || set->Waits - set->LastCooling < WaitsBetweenRounds)
+            return;
+        set->LastCooling = set->Waits;
+        Cool(s, t, set, IdleWaits);
     }
 
-    private static void Cool(PosixStack s, AccelThread* t, EpollSet* set)
+    private static void Cool(PosixStack s, AccelThread* t, EpollSet* set, ulong idleWaits)
     {
-        Span<int> cooled = stackalloc int[64];
+        Span<int> cooled = stackalloc int[MostAtOnce];
         int count = 0;
-        for (uint i = 0; i < set->HotCount && count < cooled.Length;)
+        for (uint i = 0; i < set->HotCount && count < cooled.Length && set->HotCount > KeepHot;)
         {
             int index = (int)set->Hot[i];
             EpollItem* item = s.S.EpollItemAt(index);
-            if (item->LastReady + ColdAfterWaits >= set->Waits || (item->Flags & (uint)EpollItemFlags.Nested) != 0
-                || !SetArmed(s, t, set, item, true))
+            if (item->LastReady + idleWaits > set->Waits || !MayCool(s, item) || !SetArmed(s, t, set, item, true))
             {
                 i++;
                 continue;
@@ -179,6 +185,10 @@ public static unsafe class EpollHeat
         for (int i = 0; i < count; i++)
             Repost(s, t, set, cooled[i]);
     }
+
+    private static bool MayCool(PosixStack s, EpollItem* item) =>
+        (item->Flags & (uint)EpollItemFlags.Nested) == 0
+        && (Readiness.Mask(s, s.S.SocketAt((int)item->Target)) & item->Events) == 0;
 
     /// <summary>Says whether senders must post. False if the item has no doorbell that they could post to.</summary>
     private static bool SetArmed(PosixStack s, AccelThread* t, EpollSet* set, EpollItem* item, bool armed)

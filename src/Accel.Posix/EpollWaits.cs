@@ -71,6 +71,7 @@ public static unsafe class EpollWaits
     private static long Collect(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd, EpollEvent* events, int have, int max, long timeoutNs)
     {
         ulong ticks = s.Kernel.Ticks();
+        set->Waits++;
         // Who filled the array last time lets the other begin.
         bool kernelFirst = set->Filled != 0 && t->Wait.Phase == 0;
         set->Filled = 0;
@@ -298,7 +299,6 @@ public static unsafe class EpollWaits
             return have;
         s.Lock(ref set->Lock, t);
         EpollHeat.TakePosted(s, t, set);
-        set->Waits++;
         Span<uint> items = stackalloc uint[MaxReady];
         Span<uint> masks = stackalloc uint[MaxReady];
         Span<ulong> orders = stackalloc ulong[MaxReady];

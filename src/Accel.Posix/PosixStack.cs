@@ -13,6 +13,7 @@ namespace Accel.Posix;
 public sealed unsafe class PosixStack
 {
     private readonly nint* _maps;
+    private long _nextMapNs;
 
     [ColdPath]
     public PosixStack(StackRegion region, IKernel kernel, AccelProcess* process, bool hasBarrier)
@@ -134,6 +135,9 @@ public sealed unsafe class PosixStack
         if (entry >> 24 != DescriptorEntry.KindSocket || index >= StackRegion.MaxSockets)
             return null;
         Socket* socket = S.SocketAt(index);
+        uint region = socket->Region;
+        if (region != 0 && !Region(region).IsMapped)
+            MapLate(region);
         if (socket->State != (uint)SocketState.Kernel)
             return socket;
         // Another process of the family gave it to the kernel.
@@ -196,11 +200,30 @@ public sealed unsafe class PosixStack
             && wire.Conn->Generation == socket->ConnGeneration;
     }
 
+    /// <summary>
+    /// Another process of the family has connected a socket of both, or listens with it, in a region that came after
+    /// this process: it is mapped when first met.
+    /// </summary>
+    private LocalRegion MapLate(uint number)
+    {
+        const long RetryNs = 100_000_000;
+        long now = number == 0 ? 0 : Kernel.NowNs();
+        if (number == 0 || now < _nextMapNs)
+            return default;
+        AccelThread nobody = default;
+        if (Regions.EnsureMapped(this, &nobody, number))
+            return Region(number);
+        _nextMapNs = now + RetryNs;
+        return default;
+    }
+
     /// <summary>Both sides of a connected socket. False if the shared state makes no sense.</summary>
     public bool Sides(Socket* socket, out Wire wire)
     {
         LocalRegion region = Region(socket->Region);
         uint index = socket->Index;
+        if (!region.IsMapped)
+            region = MapLate(socket->Region);
         if (!region.IsMapped || index >= LocalRegion.MaxConns)
         {
             wire = default;

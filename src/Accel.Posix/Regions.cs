@@ -222,6 +222,13 @@ public static unsafe class Regions
         if (id == 0)
             return false;
         byte* address = s.Kernel.AttachRegion(slot->Pid, LocalName, RegionKind.Local, id, out _);
+        // Children have what their parent made before them.
+        for (int p = 0; address == null && number == s.S.Tables->OwnRegion && p < StackRegion.MaxProcesses; p++)
+        {
+            ProcessSlot* process = s.S.ProcessAt(p);
+            if (process->State == ProcessSlot.Live && p != s.Slot && process->Pid > 0 && process->Pid != slot->Pid)
+                address = s.Kernel.AttachRegion(process->Pid, LocalName, RegionKind.Local, id, out _);
+        }
         if (address == null)
         {
             s.Count(t, Counter.AttachRefused);

@@ -88,6 +88,9 @@ public unsafe struct EpollSet
     /// <summary>Time stamp counter when the kernel's members were last asked.</summary>
     [FieldOffset(56)] public ulong LastKernelCheck;
 
+    /// <summary>Waits at the last round of cooling.</summary>
+    [FieldOffset(80)] public ulong LastCooling;
+
     /// <summary>The program's descriptor in the process that made the set.</summary>
     [FieldOffset(64)] public int Descriptor;
     [FieldOffset(72)] public uint NestedCount;
