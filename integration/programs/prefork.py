@@ -1,5 +1,7 @@
 """A server of our own that forks workers, of which one is killed again and again while clients go on."""
 import os
+import signal
+import socket
 
 from .harness import DRIVERS, PYTHON, case, free_port
 
@@ -23,3 +25,15 @@ def epoll(c):
 @case("prefork-blocking", moves=500_000)
 def blocking(c):
     storm(c, "blocking")
+
+
+@case("prefork-daemon", moves=3_000_000)
+def daemon(c):
+    """Whoever is left answers for the listener, to clients that have never heard of it."""
+    port = free_port()
+    c.server(PYTHON, os.path.join(DRIVERS, "prefork_server.py"), port, 0, "daemon", port=port)
+    for left in (3, 2, 1):
+        c.driver("echo_once.py", port, 1_000_000)
+        if left > 1:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
+                os.kill(int(s.makefile().readline()), signal.SIGKILL)

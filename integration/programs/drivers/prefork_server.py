@@ -1,6 +1,7 @@
 """A server that forks workers and replaces those that die. Usage: prefork_server.py PORT CONTROL HOW
 
 HOW is epoll (workers wait in epoll_wait()) or blocking (in accept(), and then in recv() for one client at a time).
+daemon is blocking, but the process that listens is gone as soon as it has forked the workers, which nobody replaces.
 Each connection is told its worker's pid and then gets back what it sends. A connection to CONTROL, which the master
 serves itself, gets a line with the number of workers that died.
 """
@@ -71,8 +72,20 @@ def worker(server, how):
         os._exit(1)
 
 
+def become_daemon(port):
+    if not os.fork():
+        server = listener(port)
+        for _ in range(WORKERS):
+            worker(server, "blocking")
+        os._exit(0)
+    os.wait()
+    signal.pause()
+
+
 def main():
     port, control_port, how = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    if how == "daemon":
+        become_daemon(port)
     control = listener(control_port)
     server = listener(port)
     master = select.epoll()
