@@ -168,7 +168,9 @@ public static unsafe class Acceptor
         return kernelFirst ? -Errno.EAGAIN : FromKernel(s, t, socket, index, address, length, flags);
     }
 
-    /// <summary>The oldest connection in the queue, now Accepted and held by this process; -1 if there is none.</summary>
+    /// <summary>
+    /// The oldest connection in the queue, now Accepted and held by this process; -1 if there is none.
+    /// </summary>
     private static int Pop(PosixStack s, AccelThread* t, uint regionNumber, int listenerIndex)
     {
         LocalRegion region = s.Region(regionNumber);
@@ -197,7 +199,10 @@ public static unsafe class Acceptor
         return found;
     }
 
-    /// <summary>Takes a queued connection. It has a holder before it leaves the queue: whoever buries a dead server finds it either way.</summary>
+    /// <summary>
+    /// Takes a queued connection. It has a holder before it leaves the queue: whoever buries a dead server finds it
+    /// either way.
+    /// </summary>
     private static bool Claim(PosixStack s, Conn* conn, uint attachment)
     {
         Holders.Add(conn->Side1.Holders, s.Slot);
@@ -224,7 +229,9 @@ public static unsafe class Acceptor
         }
     }
 
-    /// <summary>Makes a socket for a connection that was taken from the queue, behind a descriptor that was made before.</summary>
+    /// <summary>
+    /// Makes a socket for a connection that was taken from the queue, behind a descriptor that was made before.
+    /// </summary>
     private static long Take(PosixStack s, AccelThread* t, Socket* parent, uint regionNumber, int connIndex, int fd,
         byte* address, uint* length, int flags)
     {

@@ -102,8 +102,9 @@ public static unsafe class Closer
     }
 
     /// <summary>
-    /// A client gave up, or died, before its connection was handed to the listener: closes the listener's end, which nobody
-    /// will ever have. One that is in a list stays: accept() finds it and sees that the client has gone, as on Linux.
+    /// A client gave up, or died, before its connection was handed to the listener: closes the listener's end, which
+    /// nobody will ever have. One that is in a list stays: accept() finds it and sees that the client has gone, as on
+    /// Linux.
     /// </summary>
     public static void Unqueue(PosixStack s, AccelThread* t, LocalRegion region, int index)
     {
@@ -119,7 +120,8 @@ public static unsafe class Closer
             return;
         Listener* listener = region.ListenerAt((int)listenerIndex);
         s.Lock(ref listener->Lock, t);
-        bool linked = IsLinked(region, listener->Ordered, index) || IsLinked(region, Volatile.Read(ref listener->Arrived), index)
+        bool linked = IsLinked(region, listener->Ordered, index)
+            || IsLinked(region, Volatile.Read(ref listener->Arrived), index)
             || IsLinked(region, Volatile.Read(ref listener->Waiting), index);
         bool lost = !linked && Claim(conn, queued ? ConnState.Queued : ConnState.Waiting);
         if (lost && queued)

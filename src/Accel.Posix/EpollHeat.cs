@@ -4,16 +4,18 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// Which members of an epoll set every epoll_wait() looks at itself (hot), and which have their senders post each event to
-/// the set's doorbell (cold). A few hundred busy connections cost nothing to their senders, ten thousand idle ones nothing
-/// to the set. Cooling needs a barrier on all CPUs, so it is done for many at once.
+/// Which members of an epoll set every epoll_wait() looks at itself (hot), and which have their senders post each event
+/// to the set's doorbell (cold). A few hundred busy connections cost nothing to their senders, ten thousand idle ones
+/// nothing to the set. Cooling needs a barrier on all CPUs, so it is done for many at once.
 /// </summary>
 public static unsafe class EpollHeat
 {
     /// <summary>As many may stay hot however idle they are.</summary>
     private const uint KeepHot = 64;
 
-    /// <summary>epoll_wait() calls between two rounds of cooling, and without an event before an item may cool.</summary>
+    /// <summary>
+    /// epoll_wait() calls between two rounds of cooling, and without an event before an item may cool.
+    /// </summary>
     private const ulong WaitsBetweenRounds = 32, IdleWaits = 128;
 
     private const int MostAtOnce = 256;
@@ -40,7 +42,9 @@ public static unsafe class EpollHeat
         }
     }
 
-    /// <summary>False if there was no room for all: what is hot is ready, and must be taken by the program first.</summary>
+    /// <summary>
+    /// False if there was no room for all: what is hot is ready, and must be taken by the program first.
+    /// </summary>
     private static bool TakeWords(PosixStack s, AccelThread* t, EpollSet* set, LocalRegion region, Doorbell* bell)
     {
         while (true)
@@ -73,7 +77,8 @@ public static unsafe class EpollHeat
     }
 
     /// <summary>
-    /// Puts an item among those that every epoll_wait() looks at. If all of those are ready it waits, posted, until some are taken.
+    /// Puts an item among those that every epoll_wait() looks at. If all of those are ready it waits, posted, until
+    /// some are taken.
     /// </summary>
     public static void MakeHot(PosixStack s, AccelThread* t, EpollSet* set, int index)
     {
@@ -112,11 +117,15 @@ public static unsafe class EpollHeat
         }
     }
 
-    /// <summary>Every second or so of sleep: looks at the cold items too, so that an event that was never posted is late and not lost.</summary>
+    /// <summary>
+    /// Every second or so of sleep: looks at the cold items too, so that an event that was never posted is late and not
+    /// lost.
+    /// </summary>
     public static void WarmReady(PosixStack s, AccelThread* t, EpollSet* set)
     {
         s.Lock(ref set->Lock, t);
-        for (uint at = set->HotCount < set->ItemCount ? set->Items : 0; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
+        uint at = set->HotCount < set->ItemCount ? set->Items : 0;
+        for (; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
         {
             EpollItem* item = s.S.EpollItemAt((int)at - 1);
             bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;

@@ -99,7 +99,9 @@ public static unsafe class EpollSets
         return index;
     }
 
-    /// <summary>A descriptor that was duplicated before its set had accelerated members is the same set. -1 if it is none.</summary>
+    /// <summary>
+    /// A descriptor that was duplicated before its set had accelerated members is the same set. -1 if it is none.
+    /// </summary>
     private static int FindTwin(PosixStack s, int epfd)
     {
         int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
@@ -227,8 +229,8 @@ public static unsafe class EpollSets
     }
 
     /// <summary>
-    /// Whether the kernel reports what comes to a listener's own queue: not while the item is disabled, since nobody would take
-    /// it and every sleep would end at once.
+    /// Whether the kernel reports what comes to a listener's own queue: not while the item is disabled, since nobody
+    /// would take it and every sleep would end at once.
     /// </summary>
     public static void AskKernelSide(PosixStack s, EpollSet* set, EpollItem* item, int index, bool ask)
     {
@@ -312,7 +314,8 @@ public static unsafe class EpollSets
         if (socket->State == (uint)SocketState.Listening)
         {
             uint edge = item->Events & Ev.ET;
-            s.Kernel.EpollCtl(InnerHere(s, setIndex), Ev.CTL_ADD, Sockets.KernelDescriptor(s, (int)item->Target), Ev.IN | edge,
+            int listening = Sockets.KernelDescriptor(s, (int)item->Target);
+            s.Kernel.EpollCtl(InnerHere(s, setIndex), Ev.CTL_ADD, listening, Ev.IN | edge,
                 ItemData | (uint)index);
         }
     }
@@ -324,8 +327,8 @@ public static unsafe class EpollSets
             if (s.S.EpollItemAt((int)at - 1)->Set == (uint)setIndex)
                 return;
         }
-        // The doorbell stays with the connection: many programs take a socket out and put it back with every request, and a
-        // ring for a socket that is not in the set does no harm.
+        // The doorbell stays with the connection: many programs take a socket out and put it back with every request,
+        // and a ring for a socket that is not in the set does no harm.
         if (socket->State == (uint)SocketState.Listening)
             s.Kernel.EpollCtl(InnerHere(s, setIndex), Ev.CTL_DEL, Sockets.KernelDescriptor(s, (int)item->Target), 0, 0);
     }

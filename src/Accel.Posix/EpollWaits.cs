@@ -68,7 +68,8 @@ public static unsafe class EpollWaits
         return result;
     }
 
-    private static long Collect(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd, EpollEvent* events, int have, int max, long timeoutNs)
+    private static long Collect(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd,
+        EpollEvent* events, int have, int max, long timeoutNs)
     {
         ulong ticks = s.Kernel.Ticks();
         set->Waits++;
@@ -159,7 +160,8 @@ public static unsafe class EpollWaits
         return false;
     }
 
-    private static long Sleep(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd, EpollEvent* events, int max, long deadline)
+    private static long Sleep(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd,
+        EpollEvent* events, int max, long deadline)
     {
         Waker* waker = s.S.WakerAt((int)set->Waker);
         s.Peers.Refresh(t);
@@ -338,7 +340,9 @@ public static unsafe class EpollWaits
         Volatile.Read(ref LocalRegion.SideOf(conn, side)->Flags)
         | (ulong)Volatile.Read(ref LocalRegion.SideOf(conn, 1 - side)->Flags) << 32;
 
-    /// <summary>Remembers a connection's looks before it is looked at closely, for those who only wait for it to be readable.</summary>
+    /// <summary>
+    /// Remembers a connection's looks before it is looked at closely, for those who only wait for it to be readable.
+    /// </summary>
     private static void Sketch(PosixStack s, EpollItem* item)
     {
         Socket* socket = s.S.SocketAt((int)item->Target);
@@ -396,8 +400,9 @@ public static unsafe class EpollWaits
     }
 
     /// <summary>
-    /// Takes down what the item's target looks like before it is judged. What happens after this is not in the report, and so
-    /// must be an edge of its own: bytes that arrive while the other members are looked at would otherwise be lost.
+    /// Takes down what the item's target looks like before it is judged. What happens after this is not in the report,
+    /// and so must be an edge of its own: bytes that arrive while the other members are looked at would otherwise be
+    /// lost.
     /// </summary>
     private static void See(PosixStack s, EpollItem* item, bool nested)
     {
@@ -506,8 +511,10 @@ public static unsafe class EpollWaits
             ulong order = ready.Orders[i];
             uint item = ready.Items[i], mask = ready.Masks[i];
             int at = i;
-            // Two registrations of one socket: the later one is told first, since Linux's wait queues are last in, first out.
-            while (at > 0 && (ready.Orders[at - 1] > order || (ready.Orders[at - 1] == order && SameTarget(s, ready, at, item))))
+            // Two registrations of one socket: the later one is told first, since Linux's wait queues are last in,
+            // first out.
+            while (at > 0 && (ready.Orders[at - 1] > order
+                || (ready.Orders[at - 1] == order && SameTarget(s, ready, at, item))))
             {
                 ready.Orders[at] = ready.Orders[at - 1];
                 ready.Items[at] = ready.Items[at - 1];

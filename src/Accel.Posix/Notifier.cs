@@ -80,8 +80,8 @@ public static unsafe class Notifier
     }
 
     /// <summary>
-    /// Registers a doorbell with one end of a connection or a listener. Armed: every event is to be posted. A slot holds
-    /// the doorbell plus one and is taken by whoever writes it first; its bits in the watch word follow.
+    /// Registers a doorbell with one end of a connection or a listener. Armed: every event is to be posted. A slot
+    /// holds the doorbell plus one and is taken by whoever writes it first; its bits in the watch word follow.
     /// </summary>
     public static void Watch(uint* watchWord, ushort* bells, uint bell, bool armed)
     {

@@ -29,7 +29,9 @@ public sealed unsafe class PosixStack
         Strict = Option(Core.Stack.Option.Strict) != 0;
     }
 
-    /// <summary>20 us in units of the time stamp counter: how often a busy epoll set asks the kernel for its part.</summary>
+    /// <summary>
+    /// 20 us in units of the time stamp counter: how often a busy epoll set asks the kernel for its part.
+    /// </summary>
     public ulong TicksPerKernelCheck { get; }
 
     public StackRegion S { get; }
@@ -189,8 +191,9 @@ public sealed unsafe class PosixStack
     }
 
     /// <summary>
-    /// Under one of the socket's locks: true if a call may go on with it. A thread that closed the last descriptor meanwhile has
-    /// taken the entry away before it took the locks; a call that sleeps holds a reference and may go on without an entry.
+    /// Under one of the socket's locks: true if a call may go on with it. A thread that closed the last descriptor
+    /// meanwhile has taken the entry away before it took the locks; a call that sleeps holds a reference and may go on
+    /// without an entry.
     /// </summary>
     public bool IsStillConnected(AccelThread* t, int fd, int index, Socket* socket, out Wire wire)
     {

@@ -142,7 +142,8 @@ public static unsafe class Processes
             return;
         Socket* socket = s.S.SocketAt(index);
         Interlocked.Increment(ref socket->References);
-        if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting && s.Sides(socket, out Wire wire))
+        if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting
+            && s.Sides(socket, out Wire wire))
             Holders.Add(wire.Me->Holders, slot);
         else if (socket->State == (uint)SocketState.Listening && s.Region(socket->Region) is { IsMapped: true } region)
             Holders.Add(region.ListenerAt((int)socket->Index)->Holders, slot);

@@ -78,7 +78,9 @@ public static unsafe class Readiness
         return true;
     }
 
-    /// <summary>SO_RCVLOWAT, but never more than a ring and the limit can hold: reader and writer would wait for each other.</summary>
+    /// <summary>
+    /// SO_RCVLOWAT, but never more than a ring and the limit can hold: reader and writer would wait for each other.
+    /// </summary>
     public static ulong LowWater(Socket* socket, Pipe* pipe) => socket->LowWater <= 1 ? 1
         : Math.Min(socket->LowWater, Math.Min(1ul << (PipeOps.BulkLog2 - 1), Math.Max(1, PipeOps.Limit(pipe) / 2)));
 

@@ -145,7 +145,8 @@ public static unsafe class Receiver
         if (done > 0)
         {
             ulong target = (flags & Msg.WAITALL) != 0 ? total : Math.Min(total, Readiness.LowWater(socket, pipe));
-            bool enough = done >= target || (peek && (flags & Msg.WAITALL) == 0) || ended || socket->Error != 0 || UrgentData.IsAtMark(pipe, peeked);
+            bool enough = done >= target || (peek && (flags & Msg.WAITALL) == 0) || ended
+                || socket->Error != 0 || UrgentData.IsAtMark(pipe, peeked);
             return enough ? (long)done : -Errno.EAGAIN;
         }
         return ended ? end : -Errno.EAGAIN;

@@ -85,7 +85,8 @@ public static unsafe class Sockets
         LocalRegion region = s.Region(socket->Region);
         if (!region.IsMapped)
             return false;
-        if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting && s.Sides(socket, out Wire wire)
+        if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting
+            && s.Sides(socket, out Wire wire)
             && wire.Conn->Generation == socket->ConnGeneration)
             return Holders.Remove(wire.Me->Holders, slot);
         if (socket->State != (uint)SocketState.Listening)

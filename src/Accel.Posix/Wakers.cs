@@ -29,8 +29,8 @@ public static unsafe class Wakers
     }
 
     /// <summary>
-    /// A waker that a thread of this process left behind: the C side sets the mark in Owner when a thread ends, since nothing
-    /// managed can run then. It goes to the next thread as it is, with its socket and its doorbells.
+    /// A waker that a thread of this process left behind: the C side sets the mark in Owner when a thread ends, since
+    /// nothing managed can run then. It goes to the next thread as it is, with its socket and its doorbells.
     /// </summary>
     private static int TakeAbandoned(PosixStack s)
     {
@@ -39,7 +39,8 @@ public static unsafe class Wakers
         for (int i = 0; i < count; i++)
         {
             Waker* waker = s.S.WakerAt(i);
-            if (Volatile.Read(ref waker->Owner) != wanted || Interlocked.CompareExchange(ref waker->Owner, 0, wanted) != wanted)
+            if (Volatile.Read(ref waker->Owner) != wanted
+                || Interlocked.CompareExchange(ref waker->Owner, 0, wanted) != wanted)
                 continue;
             // It may have died asleep.
             waker->Sleepers = 0;
@@ -50,7 +51,9 @@ public static unsafe class Wakers
         return -1;
     }
 
-    /// <summary>A process ends, or has died: what its threads slept on is free again. Its descriptors are the kernel's affair.</summary>
+    /// <summary>
+    /// A process ends, or has died: what its threads slept on is free again. Its descriptors are the kernel's affair.
+    /// </summary>
     public static void ReleaseOf(PosixStack s, AccelThread* t, int slot)
     {
         int count = (int)Math.Min(s.S.Tables->Wakers.Bumped, StackRegion.MaxWakers);

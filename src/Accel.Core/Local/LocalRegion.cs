@@ -104,8 +104,8 @@ public readonly unsafe struct LocalRegion(byte* address)
     }
 
     /// <summary>
-    /// Takes a connection slot for a client, with a first ring for each direction. The owner is entered at once: whoever
-    /// buries a client that was killed in the middle finds what it had. Returns the slot's index or -1.
+    /// Takes a connection slot for a client, with a first ring for each direction. The owner is entered at once:
+    /// whoever buries a client that was killed in the middle finds what it had. Returns the slot's index or -1.
     /// </summary>
     public int TakeConn(uint attachmentPlusOne, int processSlot)
     {
@@ -166,7 +166,9 @@ public readonly unsafe struct LocalRegion(byte* address)
         return index;
     }
 
-    /// <summary>Gives a doorbell back. No-op if somebody has: its owner and whoever buries the owner may both try.</summary>
+    /// <summary>
+    /// Gives a doorbell back. No-op if somebody has: its owner and whoever buries the owner may both try.
+    /// </summary>
     public void GiveDoorbell(int index)
     {
         Doorbell* bell = DoorbellAt(index);

@@ -181,7 +181,9 @@ public static unsafe class PipeOps
     /// <summary>Makes bytes visible that were written by <see cref="WriteRun"/>.</summary>
     public static void Publish(Pipe* pipe, ulong bytes) => Volatile.Write(ref pipe->Tail, pipe->Tail + bytes);
 
-    /// <summary>True if a send that finds the first ring full will move to a larger one (unless memory is short).</summary>
+    /// <summary>
+    /// True if a send that finds the first ring full will move to a larger one (unless memory is short).
+    /// </summary>
     public static bool CanGrow(Pipe* pipe) =>
         pipe->WriteLog2 == FirstLog2 && Limit(pipe) > 1ul << FirstLog2 && Volatile.Read(ref pipe->NextReady) == 0;
 

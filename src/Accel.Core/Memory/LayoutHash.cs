@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x7c9f38e82d7cbfff;
+    public const ulong Value = 0x9f041236e333ca52;
 }

@@ -34,7 +34,9 @@ public unsafe struct Waker
     [FieldOffset(24)] public uint BellCount;
     [FieldOffset(28)] public int Lock;
 
-    /// <summary>Slot plus one of the process whose thread it belongs to; 0: an epoll set's, which processes may share.</summary>
+    /// <summary>
+    /// Slot plus one of the process whose thread it belongs to; 0: an epoll set's, which processes may share.
+    /// </summary>
     [FieldOffset(32)] public uint Owner;
 
     /// <summary>Index plus one of the socket of which a sleeping call of the thread holds a reference.</summary>
@@ -156,14 +158,18 @@ public struct EpollItem
     /// <summary>Position in Hot.</summary>
     [FieldOffset(76)] public uint HotIndex;
 
-    /// <summary>What a connection looked like when the item was last found not ready: as long as it does, nothing need be
-    /// looked at again. Region number, 0 = not known; connection index and side; bytes received; flags of both sides.</summary>
+    /// <summary>
+    /// What a connection looked like when the item was last found not ready: as long as it does, nothing need be looked
+    /// at again. Region number, 0 = not known; connection index and side; bytes received; flags of both sides.
+    /// </summary>
     [FieldOffset(88)] public uint QuietRegion;
     [FieldOffset(92)] public uint QuietSource;
     [FieldOffset(96)] public ulong QuietTail;
     [FieldOffset(104)] public ulong QuietFlags;
 
-    /// <summary>Bytes and state as they were just before the item was last judged: what a report may take for reported.</summary>
+    /// <summary>
+    /// Bytes and state as they were just before the item was last judged: what a report may take for reported.
+    /// </summary>
     [FieldOffset(112)] public ulong SeenTail;
     [FieldOffset(120)] public ulong SeenState;
 
