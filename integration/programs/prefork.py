@@ -1,4 +1,4 @@
-"""A server of our own that forks workers, of which one is killed again and again while clients go on."""
+"""Servers of our own whose processes are killed again and again while clients go on."""
 import os
 import signal
 import socket
@@ -37,3 +37,8 @@ def daemon(c):
         if left > 1:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
                 os.kill(int(s.makefile().readline()), signal.SIGKILL)
+
+
+@case("server-restarts", moves=None, columns=("kernel", "accel"))
+def restarts(c):
+    c.driver("restarts.py", free_port(), 6 if c.quick else 15)
