@@ -47,7 +47,8 @@ static void few_then_all(uint32_t events)
         struct epoll_event event;
         char byte;
         send(far[which], "x", 1, 0);
-        if (epoll_wait(ep, &event, 1, 2000) != 1 || event.data.u64 != (uint64_t)which || recv(own[which], &byte, 1, 0) != 1) {
+        int n = epoll_wait(ep, &event, 1, 2000);
+        if (n != 1 || event.data.u64 != (uint64_t)which || recv(own[which], &byte, 1, 0) != 1) {
             say("round %d: not the event that was due", round);
             return;
         }
@@ -66,7 +67,10 @@ static void few_then_all(uint32_t events)
     say("%d ended", ended);
 }
 
-CASE(many_level, "2,500 sockets in one set: few busy, all ready at once, half of them closed") { few_then_all(EPOLLIN); }
+CASE(many_level, "2,500 sockets in one set: few busy, all ready at once, half of them closed")
+{
+    few_then_all(EPOLLIN);
+}
 
 CASE(many_edge, "the same, edge-triggered") { few_then_all(EPOLLIN | EPOLLET); }
 
