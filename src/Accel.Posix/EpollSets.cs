@@ -238,7 +238,8 @@ public static unsafe class EpollSets
             || s.S.SocketAt((int)item->Target)->State != (uint)SocketState.Listening)
             return;
         int fd = Sockets.KernelDescriptor(s, (int)item->Target);
-        s.Kernel.EpollCtl(set->Inner, Ev.CTL_MOD, fd, ask ? Ev.IN | (item->Events & Ev.ET) : 0, ItemData | (uint)index);
+        uint events = ask ? Ev.IN | (item->Events & Ev.ET) : 0;
+        s.Kernel.EpollCtl(InnerHere(s, (int)item->Set), Ev.CTL_MOD, fd, events, ItemData | (uint)index);
     }
 
     private static long Delete(PosixStack s, AccelThread* t, int setIndex, int target, bool nested, int fd)
@@ -288,6 +289,22 @@ public static unsafe class EpollSets
         if (*link != 0)
             *link = s.S.EpollItemAt(index)->SocketNext;
         PosixStack.Unlock(ref socket->ListLock);
+    }
+
+    /// <summary>A descriptor of the set in this process, -1 if there is none.</summary>
+    private static int DescriptorHere(PosixStack s, int setIndex)
+    {
+        uint entry = DescriptorEntry.Of(DescriptorEntry.KindEpoll, setIndex);
+        int first = s.S.EpollSetAt(setIndex)->Descriptor;
+        if (s.Entry(first) == entry)
+            return first;
+        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int fd = 0; fd < high; fd++)
+        {
+            if (s.Entry(fd) == entry)
+                return fd;
+        }
+        return -1;
     }
 
     /// <summary>
@@ -385,17 +402,17 @@ public static unsafe class EpollSets
             Remove(s, t, (int)item.Set, index);
             PosixStack.Unlock(ref set->Lock);
             uint events = (item.Flags & (uint)EpollItemFlags.Disabled) != 0 ? Ev.ONESHOT : item.Events;
-            s.Kernel.EpollCtl(set->Descriptor, Ev.CTL_ADD, item.Descriptor, events, item.Data);
+            s.Kernel.EpollCtl(DescriptorHere(s, (int)item.Set), Ev.CTL_ADD, item.Descriptor, events, item.Data);
             s.Count(t, Counter.Handovers);
         }
     }
 
-    /// <summary>One descriptor of a set is gone; the last one ends the set.</summary>
-    public static void Release(PosixStack s, AccelThread* t, int setIndex)
+    /// <summary>One descriptor of a set is gone; the last one ends the set. True if this was the last.</summary>
+    public static bool Release(PosixStack s, AccelThread* t, int setIndex)
     {
         EpollSet* set = s.S.EpollSetAt(setIndex);
         if (Interlocked.Decrement(ref set->References) != 0)
-            return;
+            return false;
         s.Lock(ref set->Lock, t);
         UnwatchListeners(s, t, set);
         for (int steps = 0; set->Items != 0 && steps < StackRegion.MaxEpollItems; steps++)
@@ -405,6 +422,7 @@ public static unsafe class EpollSets
         s.Disown(set->Inner, DescriptorEntry.SetTag + setIndex);
         Wakers.Close(s, (int)set->Waker);
         s.S.GiveEpollSet(setIndex);
+        return true;
     }
 
     /// <summary>
@@ -414,9 +432,8 @@ public static unsafe class EpollSets
     public static void ReleaseSleepers(PosixStack s, AccelThread* t, int setIndex)
     {
         EpollSet* set = s.S.EpollSetAt(setIndex);
-        if (set->Used == 0 || Interlocked.Exchange(ref set->References, 1) <= 0)
-            return;
-        Release(s, t, setIndex);
+        if (Interlocked.Exchange(ref set->References, 1) > 0)
+            Release(s, t, setIndex);
     }
 
     /// <summary>

@@ -39,9 +39,11 @@ public static unsafe class Processes
         StackTables* tables = s.S.Tables;
         s.Lock(ref tables->Lock, t);
         int child = FreeSlot(s, t);
+        int stale = 0;
         if (child >= 0)
         {
             ProcessSlot* slot = s.S.ProcessAt(child);
+            stale = slot->HighestDescriptor;
             slot->State = ProcessSlot.Reserved;
             slot->Pid = 0;
             slot->Parent = (uint)s.Slot + 1;
@@ -62,6 +64,9 @@ public static unsafe class Processes
             if (entry != 0)
                 Share(s, entry, child);
         }
+        // Internal entries of a process that left in order.
+        for (int fd = high; fd < stale; fd++)
+            to[fd] = 0;
         s.Count(t, Counter.Forks);
         return child;
     }

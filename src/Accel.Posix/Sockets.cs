@@ -239,8 +239,7 @@ public static unsafe class Sockets
                 table[fd] = entry;
             else if (kind == DescriptorEntry.KindEpoll)
             {
-                EpollSets.Release(s, t, index);
-                if (!Processes.AnyHolds(s, entry))
+                if (!EpollSets.Release(s, t, index) && !Processes.AnyHolds(s, entry))
                     EpollSets.ReleaseSleepers(s, t, index);
             }
             else if (kind == DescriptorEntry.KindSocket)
@@ -253,6 +252,7 @@ public static unsafe class Sockets
                 Release(s, t, index);
             }
         }
-        s.S.ProcessAt(slot)->HighestDescriptor = 0;
+        if (slot != s.Slot)
+            s.S.ProcessAt(slot)->HighestDescriptor = 0;
     }
 }

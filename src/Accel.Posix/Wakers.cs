@@ -151,10 +151,7 @@ public static unsafe class Wakers
             return existing;
         Waker* waker = s.S.WakerAt(wakerIndex);
         LocalRegion region = s.Region(regionPlusOne);
-        int place = 0;
-        while (place < (int)waker->BellCount && Waker.BellAt(waker, place)->Region != 0)
-            place++;
-        if (!region.IsMapped || place >= Waker.MaxBells)
+        if (!region.IsMapped || PlaceFor(waker) >= Waker.MaxBells)
             return -1;
         int bell = region.TakeDoorbell(s.S.RegionAt((int)regionPlusOne - 1)->Attachment, waker->Name);
         if (bell < 0)
@@ -163,6 +160,13 @@ public static unsafe class Wakers
             return -1;
         }
         s.Lock(ref waker->Lock, t);
+        int place = PlaceFor(waker);
+        if (place >= Waker.MaxBells)
+        {
+            PosixStack.Unlock(ref waker->Lock);
+            region.GiveDoorbell(bell);
+            return -1;
+        }
         BellLink* link = Waker.BellAt(waker, place);
         link->Bell = (uint)bell;
         Volatile.Write(ref link->Region, regionPlusOne);
@@ -170,6 +174,15 @@ public static unsafe class Wakers
             Volatile.Write(ref waker->BellCount, (uint)place + 1);
         PosixStack.Unlock(ref waker->Lock);
         return bell;
+    }
+
+    /// <summary>The first unused link: of a region that was forgotten, or behind the last.</summary>
+    private static int PlaceFor(Waker* waker)
+    {
+        int place = 0;
+        while (place < (int)waker->BellCount && Waker.BellAt(waker, place)->Region != 0)
+            place++;
+        return place;
     }
 
     /// <summary>Announces sleep on every doorbell. After it, and a barrier, the caller must look once more.</summary>
