@@ -59,6 +59,19 @@ public sealed unsafe partial class LinuxKernel : IKernel
 
     public void Yield() => Call(SystemCall.SchedYield);
 
+    public void Sleep(int* word, int value)
+    {
+        const int FutexWait = 0;
+        long* time = stackalloc long[] { 0, 10_000_000 };
+        Call(SystemCall.Futex, (long)word, FutexWait, value, (long)time);
+    }
+
+    public void Wake(int* word)
+    {
+        const int FutexWake = 1;
+        Call(SystemCall.Futex, (long)word, FutexWake, int.MaxValue);
+    }
+
     public int Close(int fd) => (int)Call(SystemCall.Close, fd);
 
     public int Duplicate(int fd, bool closeOnExec) =>
@@ -181,6 +194,12 @@ public sealed unsafe partial class LinuxKernel : IKernel
         WriteWakeAddress(address, name);
         // A full queue means that a wake is there already.
         Call(SystemCall.SendTo, sender, (long)address, 1, DontWait | NoSignal, (long)address, WakeAddressBytes);
+    }
+
+    public void TakeWake(int fd)
+    {
+        byte* scrap = stackalloc byte[8];
+        Call(SystemCall.RecvFrom, fd, (long)scrap, 8, DontWait);
     }
 
     public void DrainWaker(int fd)

@@ -37,11 +37,11 @@ public static unsafe class EpollSets
             if (op is not (Ev.CTL_ADD or Ev.CTL_DEL or Ev.CTL_MOD))
                 return -Errno.EINVAL;
             // Two threads may add the first member at once.
-            s.Lock(ref s.S.Tables->Lock, t);
+            s.LockStack(t);
             epollEntry = s.Entry(epfd);
             setIndex = epollEntry >> 24 == DescriptorEntry.KindEpoll
                 ? DescriptorEntry.Index(epollEntry) : Create(s, t, epfd);
-            PosixStack.Unlock(ref s.S.Tables->Lock);
+            s.UnlockStack(t);
             if (setIndex < 0)
                 return setIndex;
         }

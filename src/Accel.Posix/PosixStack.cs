@@ -182,6 +182,24 @@ public sealed unsafe class PosixStack
 
     public static void Unlock(ref int word) => SharedLock.Exit(ref word);
 
+    /// <summary>Takes the lock of the whole stack.</summary>
+    public void LockStack(AccelThread* t)
+    {
+        if (!StackLock.Enter(&S.Tables->Lock, t->Tid, Kernel))
+            Count(t, Counter.LocksRecovered);
+    }
+
+    /// <summary>Leaves it, and does first what others left to its holder.</summary>
+    public void UnlockStack(AccelThread* t)
+    {
+        int slot;
+        while ((slot = StackLock.Exit(&S.Tables->Lock, t->Tid, Kernel)) >= 0)
+        {
+            Processes.BuryDeferred(this, t, slot);
+            StackLock.Done(&S.Tables->Lock, slot);
+        }
+    }
+
     /// <summary>Sets a socket on the kernel path, where it stays.</summary>
     public void LeaveToKernel(AccelThread* t, Socket* socket, PathReason reason)
     {

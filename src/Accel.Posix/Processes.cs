@@ -37,7 +37,7 @@ public static unsafe class Processes
     public static long ForkPrepare(PosixStack s, AccelThread* t)
     {
         StackTables* tables = s.S.Tables;
-        s.Lock(ref tables->Lock, t);
+        s.LockStack(t);
         int child = FreeSlot(s, t);
         int stale = 0;
         if (child >= 0)
@@ -51,7 +51,7 @@ public static unsafe class Processes
             slot->StartedNs = s.Kernel.NowNs();
             slot->HighestDescriptor = s.S.ProcessAt(s.Slot)->HighestDescriptor;
         }
-        PosixStack.Unlock(ref tables->Lock);
+        s.UnlockStack(t);
         if (child < 0)
             return -Errno.EAGAIN;
         uint* from = s.S.DescriptorsOf(s.Slot);
@@ -166,11 +166,11 @@ public static unsafe class Processes
             slot->State = ProcessSlot.Unused;
             return 0;
         }
-        s.Lock(ref s.S.Tables->Lock, t);
+        s.LockStack(t);
         // The child may have been quicker, and even have left again.
         if (slot->State == ProcessSlot.Reserved)
             Enter(s, slotIndex, pid);
-        PosixStack.Unlock(ref s.S.Tables->Lock);
+        s.UnlockStack(t);
         return 0;
     }
 
@@ -189,9 +189,9 @@ public static unsafe class Processes
     public static long Adopt(PosixStack s, AccelThread* t)
     {
         ProcessSlot* slot = s.S.ProcessAt(s.Slot);
-        s.Lock(ref s.S.Tables->Lock, t);
+        s.LockStack(t);
         Enter(s, s.Slot, s.Process->Pid);
-        PosixStack.Unlock(ref s.S.Tables->Lock);
+        s.UnlockStack(t);
         slot->Adopted = 1;
         s.Peers.StartOver(t);
         s.Process->Adopted = 1;
@@ -259,16 +259,29 @@ public static unsafe class Processes
             AnswerForListeners(s, watch: false, relisten: true);
     }
 
-    /// <summary>A process of this stack has died: gives up what it held.</summary>
+    /// <summary>
+    /// A process of this stack has died: gives up what it held, or leaves that to whoever has the stack's lock.
+    /// </summary>
     public static void Reap(PosixStack s, AccelThread* t, int slotIndex, int pid)
     {
         if ((uint)slotIndex >= StackRegion.MaxProcesses)
             return;
-        StackTables* tables = s.S.Tables;
-        s.Lock(ref tables->Lock, t);
-        if (s.S.ProcessAt(slotIndex)->Pid == pid)
+        ProcessSlot* slot = s.S.ProcessAt(slotIndex);
+        if (Volatile.Read(ref slot->Pid) != pid)
+            return;
+        Volatile.Write(ref slot->DeadPid, pid);
+        if (StackLock.Defer(&s.S.Tables->Lock, slotIndex, t->Tid, s.Kernel))
+            s.UnlockStack(t);
+    }
+
+    /// <summary>Under the stack lock: a process that was found dead while somebody held it.</summary>
+    public static void BuryDeferred(PosixStack s, AccelThread* t, int slotIndex)
+    {
+        ProcessSlot* slot = s.S.ProcessAt(slotIndex);
+        // The slot may be another process's by now.
+        if (slot->DeadPid != 0 && slot->DeadPid == slot->Pid)
             Bury(s, t, slotIndex);
-        PosixStack.Unlock(ref tables->Lock);
+        slot->DeadPid = 0;
     }
 
     private static void Bury(PosixStack s, AccelThread* t, int slotIndex)
@@ -294,7 +307,7 @@ public static unsafe class Processes
         if (ends)
             Wakers.ReleaseOf(s, t, s.Slot);
         StackTables* tables = s.S.Tables;
-        s.Lock(ref tables->Lock, t);
+        s.LockStack(t);
         ProcessSlot* slot = s.S.ProcessAt(s.Slot);
         // First of all: a child that does not find this process among the members any more must find it gone.
         Volatile.Write(ref slot->Pid, 0);
@@ -308,7 +321,7 @@ public static unsafe class Processes
             region.DetachIfEmpty(attachment);
         }
         Volatile.Write(ref slot->State, ProcessSlot.Unused);
-        PosixStack.Unlock(ref tables->Lock);
+        s.UnlockStack(t);
         return 0;
     }
 
@@ -346,7 +359,7 @@ public static unsafe class Processes
     public static long Return(PosixStack s, AccelThread* t)
     {
         StackTables* tables = s.S.Tables;
-        s.Lock(ref tables->Lock, t);
+        s.LockStack(t);
         for (uint number = 1; number <= tables->RegionsHigh; number++)
         {
             if (!Regions.IsCurrent(s, number))
@@ -360,7 +373,7 @@ public static unsafe class Processes
             Wakers.ForgetRegion(s, number);
         }
         Enter(s, s.Slot, s.Process->Pid);
-        PosixStack.Unlock(ref tables->Lock);
+        s.UnlockStack(t);
         return 0;
     }
 }

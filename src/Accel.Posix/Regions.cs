@@ -20,10 +20,10 @@ public static unsafe class Regions
         StackTables* tables = s.S.Tables;
         if (tables->OwnRegion != 0)
             return EnsureMapped(s, t, tables->OwnRegion) ? tables->OwnRegion : 0;
-        s.Lock(ref tables->Lock, t);
+        s.LockStack(t);
         if (tables->OwnRegion == 0)
             tables->OwnRegion = Create(s, t);
-        PosixStack.Unlock(ref tables->Lock);
+        s.UnlockStack(t);
         return tables->OwnRegion;
     }
 
@@ -65,7 +65,7 @@ public static unsafe class Regions
         LocalRegion region = new(address);
         ulong id = region.Tables->Header.Id;
         StackTables* tables = s.S.Tables;
-        s.Lock(ref tables->Lock, t);
+        s.LockStack(t);
         uint number = Known(s, id);
         if (number == 0)
         {
@@ -78,7 +78,7 @@ public static unsafe class Regions
             Map(s, number, address);
         else
             s.Kernel.UnmapRegion(address);
-        PosixStack.Unlock(ref tables->Lock);
+        s.UnlockStack(t);
         if (number == 0)
         {
             s.Kernel.UnmapRegion(address);

@@ -262,7 +262,7 @@ public static unsafe class Waits
 
     public static void TakeWakes(PosixStack s, AccelThread* t, Waker* waker)
     {
-        s.Kernel.DrainWaker(waker->Descriptor);
+        s.Kernel.TakeWake(waker->Descriptor);
         s.CountHot(t, Counter.WakesReceived);
     }
 

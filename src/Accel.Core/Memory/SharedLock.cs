@@ -1,13 +1,19 @@
 namespace Accel.Core.Memory;
 
 /// <summary>Tells whether the thread that a lock word names is still there.</summary>
-public interface ILiveness
+public unsafe interface ILiveness
 {
     /// <summary>False only if no thread of that id exists any more.</summary>
     bool IsThreadAlive(int tid);
 
     /// <summary>Lets another thread of this CPU run.</summary>
     void Yield();
+
+    /// <summary>Sleeps for some milliseconds, or until somebody wakes the word; not if it has another value.</summary>
+    void Sleep(int* word, int value);
+
+    /// <summary>Wakes all, of any process, who sleep on a word of shared memory.</summary>
+    void Wake(int* word);
 }
 
 /// <summary>

@@ -100,6 +100,9 @@ public unsafe interface IKernel : ILiveness
     /// <summary>Takes all wakes that have arrived.</summary>
     void DrainWaker(int fd);
 
+    /// <summary>Takes one wake: enough after a sleep, since a second one only ends the next sleep early.</summary>
+    void TakeWake(int fd);
+
     /// <summary>A descriptor that becomes readable when the process ends.</summary>
     int WatchProcess(int pid);
 

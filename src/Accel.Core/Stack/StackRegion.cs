@@ -27,6 +27,9 @@ public unsafe struct ProcessSlot
     /// <summary>The process has used a socket since it was forked.</summary>
     [FieldOffset(32)] public uint Adopted;
 
+    /// <summary>Pid of a process in this slot that was found dead while the stack's lock was taken.</summary>
+    [FieldOffset(36)] public int DeadPid;
+
     [FieldOffset(64)] public fixed byte Name[64];
 }
 
@@ -55,18 +58,18 @@ public struct StackTables
     [FieldOffset(0)] public RegionHeader Header;
 
     /// <summary>Guards process slots, region slots and whatever has no lock of its own.</summary>
-    [FieldOffset(128)] public int Lock;
-    [FieldOffset(132)] public uint OwnRegion;
-
-    /// <summary>One more than the highest region slot ever in use.</summary>
-    [FieldOffset(136)] public uint RegionsHigh;
-
-    /// <summary>Process slot that was taken last: the search for the next begins behind it.</summary>
-    [FieldOffset(140)] public uint LastSlot;
+    [FieldOffset(128)] public StackLock Lock;
     [FieldOffset(192)] public FreeList Sockets;
     [FieldOffset(256)] public FreeList EpollSets;
     [FieldOffset(320)] public FreeList EpollItems;
     [FieldOffset(384)] public FreeList Wakers;
+    [FieldOffset(448)] public uint OwnRegion;
+
+    /// <summary>One more than the highest region slot ever in use.</summary>
+    [FieldOffset(452)] public uint RegionsHigh;
+
+    /// <summary>Process slot that was taken last: the search for the next begins behind it.</summary>
+    [FieldOffset(456)] public uint LastSlot;
     [FieldOffset(512)] public OptionValues Options;
 }
 
