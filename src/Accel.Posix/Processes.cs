@@ -36,7 +36,6 @@ public static unsafe class Processes
     /// </summary>
     public static long ForkPrepare(PosixStack s, AccelThread* t)
     {
-        StackTables* tables = s.S.Tables;
         s.LockStack(t);
         int child = FreeSlot(s, t);
         int stale = 0;

@@ -64,7 +64,6 @@ public static unsafe class Regions
         }
         LocalRegion region = new(address);
         ulong id = region.Tables->Header.Id;
-        StackTables* tables = s.S.Tables;
         s.LockStack(t);
         uint number = Known(s, id);
         if (number == 0)

@@ -194,5 +194,9 @@ public unsafe class MemoryTests
                 Exit();
             Thread.Yield();
         }
+
+        public void Sleep(int* word, int value) => Thread.Sleep(1);
+
+        public void Wake(int* word) { }
     }
 }
