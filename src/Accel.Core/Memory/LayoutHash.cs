@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x9f041236e333ca52;
+    public const ulong Value = 0x400c9e23556d2aa3;
 }
