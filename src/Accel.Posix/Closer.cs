@@ -42,6 +42,12 @@ public static unsafe class Closer
         uint closed = Interlocked.Or(ref wire.Conn->ClosedMask, bit);
         if ((closed & bit) != 0 || (closed | bit) != 3)
             return;
+        wire.Conn->Freeing = Regions.AttachmentIn(s, wire.Region) << 8 | (uint)s.Slot;
+        Free(s, wire);
+    }
+
+    private static void Free(PosixStack s, in Wire wire)
+    {
         ReturnPages(s, wire.Region, wire.In);
         ReturnPages(s, wire.Region, wire.Out);
         wire.Region.FreeConn(wire.Index);
@@ -165,6 +171,12 @@ public static unsafe class Closer
             Conn* conn = region.ConnAt(c);
             if (Volatile.Read(ref conn->State) == (uint)ConnState.Free)
                 continue;
+            uint freeing = attachmentPlusOne << 8 | (uint)slot;
+            if (conn->Freeing == freeing && Interlocked.CompareExchange(ref conn->Freeing, 0, freeing) == freeing)
+            {
+                Free(s, new Wire(region, conn, c, 0));
+                continue;
+            }
             for (int side = 0; side < 2; side++)
             {
                 Wire wire = new(region, conn, c, side);

@@ -13,7 +13,7 @@ namespace Accel.Posix;
 /// </summary>
 public static unsafe class EpollWaits
 {
-    private const int StateSet = 0, StateDeadline = 1;
+    private const int StateSet = 0, StateDeadline = 1, StateMissed = 2, StateWatchdog = 3;
     private const int MaxReady = 1024;
 
     private ref struct Ready
@@ -81,7 +81,7 @@ public static unsafe class EpollWaits
         int count = Gather(s, t, set, events, have, max, ticks);
         if (count >= max && !kernelFirst)
             set->Filled = 1;
-        if (t->Wait.Phase != 0 && t->Wait.Result == 0 && count > 0)
+        if (count > 0 && t->Wait.State[StateMissed] != 0)
             s.Count(t, Counter.WakesMissed);
         if (t->Wait.Phase == 0 && count < max
             && (count == 0 || ticks - set->LastKernelCheck >= s.TicksPerKernelCheck))
@@ -185,6 +185,7 @@ public static unsafe class EpollWaits
             t->Wait.State[StateSet] = (ulong)index + 1;
         }
         long watchdog = s.Kernel.NowNs() + Waits.WatchdogNs;
+        t->Wait.State[StateWatchdog] = watchdog < deadline ? 1u : 0u;
         t->Wait.Deadline = Math.Min(deadline, watchdog);
         t->Wait.Kind = AccelWait.SleepEpoll;
         t->Wait.Epfd = epfd;
@@ -219,7 +220,9 @@ public static unsafe class EpollWaits
         Waits.Learn(s, t);
         if (t->Wait.State[StateSet] != 0)
         {
-            Wakers.Retract(s, t, s.S.WakerAt((int)set->Waker));
+            bool rung = Wakers.Retract(s, t, s.S.WakerAt((int)set->Waker));
+            // Only the watchdog ended the sleep and nobody has rung: what is found now was missed.
+            t->Wait.State[StateMissed] = t->Wait.Result == 0 && !rung && t->Wait.State[StateWatchdog] != 0 ? 1u : 0u;
             AnnounceNested(s, t, set, false);
         }
         int count = (int)Math.Max(0, t->Wait.Result);

@@ -209,6 +209,17 @@ public static unsafe class Regions
         Interlocked.MemoryBarrier();
     }
 
+    /// <summary>Index plus one of this stack in a mapped region's attachment table.</summary>
+    public static uint AttachmentIn(PosixStack s, LocalRegion region)
+    {
+        for (uint number = 1; number <= s.S.Tables->RegionsHigh; number++)
+        {
+            if (s.Region(number).Address == region.Address)
+                return s.S.RegionAt((int)number - 1)->Attachment;
+        }
+        return 0;
+    }
+
     /// <summary>Maps a region that another process of this stack entered in the table.</summary>
     public static bool EnsureMapped(PosixStack s, AccelThread* t, uint number)
     {

@@ -206,25 +206,32 @@ public static unsafe class Wakers
     }
 
     /// <summary>Takes the announcement back. While other threads sleep on the same waker it stays.</summary>
-    public static void Retract(PosixStack s, AccelThread* t, Waker* waker)
+    public static bool Retract(PosixStack s, AccelThread* t, Waker* waker)
     {
         s.Lock(ref waker->Lock, t);
         bool others = --waker->Sleepers > 0;
-        SetSleeping(s, waker, others ? 1u : 0u);
+        bool rung = SetSleeping(s, waker, others ? 1u : 0u);
         PosixStack.Unlock(ref waker->Lock);
         // The ring that woke us took the announcement of the others with it; the caller looks after this.
         if (others)
             FenceAll(s);
+        return rung;
     }
 
-    private static void SetSleeping(PosixStack s, Waker* waker, uint value)
+    /// <summary>True if somebody had rung.</summary>
+    private static bool SetSleeping(PosixStack s, Waker* waker, uint value)
     {
+        bool rung = false;
         for (int i = 0; i < (int)waker->BellCount; i++)
         {
             BellLink* link = Waker.BellAt(waker, i);
             LocalRegion region = s.Region(link->Region);
-            if (region.IsMapped && link->Bell < LocalRegion.MaxDoorbells)
-                Volatile.Write(ref region.DoorbellAt((int)link->Bell)->Sleeping, value);
+            if (!region.IsMapped || link->Bell >= LocalRegion.MaxDoorbells)
+                continue;
+            Doorbell* bell = region.DoorbellAt((int)link->Bell);
+            rung |= Volatile.Read(ref bell->Sleeping) == 0;
+            Volatile.Write(ref bell->Sleeping, value);
         }
+        return rung;
     }
 }

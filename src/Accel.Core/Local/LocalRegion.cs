@@ -130,11 +130,12 @@ public readonly unsafe struct LocalRegion(byte* address)
     public void FreeConn(int index)
     {
         Conn* conn = ConnAt(index);
-        Volatile.Write(ref conn->State, (uint)ConnState.Free);
         PipeOps.Close(this, &conn->Pipe0);
         PipeOps.Close(this, &conn->Pipe1);
         conn->Side0.Stack = 0;
         conn->Side1.Stack = 0;
+        conn->Freeing = 0;
+        Volatile.Write(ref conn->State, (uint)ConnState.Free);
         FreeList.Give(&Tables->Conns, (byte*)ConnAt(0), sizeof(Conn), index);
     }
 

@@ -29,13 +29,15 @@ public static unsafe class PipeOps
     /// <summary>Gives the rings back. Only when both ends are closed.</summary>
     public static void Close(LocalRegion region, Pipe* pipe)
     {
-        BufferArena* arena = &region.Tables->Buffers;
-        if (pipe->ReadBuffer != 0)
-            BufferArena.Give(arena, region.Address, pipe->ReadBuffer, (int)pipe->ReadLog2);
-        if (pipe->NextReady != 0)
-            BufferArena.Give(arena, region.Address, pipe->NextBuffer, (int)pipe->NextLog2);
+        // Forgotten before it is given back: who finishes for a process that died here loses a ring and gives none twice.
+        uint buffer = pipe->ReadBuffer, next = pipe->NextReady != 0 ? pipe->NextBuffer : 0;
         pipe->ReadBuffer = pipe->WriteBuffer = 0;
         pipe->NextReady = 0;
+        BufferArena* arena = &region.Tables->Buffers;
+        if (buffer != 0)
+            BufferArena.Give(arena, region.Address, buffer, (int)pipe->ReadLog2);
+        if (next != 0)
+            BufferArena.Give(arena, region.Address, next, (int)pipe->NextLog2);
     }
 
     /// <summary>Bytes that wait for the reader, as the reader sees it. Also says no (0) to nonsense.</summary>

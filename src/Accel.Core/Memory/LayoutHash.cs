@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x400c9e23556d2aa3;
+    public const ulong Value = 0x72bfda5b17684996;
 }
