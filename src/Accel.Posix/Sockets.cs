@@ -60,7 +60,8 @@ public static unsafe class Sockets
     private static void CloseDescriptor(PosixStack s, AccelThread* t, int index, uint entry)
     {
         Socket* socket = s.S.SocketAt(index);
-        // The last descriptor of all stays the holder until its end is closed: a process killed in between is found by it.
+        // The last descriptor of all stays the holder until its end is closed: a process killed in between is found by
+        // it.
         bool last = socket->State != (uint)SocketState.Listening && Volatile.Read(ref socket->References) == 1;
         if (!last && (!socket->Is(SocketFlags.Duplicated) || !HeldHere(s, entry)))
             LetGo(s, socket, s.Slot);

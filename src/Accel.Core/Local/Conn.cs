@@ -165,7 +165,9 @@ public struct Conn
     /// <summary>The listener's generation when the client found it: another one is another listener.</summary>
     [FieldOffset(20)] public uint ListenerGeneration;
 
-    /// <summary>Who gives the slot back: attachment plus one and process slot, 0 = nobody. If they die over it, others finish.</summary>
+    /// <summary>
+    /// Who gives the slot back: attachment plus one and process slot, 0 = nobody. If they die over it, others finish.
+    /// </summary>
     [FieldOffset(24)] public uint Freeing;
 
     [FieldOffset(64)] public Side Side0;

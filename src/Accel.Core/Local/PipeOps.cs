@@ -29,7 +29,8 @@ public static unsafe class PipeOps
     /// <summary>Gives the rings back. Only when both ends are closed.</summary>
     public static void Close(LocalRegion region, Pipe* pipe)
     {
-        // Forgotten before it is given back: who finishes for a process that died here loses a ring and gives none twice.
+        // Forgotten before it is given back: who finishes for a process that died here loses a ring and gives none
+        // twice.
         uint buffer = pipe->ReadBuffer, next = pipe->NextReady != 0 ? pipe->NextBuffer : 0;
         pipe->ReadBuffer = pipe->WriteBuffer = 0;
         pipe->NextReady = 0;
