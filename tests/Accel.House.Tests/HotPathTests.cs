@@ -13,6 +13,7 @@ public class HotPathTests
         .ToDictionary(c => c.Value);
 
     [Theory]
+    [InlineData("Accel.Wire")]
     [InlineData("Accel.Core")]
     [InlineData("Accel.Posix")]
     public void Hot_room_allocates_and_throws_nothing(string room)

@@ -1,0 +1,124 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Memory;
+
+namespace Accel.Core.Nic;
+
+/// <summary>A received frame, or a part of one, where the link keeps it. Valid until it is released.</summary>
+public unsafe struct FrameRef
+{
+    public byte* Data;
+    public int Length;
+
+    /// <summary>The link's own name for the buffer.</summary>
+    public ulong Handle;
+
+    /// <summary>The frame goes on in the next reference.</summary>
+    public bool More;
+}
+
+/// <summary>
+/// A link that Ethernet frames go over. All calls are made under the engine's lock; none blocks, none allocates.
+/// </summary>
+public unsafe interface ILink
+{
+    /// <summary>What is known of the link, in the stack's region.</summary>
+    LinkInfo* Info { get; }
+
+    /// <summary>Takes what has arrived on any of its queues, at most <paramref name="max"/> references, whole frames
+    /// only.</summary>
+    int Receive(FrameRef* frames, int max);
+
+    /// <summary>Gives the buffers of received references back.</summary>
+    void Release(FrameRef* frames, int count);
+
+    /// <summary>An empty buffer for one frame of up to MTU plus headers. False if there is none now.</summary>
+    bool TryTakeBuffer(out FrameRef frame);
+
+    /// <summary>Queues a frame that was written into a buffer of <see cref="TryTakeBuffer"/>. Never fails.</summary>
+    void Send(in FrameRef frame);
+
+    /// <summary>Gives a buffer back unsent.</summary>
+    void Return(in FrameRef frame);
+
+    /// <summary>
+    /// Sends headers and two runs of payload as one super-frame that the kernel or the device cuts into segments of
+    /// <paramref name="segmentSize"/> bytes. TCP's checksum field holds the pseudo header's sum. False if the link has
+    /// no such way, or no room now: the caller sends frame by frame.
+    /// </summary>
+    bool TrySendSuper(
+        byte* header, int headerLength, byte* run1, int length1, byte* run2, int length2, int segmentSize);
+
+    /// <summary>Frames queued since the last flush.</summary>
+    int Unflushed { get; }
+
+    /// <summary>The doorbell: tells the kernel of all that was queued. Costs a system call if something was.</summary>
+    void Flush();
+}
+
+/// <summary>How a link really works, as the control plane set it up.</summary>
+[Flags]
+public enum LinkFlags : uint
+{
+    None = 0,
+    Native = 1,
+    Generic = 2,
+    ZeroCopy = 4,
+    NeedWakeup = 8,
+
+    /// <summary>Frames of more than one buffer are received.</summary>
+    ScatterGather = 16,
+
+    /// <summary>Super-frames can be sent.</summary>
+    SuperFrames = 32,
+
+    /// <summary>
+    /// The peer is on this host and may leave checksums to be filled in by a device: the pseudo header's sum alone is
+    /// accepted too, and counted.
+    /// </summary>
+    TrustsPartialChecksums = 64,
+    Up = 128,
+}
+
+/// <summary>A link as every process of the stack, and the tools, see it.</summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 320)]
+public unsafe struct LinkInfo
+{
+    public const int NameBytes = 16;
+
+    /// <summary>0 = unused.</summary>
+    [FieldOffset(0)] public int InterfaceIndex;
+    [FieldOffset(4)] public uint Flags;
+    [FieldOffset(8)] public uint Mtu;
+    [FieldOffset(12)] public uint Queues;
+
+    /// <summary>What steering entries point to: the stack's place in the interface's socket map.</summary>
+    [FieldOffset(16)] public uint Slot;
+    [FieldOffset(20)] public uint MaxSuperFrame;
+    [FieldOffset(24)] public fixed byte Mac[8];
+    [FieldOffset(32)] public fixed byte Name[NameBytes];
+
+    [FieldOffset(64)] public ulong RxFrames;
+    [FieldOffset(72)] public ulong RxBytes;
+    [FieldOffset(80)] public ulong RxBatches;
+    [FieldOffset(88)] public ulong RxSuperFrames;
+
+    /// <summary>Dropped by the kernel: no buffer in the fill ring, ring full, frame too long.</summary>
+    [FieldOffset(96)] public ulong RxNoBuffer;
+    [FieldOffset(104)] public ulong RxRingFull;
+    [FieldOffset(112)] public ulong RxInvalid;
+    [FieldOffset(128)] public ulong TxFrames;
+    [FieldOffset(136)] public ulong TxBytes;
+    [FieldOffset(144)] public ulong TxSuperFrames;
+    [FieldOffset(152)] public ulong TxSuperBytes;
+    [FieldOffset(160)] public ulong Doorbells;
+    [FieldOffset(168)] public ulong TxNoBuffer;
+    [FieldOffset(176)] public ulong TxErrors;
+    [FieldOffset(184)] public ulong TxSuperRefused;
+
+    [FieldOffset(192)] public uint RxRingSize;
+    [FieldOffset(196)] public uint TxRingSize;
+    [FieldOffset(200)] public uint FillRingSize;
+    [FieldOffset(204)] public uint CompletionRingSize;
+    [FieldOffset(208)] public uint Frames;
+    [FieldOffset(212)] public uint FrameBytes;
+}

@@ -1,0 +1,104 @@
+using Accel.Core.Ip;
+using Accel.Core.Local;
+
+namespace Accel.Core.Nic;
+
+/// <summary>Transport protocols that are steered.</summary>
+public enum Transport : byte
+{
+    Tcp = 6,
+    Udp = 17,
+}
+
+/// <summary>What the control plane refused, in words for stackdump; the numbers are part of the protocol.</summary>
+public enum NicRefusal : byte
+{
+    None = 0,
+    NoDaemon,
+    Policy,
+    OtherUserHasQueue,
+    NoSlot,
+    PortTaken,
+    Version,
+    NotYourPort,
+    NoInterface,
+    Failed,
+}
+
+/// <summary>
+/// The control plane as the data path sees it. Rare calls: each may cost a message to acceld and its answer, and ends
+/// within a second in any case. Called by one thread at a time.
+/// </summary>
+public unsafe interface INicControl
+{
+    /// <summary>True while the daemon answers. A lost one is looked for again by <see cref="Tend"/>.</summary>
+    bool IsConnected { get; }
+
+    /// <summary>
+    /// A descriptor that becomes readable when there is something for <see cref="Tend"/>; -1 if there is none.
+    /// </summary>
+    int WatchDescriptor { get; }
+
+    /// <summary>
+    /// Joins the daemon of this network namespace: maps its tables and opens this stack's links. Writes each link's
+    /// <see cref="LinkInfo"/> into <paramref name="infos"/>. Returns the links; an empty array and why, if there are
+    /// none.
+    /// </summary>
+    ILink[] Attach(ulong stackId, LinkInfo* infos, int max, out NicRefusal refusal);
+
+    /// <summary>Addresses, routes and neighbours; unmapped before <see cref="Attach"/>.</summary>
+    NetTables Tables { get; }
+
+    /// <summary>
+    /// Frames for a local port go to this stack's links from now on. <paramref name="descriptor"/> is the kernel socket
+    /// that holds the port, which proves the right to it. <paramref name="listener"/>: others of the kernel may have
+    /// connections on the same port, so frames of those still go to the kernel.
+    /// </summary>
+    NicRefusal Steer(Transport transport, in Endpoint local, int descriptor, bool listener);
+
+    /// <summary>Frames for the port go to the kernel again.</summary>
+    void Unsteer(Transport transport, in Endpoint local);
+
+    /// <summary>Asks the kernel to find the neighbour; the answer comes into the tables.</summary>
+    void Resolve(int interfaceIndex, in Endpoint neighbour);
+
+    /// <summary>
+    /// Takes what the daemon has said (an ICMP error: calls <paramref name="host"/>), and reconnects to a restarted one
+    /// if the old one went away. Call when <see cref="WatchDescriptor"/> is readable, and about once a second.
+    /// </summary>
+    void Tend(INicHost host);
+}
+
+/// <summary>What the engine asks of the process that runs it.</summary>
+public unsafe interface INicHost
+{
+    /// <summary>Something happened on a connection: tell who watches <paramref name="side"/> of it.</summary>
+    void Notify(LocalRegion region, int conn, int side);
+
+    /// <summary>A connection came into a listener's accept queue.</summary>
+    void NotifyListener(LocalRegion region, int listener);
+
+    /// <summary>An ICMP error for a segment or datagram of ours (RFC 5927: the caller checks that it can be true).
+    /// </summary>
+    void OnIcmp(in IcmpEvent report);
+
+    ulong Random();
+
+    ulong Ticks();
+}
+
+/// <summary>An ICMP error with the header that it quotes.</summary>
+public struct IcmpEvent
+{
+    public Transport Transport;
+    public byte Type;
+    public byte Code;
+    public Endpoint Local;
+    public Endpoint Remote;
+
+    /// <summary>TCP: the sequence number of the quoted segment.</summary>
+    public uint Seq;
+
+    /// <summary>Next-hop MTU in bytes if the error brought one.</summary>
+    public uint Mtu;
+}

@@ -1,0 +1,6 @@
+namespace Accel.Daemon;
+
+static class Program
+{
+    static int Main(string[] args) => 0;
+}
