@@ -24,6 +24,13 @@ public unsafe interface ILink
     /// <summary>What is known of the link, in the stack's region.</summary>
     LinkInfo* Info { get; }
 
+    /// <summary>The descriptor of a queue: readable when frames have arrived. Queues: <see cref="LinkInfo.Queues"/>.
+    /// </summary>
+    int Descriptor(int queue);
+
+    /// <summary>Something has arrived and was not taken yet. May be asked without the engine's lock.</summary>
+    bool IsReadable { get; }
+
     /// <summary>Takes what has arrived on any of its queues, at most <paramref name="max"/> references, whole frames
     /// only.</summary>
     int Receive(FrameRef* frames, int max);
