@@ -24,6 +24,17 @@ public unsafe interface ILink
     /// <summary>What is known of the link, in the stack's region.</summary>
     LinkInfo* Info { get; }
 
+    /// <summary>
+    /// The thread that makes the calls that follow. Whoever took the engine's lock says so once: links that share
+    /// buffers with other stacks have locks of their own, whose holder must be known if it dies.
+    /// </summary>
+    int Tid { set; }
+
+    /// <summary>
+    /// The engine's lock was taken over from a thread that died: buffers that it had in hand are given back.
+    /// </summary>
+    void Recover();
+
     /// <summary>The descriptor of a queue: readable when frames have arrived. Queues: <see cref="LinkInfo.Queues"/>.
     /// </summary>
     int Descriptor(int queue);

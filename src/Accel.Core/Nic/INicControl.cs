@@ -31,6 +31,15 @@ public enum NicRefusal : byte
 /// </summary>
 public unsafe interface INicControl
 {
+    /// <summary>True if there is a daemon for this network namespace. Cheap enough to ask for each socket.</summary>
+    bool IsPresent { get; }
+
+    /// <summary>
+    /// To be called in a forked child before anything else: it needs a conversation with the daemon of its own, which
+    /// the next call begins. The inherited one only shows that the stack lives.
+    /// </summary>
+    void AfterFork();
+
     /// <summary>True while the daemon answers. A lost one is looked for again by <see cref="Tend"/>.</summary>
     bool IsConnected { get; }
 
