@@ -1,0 +1,242 @@
+/*
+ * Decides for each frame of an accelerated interface: a stack's AF_XDP socket, or the kernel as ever. Whatever is in
+ * any way unusual is the kernel's. It never drops: a stack that is gone falls through to the kernel, which answers.
+ */
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "steering.h"
+
+#define MAX_EXTENSIONS 4
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 2 * 65536);
+    __type(key, __u32);
+    __type(value, __u64);
+} ports SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, MAX_EXACT);
+    __type(key, struct exact_key);
+    __type(value, __u64);
+} exact SEC(".maps");
+
+/* Address (IPv4 as ::ffff:a.b.c.d) to the index of the interface that has it; 0: any may receive for it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, MAX_ADDRESSES);
+    __uint(key_size, 16);
+    __uint(value_size, 4);
+} addresses SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_XSKMAP);
+    __uint(max_entries, MAX_SLOTS * MAX_QUEUES);
+    __type(key, __u32);
+    __type(value, __u32);
+} xsks SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct interface_config);
+} config SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, COUNTS);
+    __type(key, __u32);
+    __type(value, __u64);
+} counts SEC(".maps");
+
+/* Where a segment or datagram goes. */
+struct target {
+    __u32 source[4];
+    __u32 address[4];
+    void *transport;
+    __u8 protocol;
+    __u8 is_v6;
+};
+
+static __always_inline int pass(enum count why)
+{
+    __u32 key = why;
+    __u64 *count = bpf_map_lookup_elem(&counts, &key);
+    if (count)
+        ++*count;
+    return XDP_PASS;
+}
+
+static __always_inline void add(enum count what, __u64 amount)
+{
+    __u32 key = what;
+    __u64 *count = bpf_map_lookup_elem(&counts, &key);
+    if (count)
+        *count += amount;
+}
+
+/* -1, or why the kernel gets it. */
+static __always_inline int parse_v4(struct target *to, void *at, void *end)
+{
+    struct iphdr *ip = at;
+    if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+        return COUNT_NOT_IP;
+    if (ip->frag_off & bpf_htons(0x3FFF))
+        return COUNT_FRAGMENT;
+    to->source[0] = to->source[1] = to->address[0] = to->address[1] = 0;
+    to->source[2] = to->address[2] = bpf_htonl(0xFFFF);
+    to->source[3] = ip->saddr;
+    to->address[3] = ip->daddr;
+    to->protocol = ip->protocol;
+    to->transport = at + ip->ihl * 4;
+    to->is_v6 = 0;
+    return -1;
+}
+
+static __always_inline int parse_v6(struct target *to, void *at, void *end)
+{
+    struct ipv6hdr *ip = at;
+    if ((void *)(ip + 1) > end || ip->version != 6)
+        return COUNT_NOT_IP;
+    __builtin_memcpy(to->source, &ip->saddr, 16);
+    __builtin_memcpy(to->address, &ip->daddr, 16);
+    to->is_v6 = 1;
+    __u8 next = ip->nexthdr;
+    at = ip + 1;
+    for (int i = 0; i < MAX_EXTENSIONS; i++) {
+        if (next == IPPROTO_TCP || next == IPPROTO_UDP)
+            break;
+        if (next == IPPROTO_FRAGMENT)
+            return COUNT_FRAGMENT;
+        /* Routing headers may say that this host is not the end of the way. */
+        if (next != IPPROTO_HOPOPTS && next != IPPROTO_DSTOPTS)
+            return COUNT_OTHER_PROTOCOL;
+        __u8 *extension = at;
+        if ((void *)(extension + 2) > end)
+            return COUNT_NOT_IP;
+        next = extension[0];
+        at += ((__u32)extension[1] + 1) * 8;
+    }
+    to->protocol = next;
+    to->transport = at;
+    return -1;
+}
+
+/* A connection of the kernel's own on a port that a stack has too. */
+static __always_inline int is_of_kernel(struct xdp_md *ctx, const struct target *to, __u16 source, __u16 port)
+{
+    struct bpf_sock_tuple tuple;
+    __u32 size;
+    if (to->is_v6) {
+        __builtin_memcpy(tuple.ipv6.saddr, to->source, 16);
+        __builtin_memcpy(tuple.ipv6.daddr, to->address, 16);
+        tuple.ipv6.sport = source;
+        tuple.ipv6.dport = port;
+        size = sizeof(tuple.ipv6);
+    } else {
+        tuple.ipv4.saddr = to->source[3];
+        tuple.ipv4.daddr = to->address[3];
+        tuple.ipv4.sport = source;
+        tuple.ipv4.dport = port;
+        size = sizeof(tuple.ipv4);
+    }
+    struct bpf_sock *found = bpf_skc_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+    if (!found)
+        return 0;
+    int connected = found->state != BPF_TCP_LISTEN;
+    bpf_sk_release(found);
+    return connected;
+}
+
+SEC("xdp.frags")
+int accel_steer(struct xdp_md *ctx)
+{
+    void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+    struct ethhdr *ethernet = data;
+    if ((void *)(ethernet + 1) > end)
+        return pass(COUNT_NOT_IP);
+
+    __u32 zero = 0;
+    struct interface_config *own = bpf_map_lookup_elem(&config, &zero);
+    if (!own || !own->up)
+        return pass(COUNT_OTHER_MAC);
+    /* Broadcast, multicast, and frames for somebody else behind a bridge or a tap. */
+    if (__builtin_memcmp(ethernet->h_dest, own->mac, 4)
+        || __builtin_memcmp(ethernet->h_dest + 4, own->mac + 4, 2))
+        return pass(COUNT_OTHER_MAC);
+
+    /* A tagged frame is for another interface: one that can be accelerated itself. */
+    struct target to;
+    int why;
+    if (ethernet->h_proto == bpf_htons(ETH_P_IP))
+        why = parse_v4(&to, ethernet + 1, end);
+    else if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
+        why = parse_v6(&to, ethernet + 1, end);
+    else
+        return pass(COUNT_NOT_IP);
+    if (why >= 0)
+        return pass(why);
+    if (to.protocol != IPPROTO_TCP && to.protocol != IPPROTO_UDP)
+        return pass(COUNT_OTHER_PROTOCOL);
+
+    /* Both begin with the ports. */
+    struct tcphdr *tcp = to.transport;
+    struct udphdr *udp = to.transport;
+    if ((void *)(udp + 1) > end)
+        return pass(COUNT_NOT_IP);
+    __u16 source = udp->source, port = udp->dest;
+    __u32 index = bpf_ntohs(port) | (to.protocol == IPPROTO_UDP ? 65536 : 0);
+    __u64 *slot = bpf_map_lookup_elem(&ports, &index);
+    __u64 entry = slot ? *slot : 0;
+    if (!entry)
+        return pass(COUNT_KERNEL_PORT);
+
+    __u32 *interface = bpf_map_lookup_elem(&addresses, to.address);
+    if (!interface || (*interface && *interface != ctx->ingress_ifindex))
+        return pass(COUNT_NOT_OURS);
+
+    if (entry & PORT_EXACT) {
+        struct exact_key key = { .port = port, .udp = to.protocol == IPPROTO_UDP };
+        __builtin_memcpy(key.address, to.address, 16);
+        __u64 *one = bpf_map_lookup_elem(&exact, &key);
+        if (one)
+            entry = *one;
+    }
+    if (entry & PORT_TAGGED) {
+        __u32 fold = to.is_v6 ? to.address[0] ^ to.address[1] ^ to.address[2] ^ to.address[3] : to.address[3];
+        if (fold != entry >> PORT_TAG_SHIFT)
+            return pass(COUNT_KERNEL_PORT);
+    }
+    if (!(entry & PORT_SLOT) || (entry & (to.is_v6 ? PORT_NOT_V6 : PORT_NOT_V4)))
+        return pass(COUNT_KERNEL_PORT);
+
+    if ((entry & PORT_MIXED) && to.protocol == IPPROTO_TCP) {
+        if ((void *)(tcp + 1) > end)
+            return pass(COUNT_NOT_IP);
+        if ((!tcp->syn || tcp->ack) && is_of_kernel(ctx, &to, source, port))
+            return pass(COUNT_KERNEL_CONNECTION);
+    }
+
+    __u32 queue = ctx->rx_queue_index;
+    if (queue >= MAX_QUEUES)
+        return pass(COUNT_NO_SOCKET);
+    long action = bpf_redirect_map(&xsks, ((entry & PORT_SLOT) - 1) * MAX_QUEUES + queue, XDP_PASS);
+    if (action != XDP_REDIRECT)
+        return pass(COUNT_NO_SOCKET);
+    add(COUNT_STEERED, 1);
+    add(COUNT_STEERED_BYTES, end - data);
+    return action;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
