@@ -11,5 +11,6 @@ internal static class SystemCall
     public const long GetUid = 102, GetEuid = 107, SetSid = 112, Tkill = 200, GetDents64 = 217, EpollWait = 232;
     public const long EpollCtl = 233, OpenAt = 257, ReadLinkAt = 267, Accept4 = 288, EpollCreate1 = 291, Dup3 = 292;
     public const long PrLimit = 302, GetRandom = 318, MemfdCreate = 319, Kcmp = 312, Membarrier = 324, PidfdOpen = 434;
-    public const long Futex = 202;
+    public const long Futex = 202, SendMessage = 46, ReceiveMessage = 47, GetTid = 186, NewFStatAt = 262;
+    public const long FAccessAt = 269;
 }

@@ -12,6 +12,7 @@ public partial class CTruthTests
         #define _GNU_SOURCE
         #include <errno.h>
         #include <fcntl.h>
+        #include <linux/if_xdp.h>
         #include <linux/membarrier.h>
         #include <linux/sockios.h>
         #include <netinet/in.h>
@@ -64,12 +65,21 @@ public partial class CTruthTests
         ["Accel.Os.LinuxKernel.MapShared"] = "MAP_SHARED",
         ["Accel.Os.LinuxKernel.MapNoReserve"] = "MAP_NORESERVE",
         ["Accel.Os.LinuxKernel.AtCwd"] = "AT_FDCWD",
+        ["Accel.Os.Links.XskRings.SocketXdp"] = "SOL_XDP",
+        ["Accel.Os.Links.XskRings.MmapOffsets"] = "XDP_MMAP_OFFSETS",
+        ["Accel.Os.Links.XskRings.ReceivePage"] = "XDP_PGOFF_RX_RING",
+        ["Accel.Os.Links.XskRings.SendPage"] = "XDP_PGOFF_TX_RING",
+        ["Accel.Os.Links.XskRings.FillPage"] = "XDP_UMEM_PGOFF_FILL_RING",
+        ["Accel.Os.Links.XskRings.CompletionPage"] = "XDP_UMEM_PGOFF_COMPLETION_RING",
+        ["Accel.Os.LinuxKernel.MapPopulate"] = "MAP_POPULATE",
+        ["Accel.Os.LinuxKernel.PollIn"] = "POLLIN",
     };
 
     /// <summary>System calls whose number has another name than the call.</summary>
     static readonly Dictionary<string, string> Calls = new()
     {
         ["Seek"] = "lseek", ["Pread"] = "pread64", ["Pwrite"] = "pwrite64", ["PrLimit"] = "prlimit64",
+        ["SendMessage"] = "sendmsg", ["ReceiveMessage"] = "recvmsg",
     };
 
     /// <summary>The fields of the system's structs, in the order of their mirrors' fields.</summary>

@@ -13,7 +13,8 @@ public class LayoutTests
 {
     const int LineBytes = 64;
 
-    static readonly Assembly[] Rooms = [typeof(SharedLayoutAttribute).Assembly, Assembly.Load("Accel.Posix")];
+    static readonly Assembly[] Rooms =
+        [typeof(SharedLayoutAttribute).Assembly, Assembly.Load("Accel.Posix"), Assembly.Load("Accel.Os")];
 
     /// <summary>The marked structs, and every struct that they are made of.</summary>
     static readonly List<Type> Structs = Closure();

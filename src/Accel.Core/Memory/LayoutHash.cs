@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x72bfda5b17684996;
+    public const ulong Value = 0x26db30f7ab6d1307;
 }

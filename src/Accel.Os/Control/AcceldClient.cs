@@ -1,0 +1,429 @@
+using System.Collections.Generic;
+using Accel.Core.Ip;
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Nic;
+using Accel.Os.Links;
+
+namespace Accel.Os.Control;
+
+/// <summary>
+/// The stack's conversation with acceld. Each process of a stack has its own (an answer must not reach a sibling); the
+/// stack lives for acceld as long as any of them is open.
+/// </summary>
+[ColdPath]
+public sealed unsafe class AcceldClient : INicControl
+{
+    private const long RetryNs = 500_000_000, DropsNs = 1_000_000_000;
+    private const int MaxStashed = 32;
+
+    private readonly LinuxKernel _kernel;
+    private readonly Action<int> _own;
+    private readonly Action<int> _disown;
+    private readonly string _path;
+    private readonly byte[] _pathBytes;
+    private readonly Message[] _stash = new Message[MaxStashed];
+    private readonly int[] _brought = new int[Protocol.MaxDescriptors];
+    private XdpLink[] _links = [];
+    private int _broughtCount;
+    private int _stashed;
+    private int _fd = -1;
+    private int _inherited = -1;
+    private ulong _stackId;
+    private uint _slot;
+    private uint _serial;
+    private ulong* _ports;
+    private long _retryNs;
+    private long _dropsNs;
+
+    /// <param name="kernel">System calls.</param>
+    /// <param name="own">Protects a descriptor, which sits high already, from the program.</param>
+    /// <param name="disown">Ends that and closes it.</param>
+    /// <param name="socketPath">Where acceld listens, if not at its usual place.</param>
+    public AcceldClient(LinuxKernel kernel, Action<int> own, Action<int> disown, string? socketPath = null)
+    {
+        _kernel = kernel;
+        _own = own;
+        _disown = disown;
+        _path = socketPath ?? Protocol.SocketPath(kernel.NetworkNamespace());
+        _pathBytes = [.. System.Text.Encoding.UTF8.GetBytes(_path), 0];
+    }
+
+    public bool IsPresent
+    {
+        get
+        {
+            fixed (byte* path = _pathBytes)
+                return _kernel.Exists(path);
+        }
+    }
+
+    public bool IsConnected => _fd >= 0 || _inherited >= 0;
+
+    public int WatchDescriptor => _fd;
+
+    public NetTables Tables { get; private set; }
+
+    /// <summary>Why the last thing that went wrong did, in words.</summary>
+    public string? LastError { get; private set; }
+
+    public ILink[] Attach(ulong stackId, LinkInfo* infos, int max, out NicRefusal refusal)
+    {
+        _stackId = stackId;
+        List<XdpLink> links = [];
+        refusal = Open(0, out WelcomeMessage welcome);
+        if (refusal == NicRefusal.None)
+            refusal = ReceiveLinks(welcome, infos, max, links);
+        if (refusal != NicRefusal.None)
+        {
+            Leave();
+            return [];
+        }
+        _slot = welcome.Slot;
+        _links = [.. links];
+        return [.. links];
+    }
+
+    private NicRefusal ReceiveLinks(in WelcomeMessage welcome, LinkInfo* infos, int max, List<XdpLink> links)
+    {
+        for (uint i = 0; i < welcome.Links; i++)
+        {
+            if (!TryAwait(MessageKind.Link, out Message packet))
+                return NicRefusal.Failed;
+            LinkMessage message = Conversation.As<LinkMessage>(packet);
+            int packetSocket = message.HasPacketSocket != 0 ? Keep(0) : -1;
+            XdpQueue[] queues = new XdpQueue[Math.Clamp(message.Queues, 1, 256)];
+            for (int q = 0; q < queues.Length; q++)
+            {
+                if (!TryAwait(MessageKind.Queue, out packet))
+                    return NicRefusal.Failed;
+                QueueMessage queue = Conversation.As<QueueMessage>(packet);
+                LastError = XdpQueue.Open(_kernel, Keep(0), Keep(1), queue.Queue, queue.RxRingSize, queue.TxRingSize,
+                    out queues[q]);
+                if (LastError != null)
+                    return NicRefusal.Failed;
+            }
+            if (links.Count == max)
+                continue;
+            LinkInfo* info = infos + links.Count;
+            Fill(info, message);
+            links.Add(new XdpLink(_kernel, info, queues, new PacketSocket(_kernel, packetSocket)));
+        }
+        return TryAwait(MessageKind.Ready, out Message ready) ? ready.Header.Refusal : NicRefusal.Failed;
+    }
+
+    private static void Fill(LinkInfo* info, in LinkMessage message)
+    {
+        *info = new LinkInfo
+        {
+            InterfaceIndex = message.InterfaceIndex,
+            Flags = (uint)message.Flags,
+            Mtu = message.Mtu,
+            Queues = message.Queues,
+            Slot = message.Slot,
+            MaxSuperFrame = message.HasPacketSocket != 0 ? message.MaxSuperFrame : 0,
+            RxRingSize = message.RxRingSize,
+            TxRingSize = message.TxRingSize,
+            FillRingSize = message.FillRingSize,
+            CompletionRingSize = message.CompletionRingSize,
+            Frames = message.Frames,
+            FrameBytes = message.FrameBytes,
+        };
+        for (int i = 0; i < 6; i++)
+            info->Mac[i] = message.Mac[i];
+        for (int i = 0; i < LinkInfo.NameBytes; i++)
+            info->Name[i] = message.Name[i];
+    }
+
+    public NicRefusal Steer(Transport transport, in Endpoint local, int descriptor, bool listener)
+    {
+        if (!listener && _ports != null)
+        {
+            ulong wanted = PortEntry.For(_slot, local, 0).Bits;
+            ref ulong entry = ref _ports[PortEntry.IndexOf(transport, local.Port)];
+            ulong before = Interlocked.CompareExchange(ref entry, wanted, 0);
+            if (before == 0 || before == wanted)
+                return NicRefusal.None;
+        }
+        SteerMessage question = new()
+        {
+            Header = Question(MessageKind.Steer),
+            Transport = transport,
+            IsListener = (byte)(listener ? 1 : 0),
+            Local = local,
+        };
+        return Ask(question, question.Header.Serial, [descriptor]);
+    }
+
+    public void Unsteer(Transport transport, in Endpoint local)
+    {
+        if (_ports != null)
+        {
+            ulong ours = PortEntry.For(_slot, local, 0).Bits;
+            ref ulong entry = ref _ports[PortEntry.IndexOf(transport, local.Port)];
+            if (Interlocked.CompareExchange(ref entry, 0, ours) == ours || entry == 0)
+                return;
+        }
+        SteerMessage question = new()
+        {
+            Header = Question(MessageKind.Unsteer), Transport = transport, Local = local,
+        };
+        Ask(question, question.Header.Serial, default);
+    }
+
+    public void Resolve(int interfaceIndex, in Endpoint neighbour)
+    {
+        if (!IsJoined())
+            return;
+        ResolveMessage message = new()
+        {
+            Header = MessageHeader.Of(MessageKind.Resolve), InterfaceIndex = interfaceIndex, Neighbour = neighbour,
+        };
+        // Lost if acceld is that busy: whoever waits for the neighbour asks again.
+        new Conversation(_kernel, _fd).Send(message);
+    }
+
+    public void AfterFork()
+    {
+        if (_fd < 0)
+            return;
+        _inherited = _fd;
+        _fd = -1;
+        _retryNs = 0;
+    }
+
+    public void Tend(INicHost host)
+    {
+        if (_links.Length == 0 || !IsJoined())
+            return;
+        while (_fd >= 0 && TryReceive(out Message packet))
+        {
+            CloseBrought();
+            Stash(packet);
+        }
+        for (int i = 0; i < _stashed; i++)
+            Deliver(_stash[i], host);
+        _stashed = 0;
+        long now = _kernel.NowNs();
+        if (now < _dropsNs)
+            return;
+        _dropsNs = now + DropsNs;
+        foreach (XdpLink link in _links)
+            link.UpdateDrops();
+    }
+
+    private void Deliver(in Message packet, INicHost host)
+    {
+        if (packet.Header.Kind == MessageKind.LinkState)
+        {
+            Change(Conversation.As<LinkStateMessage>(packet));
+            return;
+        }
+        IcmpMessage icmp = Conversation.As<IcmpMessage>(packet);
+        IcmpEvent report = new()
+        {
+            Transport = icmp.Transport,
+            Type = icmp.Type,
+            Code = icmp.Code,
+            Local = icmp.Local,
+            Remote = icmp.Remote,
+            Seq = icmp.Seq,
+            Mtu = icmp.Mtu,
+        };
+        host.OnIcmp(report);
+    }
+
+    private void Change(in LinkStateMessage state)
+    {
+        foreach (XdpLink link in _links)
+        {
+            if (link.Info->InterfaceIndex != state.InterfaceIndex)
+                continue;
+            link.Info->Flags = (uint)state.Flags;
+            // Buffers were made for the MTU that was: a larger one is for stacks that come later.
+            link.Info->Mtu = Math.Min(link.LargestMtu, state.Mtu);
+            for (int i = 0; i < 6; i++)
+                link.Info->Mac[i] = state.Mac[i];
+        }
+    }
+
+    /// <summary>True if there is a conversation of this process, begun again if it must be.</summary>
+    private bool IsJoined()
+    {
+        if (_fd >= 0)
+            return true;
+        long now = _kernel.NowNs();
+        if (_stackId == 0 || now < _retryNs)
+            return false;
+        _retryNs = now + RetryNs;
+        if (!IsPresent || Open(_slot + 1, out WelcomeMessage welcome) != NicRefusal.None
+            || ((welcome.Flags & WelcomeFlags.HandOver) != 0 && !HandOver()))
+        {
+            Leave();
+            return false;
+        }
+        if (_inherited >= 0)
+            _disown(_inherited);
+        _inherited = -1;
+        return true;
+    }
+
+    /// <summary>acceld is a new one: it gets to know the queues, and serves others over them again.</summary>
+    private bool HandOver()
+    {
+        Conversation conversation = new(_kernel, _fd);
+        foreach (XdpLink link in _links)
+        {
+            foreach (ref readonly XdpQueue queue in link.Queues)
+            {
+                QueueMessage message = new()
+                {
+                    Header = MessageHeader.Of(MessageKind.OwnQueue),
+                    InterfaceIndex = link.Info->InterfaceIndex,
+                    Queue = queue.Number,
+                    RxRingSize = queue.Receive.Size,
+                    TxRingSize = queue.Send.Size,
+                };
+                if (conversation.Send(message, [queue.Descriptor, queue.UmemDescriptor]) < 0)
+                    return false;
+            }
+        }
+        Message last = new() { Header = MessageHeader.Of(MessageKind.OwnReady) };
+        return conversation.Send(last) == 0 && TryAwait(MessageKind.Ready, out Message ready)
+            && ready.Header.Refusal == NicRefusal.None;
+    }
+
+    /// <summary>Connects and says who is there.</summary>
+    private NicRefusal Open(uint heldSlot, out WelcomeMessage welcome)
+    {
+        welcome = default;
+        int fd = Conversation.Connect(_kernel, _path);
+        if (fd < 0)
+        {
+            LastError = $"no daemon at {_path} (errno {-fd})";
+            return NicRefusal.NoDaemon;
+        }
+        _own(fd);
+        _fd = fd;
+        HelloMessage hello = new()
+        {
+            Header = Question(MessageKind.Hello),
+            LayoutHash = LayoutHash.Value,
+            StackId = _stackId,
+            HeldSlot = heldSlot,
+        };
+        if (new Conversation(_kernel, fd).Send(hello) < 0 || !TryAwait(MessageKind.Welcome, out Message packet))
+            return NicRefusal.Failed;
+        if (packet.Header.Refusal != NicRefusal.None)
+            return packet.Header.Refusal;
+        welcome = Conversation.As<WelcomeMessage>(packet);
+        return MapTables(welcome);
+    }
+
+    private NicRefusal MapTables(in WelcomeMessage welcome)
+    {
+        if (_broughtCount < 1)
+            return NicRefusal.Failed;
+        byte* mirror = _kernel.MapShare(_brought[0], _kernel.SizeOf(_brought[0]), 0, readOnly: true);
+        if (mirror == null)
+            return NicRefusal.Failed;
+        // Another thread may be reading the old one, which so stays mapped.
+        Tables = new NetTables(mirror);
+        if ((welcome.Flags & WelcomeFlags.DirectSteering) != 0 && _broughtCount > 1
+            && welcome.PortTableBytes == PortEntry.TableBytes)
+        {
+            if (_ports != null)
+                _kernel.Unmap((byte*)_ports, PortEntry.TableBytes);
+            _ports = (ulong*)_kernel.MapShare(_brought[1], PortEntry.TableBytes);
+        }
+        CloseBrought();
+        return NicRefusal.None;
+    }
+
+    private MessageHeader Question(MessageKind kind) => MessageHeader.Of(kind, ++_serial);
+
+    private NicRefusal Ask<T>(in T question, uint serial, ReadOnlySpan<int> descriptors) where T : unmanaged
+    {
+        if (!IsJoined())
+            return NicRefusal.NoDaemon;
+        if (new Conversation(_kernel, _fd).Send(question, descriptors) < 0)
+        {
+            // It has gone since: perhaps there is a new one already.
+            Leave();
+            if (!IsJoined() || new Conversation(_kernel, _fd).Send(question, descriptors) < 0)
+                return NicRefusal.NoDaemon;
+        }
+        return TryAwait(MessageKind.Answer, out Message answer, serial) ? answer.Header.Refusal : NicRefusal.Failed;
+    }
+
+    /// <summary>Waits for a packet of a kind; reports that come in between are kept for later.</summary>
+    private bool TryAwait(MessageKind kind, out Message packet, uint serial = 0)
+    {
+        packet = default;
+        long end = _kernel.NowNs() + Protocol.AnswerMilliseconds * 1_000_000L;
+        while (_fd >= 0)
+        {
+            long left = (end - _kernel.NowNs()) / 1_000_000;
+            if (left <= 0 || !_kernel.WaitReadable(_fd, (int)left))
+            {
+                LastError = "acceld does not answer";
+                return false;
+            }
+            if (!TryReceive(out packet))
+                continue;
+            if (packet.Header.Kind == kind && (serial == 0 || packet.Header.Serial == serial))
+                return true;
+            CloseBrought();
+            Stash(packet);
+        }
+        return false;
+    }
+
+    private bool TryReceive(out Message packet)
+    {
+        CloseBrought();
+        int got = new Conversation(_kernel, _fd).Receive(out packet, _brought, out _broughtCount);
+        if (got > 0)
+            return packet.Header.Magic == Protocol.Magic && packet.Header.Version == Protocol.Version;
+        if (got is -Errno.EAGAIN or -Errno.EINTR)
+            return false;
+        LastError = "acceld has gone";
+        Leave();
+        return false;
+    }
+
+    private void Stash(in Message packet)
+    {
+        if (packet.Header.Kind is MessageKind.Icmp or MessageKind.LinkState && _stashed < MaxStashed)
+            _stash[_stashed++] = packet;
+    }
+
+    /// <summary>Moves a descriptor that came with the last packet to where it stays.</summary>
+    private int Keep(int index)
+    {
+        if (index >= _broughtCount || _brought[index] < 0)
+            return -1;
+        int fd = _kernel.MoveHigh(_brought[index]);
+        _brought[index] = -1;
+        _own(fd);
+        return fd;
+    }
+
+    private void CloseBrought()
+    {
+        for (int i = 0; i < _broughtCount; i++)
+        {
+            if (_brought[i] >= 0)
+                _kernel.Close(_brought[i]);
+        }
+        _broughtCount = 0;
+    }
+
+    private void Leave()
+    {
+        CloseBrought();
+        if (_fd >= 0)
+            _disown(_fd);
+        _fd = -1;
+    }
+}
