@@ -10,7 +10,7 @@ namespace Accel.Os.Links;
 /// </summary>
 public unsafe struct Umem
 {
-    /// <summary>What a frame's byte says; from 1 to <see cref="MaxOwner"/>: a stack (slot + 1) has it in hand.</summary>
+    /// <summary>What a frame's byte says; from 1 to <see cref="MaxOwner"/>: a stack (slot + 1) has it.</summary>
     public const byte Free = 0, MaxOwner = 250, Sending = 254, Filling = 255;
 
     public const uint None = uint.MaxValue;
