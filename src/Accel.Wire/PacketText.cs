@@ -73,7 +73,7 @@ public static class PacketText
             text.Add($",sack {options.SackCount} ");
         for (var i = 0; i < options.SackCount && i < SackBlocks.Length; i++)
             text.Add($"{{{options.Sacks[i].Left.Value}:{options.Sacks[i].Right.Value}}}");
-        return text.ToString().TrimStart(',');
+        return text.ToString() is { Length: > 0 } list ? list[1..] : "none";
     }
 
     /// <summary>An address of four or sixteen bytes.</summary>
@@ -144,8 +144,8 @@ public static class PacketText
         else if (shown && upper.Protocol == IpProtocol.Icmpv6 && Icmpv6View.TryParse(bytes, out var icmp6))
             AddIcmpv6(text, upper, icmp6);
         else
-            text.Add($"{Address(upper.Source)} > {Address(upper.Destination)}: {Name(upper.Protocol)}, ")
-                .Add($"length {upper.Length}");
+            text.Add($"{Address(upper.Source)} > {Address(upper.Destination)}: {Name(upper.Protocol)}")
+                .Add($"{(shown && upper.IsKnown ? " [bad header]" : "")}, length {upper.Length}");
         if (bytes.Length < upper.Length)
             text.Add($" [{upper.Length - bytes.Length} bytes missing]");
     }
@@ -169,7 +169,7 @@ public static class PacketText
             text.Add($", urg {tcp.Urgent}");
         var valid = TcpOptions.TryParse(tcp.OptionBytes, out var options);
         if (tcp.OptionBytes.Length > 0)
-            text.Add($", options [{Options(options)}{(valid ? "" : " broken")}]");
+            text.Add($", options [{Options(options)}]{(valid ? "" : " [bad options]")}");
         text.Add($", length {length}");
     }
 
@@ -177,6 +177,8 @@ public static class PacketText
     {
         AddPorts(text, upper, udp.SourcePort, udp.DestinationPort);
         text.Add($"UDP, ");
+        if (udp.Length > upper.Length)
+            text.Add($"[bad length {udp.Length}], ");
         if (udp.Checksum != 0 && udp.Length == upper.Length && !upper.IsRight(bytes))
             text.Add($"[bad cksum 0x{udp.Checksum:x4}], ");
         text.Add($"length {udp.Length - UdpHeader.Length}");
@@ -190,6 +192,8 @@ public static class PacketText
                 .Add($"seq {icmp.Sequence}");
         else if (icmp.Type == IcmpView.Unreachable && icmp.Code == IcmpView.FragmentationNeeded)
             text.Add($"unreachable, need to frag (mtu {icmp.NextHopMtu})");
+        else if (icmp.Type == IcmpView.Unreachable)
+            text.Add($"unreachable code {icmp.Code}");
         else
             text.Add($"type {icmp.Type} code {icmp.Code}");
         if (icmp.TryGetQuote(out var quote))
@@ -205,6 +209,8 @@ public static class PacketText
                 .Add($"seq {icmp.Sequence}");
         else if (icmp.Type == Icmpv6View.PacketTooBig)
             text.Add($"packet too big, mtu {icmp.Mtu}");
+        else if (icmp.Type == Icmpv6View.Unreachable)
+            text.Add($"unreachable code {icmp.Code}");
         else if (icmp.TryGetTarget(out var target))
             text.Add($"neighbour ")
                 .Add($"{(icmp.Type == Icmpv6View.NeighbourSolicitation ? "solicitation" : "advertisement")}, ")
@@ -285,6 +291,8 @@ public static class PacketText
         public IpProtocol Protocol { get; } = protocol;
         public int Length { get; } = length;
         public bool HasHeader { get; } = hasHeader;
+
+        public bool IsKnown => Protocol is IpProtocol.Tcp or IpProtocol.Udp or IpProtocol.Icmp or IpProtocol.Icmpv6;
 
         // What cannot be summed up, since some of it is elsewhere, is not called wrong.
         public bool IsRight(ReadOnlySpan<byte> bytes) => pseudoSum < 0 || bytes.Length < Length
