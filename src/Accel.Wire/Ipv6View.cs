@@ -84,8 +84,6 @@ public readonly ref struct Ipv6View
             // RFC 4302 2.2: the authentication header counts in words of four bytes, without two.
             offset += protocol == IpProtocol.Authentication ? (header[1] + 2) * 4 : (header[1] + 1) * 8;
             protocol = (IpProtocol)header[0];
-            if (offset > rest.Length)
-                return false;
         }
         return false;
     }

@@ -61,7 +61,9 @@ public class FormatTests
             default:
                 // Fast open, MD5, experiments, and what nobody has heard of; known kinds of a wrong size too.
                 byte[][] strangers = [[34, 4, 9, 9], [19, 3, 9], [253, 2], [b[0] < 9 ? (byte)99 : b[0], 3, b[1]],
-                    [2, 3, 9], [3, 2], [4, 3, 9], [8, 9, 9, 9, 9, 9, 9, 9, 9], [5, 4, 9, 9], [5, 2], [2, 4, 0, 0]];
+                    [2, 3, 9], [3, 2], [4, 3, 9], [8, 9, 9, 9, 9, 9, 9, 9, 9], [5, 4, 9, 9], [5, 2], [2, 4, 0, 0],
+                    [2, 5, 9, 9, 9], [3, 4, 9, 9], [4, 4, 9, 9], [8, 11, .. new byte[9]],
+                    [5, 11, .. new byte[9]]];
                 bytes.AddRange(strangers[random.Below(strangers.Length)]);
                 break;
         }

@@ -100,7 +100,8 @@ public class RoundTripTests
             {
                 Tos = (byte)round, PayloadLength = round % 61, Identification = (ushort)round,
                 DontFragment = (round & 1) != 0, MoreFragments = (round & 2) != 0,
-                FragmentOffset = (round & 0x1FFF) * 8, Ttl = (byte)(round >> 3), Protocol = (IpProtocol)(round >> 8), Source = Long(), Destination = Long(),
+                FragmentOffset = (round & 0x1FFF) * 8,
+                Ttl = (byte)(round >> 3), Protocol = (IpProtocol)(round >> 8), Source = Long(), Destination = Long(),
             };
             Assert.Equal(Ipv4Header.Length, header.WriteTo(buffer));
             Assert.True(Ipv4View.TryParse(buffer, out var view) && view.HasRightChecksum);
