@@ -1,0 +1,78 @@
+"""bulk.py serve PORT | bulk.py transfer HOST PORT MEGABYTES: so much each way, compared by its sum."""
+import hashlib
+import random
+import socket
+import sys
+import time
+
+PIECE = 1 << 20
+
+
+def pieces(megabytes):
+    generator = random.Random(3)
+    block = generator.randbytes(PIECE)
+    for i in range(megabytes):
+        yield i.to_bytes(8, "big") + block[8:]
+
+
+def take(s, megabytes):
+    """Reads so much; returns its sum and the longest time without a byte."""
+    total, sha, last, stall = megabytes * PIECE, hashlib.sha256(), time.monotonic(), 0.0
+    buffer = bytearray(PIECE)
+    while total > 0:
+        n = s.recv_into(buffer, min(PIECE, total))
+        now = time.monotonic()
+        stall, last = max(stall, now - last), now
+        if n == 0:
+            raise ConnectionError("ended early")
+        sha.update(memoryview(buffer)[:n])
+        total -= n
+    return sha.hexdigest(), stall
+
+
+def give(s, megabytes):
+    sha = hashlib.sha256()
+    for piece in pieces(megabytes):
+        s.sendall(piece)
+        sha.update(piece)
+    return sha.hexdigest()
+
+
+def serve(port):
+    listener = socket.create_server(("", port), reuse_port=False)
+    while True:
+        s, _ = listener.accept()
+        with s:
+            megabytes = int.from_bytes(s.recv(8, socket.MSG_WAITALL), "big")
+            digest, stall = take(s, megabytes)
+            s.sendall(digest.encode() + f"{stall:016.9f}".encode())
+            digest = give(s, megabytes)
+            s.sendall(digest.encode())
+            s.recv(1)
+
+
+def transfer(host, port, megabytes):
+    with socket.create_connection((host, port), 10) as s:
+        s.settimeout(120)
+        s.sendall(megabytes.to_bytes(8, "big"))
+        start = time.monotonic()
+        digest = give(s, megabytes)
+        answer = s.recv(80, socket.MSG_WAITALL).decode()
+        seconds, good = time.monotonic() - start, answer[:64] == digest
+        print(f"up {megabytes} MB in {seconds:.3f} s, longest stall {float(answer[64:]):.3f} s, "
+              f"{'good' if good else 'BAD'}")
+        start = time.monotonic()
+        digest, stall = take(s, megabytes)
+        seconds = time.monotonic() - start
+        good = s.recv(64, socket.MSG_WAITALL).decode() == digest
+        print(f"down {megabytes} MB in {seconds:.3f} s, longest stall {stall:.3f} s, {'good' if good else 'BAD'}")
+
+
+def main():
+    if sys.argv[1] == "serve":
+        serve(int(sys.argv[2]))
+    else:
+        transfer(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+
+
+main()

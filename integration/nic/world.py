@@ -1,0 +1,189 @@
+"""Two hosts on one machine: a network namespace each, joined by a veth pair, or by a relay that loses frames.
+
+What runs in them is a plain program or one under the preload; acceld serves a host when its side is accelerated.
+Everything is gone when the world is: programs, namespaces with their interfaces, pins.
+"""
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LIBRARY = os.environ.get("ACCEL_LIBRARY", os.path.join(ROOT, "artifacts/lib/libaccel.so"))
+ACCELD = os.path.join(ROOT, "artifacts/bin/Accel.Daemon/release/acceld")
+STACKDUMP = os.path.join(ROOT, "artifacts/bin/Accel.StackDump/release/stackdump")
+RELAY = os.path.join(ROOT, "artifacts/nic/relay")
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin"
+SECONDS = 60
+
+
+class Failure(Exception):
+    """What a case found wrong, in one line."""
+
+
+def sh(*argv, check=True):
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
+    if check and done.returncode != 0:
+        raise Failure(f"{' '.join(argv)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Program:
+    """A program that runs in a host until it ends or the world does."""
+
+    def __init__(self, host, argv, accelerated, env=None, stdin=None):
+        self.host, self.argv, self.accelerated = host, argv, accelerated
+        base = os.path.join(host.world.folder, f"{host.name}-{os.path.basename(argv[0])}.{time.monotonic_ns()}")
+        self.out, self.err = base + ".out", base + ".err"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("ACCEL_") and k != "LD_PRELOAD"}
+        kept["PATH"] = PATH
+        for key in ("ACCEL_LOG", "ACCEL_SPIN_US"):
+            if key in os.environ:
+                kept[key] = os.environ[key]
+        kept.update(env or {})
+        prefix = ["ip", "netns", "exec", host.namespace]
+        if accelerated:
+            prefix += ["env", f"LD_PRELOAD={LIBRARY}"]
+        with open(self.out, "wb") as out, open(self.err, "wb") as err, open(stdin or os.devnull, "rb") as source:
+            self.process = subprocess.Popen([*prefix, *map(str, argv)], stdin=source, stdout=out, stderr=err, env=kept,
+                                            cwd=host.world.folder, start_new_session=True)
+        self.pid = self.process.pid
+
+    def text(self):
+        with open(self.out, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def errors(self):
+        with open(self.err, encoding="utf-8", errors="replace") as f:
+            return f.read().strip()[-400:]
+
+    def wait(self, seconds=SECONDS):
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.argv[0]} did not end within {seconds} s: {self.errors()}") from None
+        if code != 0:
+            raise Failure(f"{' '.join(map(str, self.argv))[:100]} ended with {code}: {self.errors()}")
+        return self.text()
+
+    def wait_for(self, text, seconds=15):
+        end = time.monotonic() + seconds
+        while text not in self.text():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise Failure(f"{self.argv[0]} did not say {text!r}: {self.text()[-200:]} {self.errors()}")
+            time.sleep(0.02)
+
+    def kill(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            try:
+                os.killpg(self.pid, how)
+            except ProcessLookupError:
+                pass
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.pid, signal.SIGKILL)
+                self.process.wait(5)
+
+
+class Host:
+    """One side: a namespace with an interface of a known name."""
+
+    def __init__(self, world, name, number):
+        self.world, self.name, self.number = world, name, number
+        self.namespace = f"accel-{os.getpid()}-{name}"
+        self.interface = f"{name}0"
+        self.ip4, self.ip6 = f"10.77.0.{number}", f"fd77::{number}"
+        self.daemon = None
+        sh("ip", "netns", "add", self.namespace)
+        sh("ip", "-n", self.namespace, "link", "set", "lo", "up")
+
+    def sh(self, *argv, check=True):
+        return sh("ip", "netns", "exec", self.namespace, *argv, check=check)
+
+    def configure(self, mtu=None, offloads=True):
+        if mtu:
+            sh("ip", "-n", self.namespace, "link", "set", "dev", self.interface, "mtu", str(mtu))
+        sh("ip", "-n", self.namespace, "addr", "add", f"{self.ip4}/24", "dev", self.interface)
+        sh("ip", "-n", self.namespace, "addr", "add", f"{self.ip6}/64", "dev", self.interface, "nodad")
+        sh("ip", "-n", self.namespace, "link", "set", "dev", self.interface, "up")
+        # The host's default (bbr) halves the kernel's bulk over veth.
+        self.sh("sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno")
+        if not offloads:
+            self.sh("ethtool", "-K", self.interface, "tso", "off", "gso", "off", "gro", "off", "tx", "off")
+
+    def accelerate(self, *options):
+        """Starts acceld on the interface and waits until it serves."""
+        self.daemon = self.start([ACCELD, "--interface", self.interface, *options], accelerated=False)
+        self.daemon.wait_for("ready")
+        return self.daemon
+
+    def start(self, argv, accelerated=None, **more):
+        accelerated = self.daemon is not None if accelerated is None else accelerated
+        path = shutil.which(argv[0], path=PATH)
+        if path is None:
+            raise Failure(f"{argv[0]} is not installed: run tools/setup")
+        program = Program(self, [path, *argv[1:]], accelerated, **more)
+        self.world.programs.append(program)
+        return program
+
+    def run(self, argv, accelerated=None, seconds=SECONDS, **more):
+        return self.start(argv, accelerated, **more).wait(seconds)
+
+    def wait_listening(self, port, seconds=10):
+        end = time.monotonic() + seconds
+        while f":{port} " not in self.sh("ss", "-Hltn"):
+            if time.monotonic() > end:
+                raise Failure(f"nobody listens on port {port} in {self.name}")
+            time.sleep(0.02)
+
+    def stackdump(self, *arguments):
+        return sh(STACKDUMP, *arguments, check=False)
+
+
+class World:
+    """Hosts a and b, and what joins them."""
+
+    def __init__(self, mtu=None, offloads=True, relay=None):
+        self.folder = tempfile.mkdtemp(prefix="accel-nic-")
+        self.programs = []
+        self.middle = None
+        self.a = self.b = None
+        try:
+            self.a, self.b = Host(self, "a", 1), Host(self, "b", 2)
+            if relay is None:
+                sh("ip", "link", "add", "a0", "netns", self.a.namespace, "type", "veth",
+                   "peer", "name", "b0", "netns", self.b.namespace)
+            else:
+                self._join(relay)
+            for host in (self.a, self.b):
+                host.configure(mtu, offloads and relay is None)
+        except BaseException:
+            self.close()
+            raise
+
+    def _join(self, relay):
+        self.middle = Host(self, "m", 3)
+        for host, end in ((self.a, "ma"), (self.b, "mb")):
+            sh("ip", "link", "add", host.interface, "netns", host.namespace, "type", "veth",
+               "peer", "name", end, "netns", self.middle.namespace)
+            sh("ip", "-n", self.middle.namespace, "link", "set", "dev", end, "up", "promisc", "on")
+            self.middle.sh("ethtool", "-K", end, "tso", "off", "gso", "off", "gro", "off", "tx", "off")
+        self.relay = self.middle.start([RELAY, "ma", "mb", *map(str, relay)], accelerated=False)
+        self.relay.wait_for("ready")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for program in reversed(self.programs):
+            program.kill()
+        for host in (self.a, self.b, self.middle):
+            if host is not None:
+                sh("ip", "netns", "del", host.namespace, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
