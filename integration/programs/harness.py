@@ -2,6 +2,7 @@
 import ctypes
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -75,9 +76,15 @@ def find(program):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range that clients' ports come from: one of those must not sit on it while its server is restarted."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as s:
+            try:
+                s.bind(("", port))
+                return port
+            except OSError:
+                continue
 
 
 def loopback_bytes():
