@@ -78,6 +78,12 @@ public unsafe struct Side
     /// <summary>CPU plus one on which this end last waited: the other end does not spin if it is its own.</summary>
     [FieldOffset(36)] public uint Cpu;
 
+    /// <summary>Of the engine's side of a connection over a network interface: see <see cref="Nic.NicConn"/>.</summary>
+    [FieldOffset(40)] public uint Phase;
+
+    /// <summary>The last send said that more follows at once (MSG_MORE). Only looked at by an engine.</summary>
+    [FieldOffset(44)] public uint More;
+
     // Line 1: names.
     [FieldOffset(64)] public Endpoint Name;
 
@@ -85,6 +91,12 @@ public unsafe struct Side
     [FieldOffset(128)] public fixed ulong Holders[4];
 
     public const uint OverflowWatch = 1u << 16;
+
+    /// <summary>
+    /// Bit of <see cref="Watch"/>: this end is the TCP engine of the region's owner, which is called instead of woken.
+    /// Stays as long as the connection.
+    /// </summary>
+    public const uint EngineWatch = 1u << 17;
 }
 
 /// <summary>

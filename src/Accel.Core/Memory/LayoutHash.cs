@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x26db30f7ab6d1307;
+    public const ulong Value = 0x5de0bc5f89f7082d;
 }

@@ -12,6 +12,9 @@ public enum RegionKind : uint
     /// What a stack shares with its neighbours: listeners, local connections, their bytes, doorbells.
     /// </summary>
     Local = 2,
+
+    /// <summary>The state of a stack's network path: TCP blocks, demultiplexing, timers, links.</summary>
+    Nic = 3,
 }
 
 /// <summary>The first bytes of every shared region: says what it is, so that nobody maps the wrong thing.</summary>
