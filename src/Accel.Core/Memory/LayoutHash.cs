@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x5de0bc5f89f7082d;
+    public const ulong Value = 0x9c2ee8ad118f8f9f;
 }

@@ -1,0 +1,113 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Memory;
+
+namespace Accel.Core.Tcp;
+
+/// <summary>
+/// Round-trip time of a path and the retransmission timeout that follows from it (RFC 6298). As Linux does, the
+/// variance is the largest that was smoothed within a round trip, so that a sample for each of many ACKs does not wear
+/// it off (RFC 7323 appendix G), and the minimum stands for it, not for the whole timeout. All zero: no sample yet.
+/// </summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 64)]
+public struct RttEstimator
+{
+    private const long NsPerSecond = 1_000_000_000;
+
+    /// <summary>Linux's TCP_RTO_MIN, TCP_RTO_MAX and TCP_TIMEOUT_INIT.</summary>
+    public const long MinRtoNs = NsPerSecond / 5, MaxRtoNs = 120 * NsPerSecond, InitialRtoNs = NsPerSecond;
+
+    /// <summary>The minimum is that of the last 150 to 300 seconds (Linux: 300).</summary>
+    private const uint MinWindowSeconds = 150;
+    private const int MaxBackoff = 20;
+
+    /// <summary>SRTT; 0 before the first sample.</summary>
+    [FieldOffset(0)] public long Srtt;
+
+    /// <summary>RTTVAR, as the timeout uses it.</summary>
+    [FieldOffset(8)] public long RttVar;
+    [FieldOffset(16)] public long Deviation;
+    [FieldOffset(24)] public long MaxDeviation;
+    [FieldOffset(32)] public long RoundEndsNs;
+
+    /// <summary>The least of the present and of the last window, as far as 32 bits go; 0: none.</summary>
+    [FieldOffset(40)] public uint MinNow;
+    [FieldOffset(44)] public uint MinBefore;
+    [FieldOffset(48)] public uint MinSinceSeconds;
+    [FieldOffset(52)] public uint Latest;
+
+    /// <summary>How often the timeout was doubled since the last sample.</summary>
+    [FieldOffset(56)] public byte Backoffs;
+
+    public readonly bool HasSample => Srtt != 0;
+
+    /// <summary>The least round trip lately; 0 before the first sample.</summary>
+    public readonly long MinRtt => MinBefore != 0 && MinBefore < MinNow ? MinBefore : MinNow;
+
+    /// <summary>RFC 6298 2: the timeout before back-off.</summary>
+    public readonly long BaseRto =>
+        Srtt == 0 ? InitialRtoNs : Math.Min(MaxRtoNs, Srtt + Math.Max(MinRtoNs, 4 * RttVar));
+
+    /// <summary>RFC 6298 5.5: the timeout now.</summary>
+    public readonly long Rto => Math.Min(MaxRtoNs, BaseRto << Backoffs);
+
+    /// <summary>A round trip of a segment that was sent once. Ends the back-off (RFC 6298 5).</summary>
+    public void Sample(long rttNs, long nowNs)
+    {
+        long rtt = Math.Clamp(rttNs, 1, MaxRtoNs);
+        Latest = (uint)Math.Min(rtt, uint.MaxValue);
+        NoteMin(Latest, nowNs);
+        Backoffs = 0;
+        if (Srtt == 0)
+        {
+            // RFC 6298 2.2.
+            Srtt = rtt;
+            Deviation = RttVar = MaxDeviation = Math.Max(rtt / 2, 1);
+            RoundEndsNs = nowNs + rtt;
+            return;
+        }
+        // RFC 6298 2.3: beta = 1/4, alpha = 1/8.
+        long error = rtt - Srtt;
+        Srtt = Math.Max(1, Srtt + error / 8);
+        if (error < 0)
+        {
+            // A shorter trip than usual is good news: as Linux, it hardly makes the variance grow.
+            error = -error - Deviation;
+            Deviation += error > 0 ? error / 32 : error / 4;
+        }
+        else
+            Deviation += (error - Deviation) / 4;
+        if (Deviation > MaxDeviation)
+        {
+            MaxDeviation = Deviation;
+            RttVar = Math.Max(RttVar, MaxDeviation);
+        }
+        if (nowNs < RoundEndsNs)
+            return;
+        if (MaxDeviation < RttVar)
+            RttVar -= (RttVar - MaxDeviation) / 4;
+        RoundEndsNs = nowNs + Srtt;
+        MaxDeviation = 0;
+    }
+
+    /// <summary>RFC 6298 5.5: doubles the timeout.</summary>
+    public void Backoff()
+    {
+        if (Backoffs < MaxBackoff)
+            Backoffs++;
+    }
+
+    public void ResetBackoff() => Backoffs = 0;
+
+    private void NoteMin(uint rtt, long nowNs)
+    {
+        uint seconds = (uint)(nowNs / NsPerSecond);
+        if (MinNow == 0 || seconds - MinSinceSeconds >= MinWindowSeconds)
+        {
+            MinBefore = MinNow;
+            MinNow = rtt;
+            MinSinceSeconds = seconds;
+        }
+        else if (rtt < MinNow)
+            MinNow = rtt;
+    }
+}
