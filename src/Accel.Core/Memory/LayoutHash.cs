@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x9c2ee8ad118f8f9f;
+    public const ulong Value = 0x94593bfc217bacbb;
 }

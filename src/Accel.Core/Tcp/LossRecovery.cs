@@ -31,7 +31,7 @@ public partial struct LossRecovery
     /// <summary>A tail loss probe is to be sent: 0 no, 1 new data, 2 the last segment again.</summary>
     [FieldOffset(3)] public byte ProbeDue;
 
-    /// <summary>What is lost is not sent again before the next ACK: it may be on its way (F-RTO step 2b, undo).</summary>
+    /// <summary>What is lost is not sent again before the next ACK: it may be on its way (F-RTO step 2b).</summary>
     [FieldOffset(4)] public bool Hold;
 
     /// <summary>One segment may leave whatever the window says: the first of a recovery, a probe.</summary>
@@ -116,7 +116,7 @@ public partial struct LossRecovery
     {
     }
 
-    /// <summary>An acceptable ACK: SND.UNA &lt;= SEG.ACK &lt;= SND.NXT. Every one, not only those that advance.</summary>
+    /// <summary>An acceptable ACK: every one, not only those that advance SND.UNA.</summary>
     public AckOutcome OnAck(SegmentPool pool, in AckInput input, in TcpOptions options) => default;
 
     /// <summary>Which timer runs, and when it is due. After every call that changes something.</summary>
