@@ -15,6 +15,9 @@ public enum RegionKind : uint
 
     /// <summary>The state of a stack's network path: TCP blocks, demultiplexing, timers, links.</summary>
     Nic = 3,
+
+    /// <summary>The control plane's mirror of the kernel's links, addresses, rules, routes and neighbours.</summary>
+    NetTables = 4,
 }
 
 /// <summary>The first bytes of every shared region: says what it is, so that nobody maps the wrong thing.</summary>
