@@ -71,7 +71,9 @@ public struct AddressEntry
 {
     public const int Bytes = 64;
 
-    /// <summary>IFA_F_ flags (linux/if_addr.h). 1 is "secondary" of an IPv4 and "temporary" of an IPv6 address.</summary>
+    /// <summary>
+    /// IFA_F_ flags (linux/if_addr.h). 1 is "secondary" of an IPv4 and "temporary" of an IPv6 address.
+    /// </summary>
     public const uint Secondary = 1, Temporary = 1, Optimistic = 4, DadFailed = 8, HomeAddress = 0x10,
         Deprecated = 0x20, Tentative = 0x40;
 
