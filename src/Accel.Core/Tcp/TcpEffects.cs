@@ -40,6 +40,10 @@ public enum TcpEvents : uint
 
     /// <summary>The peer answers what it should not: look for a better path (black hole, dead gateway).</summary>
     PathSuspect = 1024,
+
+    /// <summary>The receiving buffer should grow to <see cref="TcpEffects.ReceiveWanted"/> bytes, if memory allows.
+    /// </summary>
+    GrowReceive = 2048,
 }
 
 /// <summary>Why a connection failed. Turned into an errno where errno is known.</summary>
@@ -93,6 +97,12 @@ public struct TcpEffects
     public SeqNum ResetSeq;
     public SeqNum ResetAck;
     public TcpFlags ResetFlags;
+
+    /// <summary>With <see cref="TcpEvents.Reopen"/>: the sequence number that the new connection starts with.</summary>
+    public SeqNum NextIss;
+
+    /// <summary>With <see cref="TcpEvents.GrowReceive"/>: the size that is wanted, in bytes.</summary>
+    public uint ReceiveWanted;
 
     public readonly bool Has(TcpEvents events) => (Events & events) != 0;
 }

@@ -20,6 +20,9 @@ public struct TcpStreams
     /// <summary>Bytes that the receiving buffer can take from RCV.NXT on.</summary>
     public uint ReceiveSpace;
 
+    /// <summary>Bytes in order that the reader has not taken yet. With the space it makes the buffer's size.</summary>
+    public uint Unread;
+
     /// <summary>Distance of the byte after the urgent one from SND.UNA; 0: none.</summary>
     public uint UrgentEnd;
 
