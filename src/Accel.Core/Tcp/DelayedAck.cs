@@ -93,7 +93,8 @@ public static class DelayedAck
 
     private static void Delay(ref Tcb tcb, in TcpContext ctx)
     {
-        long delay = tcb.AckTimeout, least = Least(in ctx), most = ctx.Settings.DelayedAckMaxMillis * TcpContext.NsPerMs;
+        long most = ctx.Settings.DelayedAckMaxMillis * TcpContext.NsPerMs;
+        long delay = tcb.AckTimeout, least = Least(in ctx);
         if (delay > least)
         {
             long limit = IsPingPong(in tcb) || (tcb.Acks & AckFlags.Pushed) != 0 ? most : MaxDelayNs;
@@ -117,7 +118,9 @@ public static class DelayedAck
         tcb.DelayedAckAt = at;
     }
 
-    /// <summary>The delay is over: nothing has taken the ACK along, so the guess was too long, or too short.</summary>
+    /// <summary>
+    /// The delay is over: nothing has taken the ACK along, so the guess was too long, or too short.
+    /// </summary>
     public static void OnTimer(ref Tcb tcb, in TcpContext ctx)
     {
         tcb.DelayedAckAt = 0;

@@ -102,7 +102,9 @@ public struct Pmtu
         ctx.Count(TcpCounter.MtuProbeFails);
     }
 
-    /// <summary>The payload of a probe that should go now; 0 = none. The queue must hold that much and more.</summary>
+    /// <summary>
+    /// The payload of a probe that should go now; 0 = none. The queue must hold that much and more.
+    /// </summary>
     public static uint ProbeSize(ref Tcb tcb, in TcpContext ctx, uint unsent, uint cwnd)
     {
         if (tcb.Path.SearchLow == 0 || tcb.Path.ProbeMtu != 0 || tcb.Retransmits != 0)

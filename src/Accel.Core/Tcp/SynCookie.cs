@@ -1,4 +1,3 @@
-using Accel.Core.Local;
 using Accel.Wire;
 
 namespace Accel.Core.Tcp;
@@ -35,33 +34,33 @@ public static class SynCookie
 
     private static ReadOnlySpan<ushort> Sizes6 => [1280 - 60, 1480 - 60, 1500 - 60, 9000 - 60];
 
-    public static SeqNum Make(in Endpoint local, in Endpoint remote, SeqNum syn, ushort mss, in TcpContext ctx)
+    public static SeqNum Make(in TcpFlow flow, SeqNum syn, ushort mss, in TcpContext ctx)
     {
-        ReadOnlySpan<ushort> sizes = Sizes(in local);
+        ReadOnlySpan<ushort> sizes = Sizes(in flow);
         uint index = (uint)sizes.Length - 1;
         while (index > 0 && sizes[(int)index] > mss)
             index--;
         uint minutes = Minutes(in ctx);
-        return new(Hash(in local, in remote, 0, in ctx) + syn.Value + (minutes << CountBits)
-            + ((Hash(in local, in remote, minutes, in ctx) + index) & LowMask));
+        return new(Hash(in flow, 0, in ctx) + syn.Value + (minutes << CountBits)
+            + ((Hash(in flow, minutes, in ctx) + index) & LowMask));
     }
 
     /// <summary>True if the ACK of a handshake acknowledges a cookie of ours that is not too old.</summary>
     public static bool TryRead(
-        in Endpoint local, in Endpoint remote, in TcpSegment ack, in TcpContext ctx, out CookieOptions options)
+        in TcpFlow flow, in TcpSegment ack, in TcpContext ctx, out CookieOptions options)
     {
         options = default;
-        uint cookie = (ack.Ack - 1).Value - Hash(in local, in remote, 0, in ctx) - (ack.Seq - 1).Value;
+        uint cookie = (ack.Ack - 1).Value - Hash(in flow, 0, in ctx) - (ack.Seq - 1).Value;
         uint minutes = Minutes(in ctx);
         uint age = (minutes - (cookie >> CountBits)) & (uint.MaxValue >> CountBits);
         if (age >= MaxAgeMinutes)
             return false;
-        uint index = (cookie - Hash(in local, in remote, minutes - age, in ctx)) & LowMask;
-        ReadOnlySpan<ushort> sizes = Sizes(in local);
+        uint index = (cookie - Hash(in flow, minutes - age, in ctx)) & LowMask;
+        ReadOnlySpan<ushort> sizes = Sizes(in flow);
         if (index >= (uint)sizes.Length)
             return false;
         options.Mss = sizes[(int)index];
-        return TryReadTimestamp(in local, in remote, in ack, in ctx, ref options);
+        return TryReadTimestamp(in flow, in ack, in ctx, ref options);
     }
 
     /// <summary>The TSval of the SYN-ACK: what the SYN offered in its low bits, and never later than now.</summary>
@@ -77,14 +76,14 @@ public static class SynCookie
     }
 
     private static bool TryReadTimestamp(
-        in Endpoint local, in Endpoint remote, in TcpSegment ack, in TcpContext ctx, ref CookieOptions options)
+        in TcpFlow flow, in TcpSegment ack, in TcpContext ctx, ref CookieOptions options)
     {
         if (!ack.Options.Has(TcpOptionKinds.Timestamps))
             return true;
         // Without timestamps the SYN-ACK offered none: this peer sends what was not agreed on.
         if (!ctx.Settings.Timestamps)
             return false;
-        uint low = ack.Options.TsEcr - InitialSequence.TimestampOffset(in local, in remote, in ctx.Settings);
+        uint low = ack.Options.TsEcr - InitialSequence.TimestampOffset(in flow, in ctx.Settings);
         options.Timestamps = true;
         options.Sack = (low & TsSack) != 0;
         options.Ecn = (low & TsEcn) != 0;
@@ -96,11 +95,11 @@ public static class SynCookie
             && options.SndWscale <= Window.MaxScale;
     }
 
-    private static ReadOnlySpan<ushort> Sizes(in Endpoint local) => local.Family == Endpoint.V6 ? Sizes6 : Sizes4;
+    private static ReadOnlySpan<ushort> Sizes(in TcpFlow flow) => flow.IsV6 ? Sizes6 : Sizes4;
 
     private static uint Minutes(in TcpContext ctx) => (uint)(ctx.NowNs / (60 * TcpContext.NsPerSecond));
 
-    private static uint Hash(in Endpoint local, in Endpoint remote, uint count, in TcpContext ctx) =>
-        (uint)InitialSequence.Flow(
-            in local, in remote, ctx.Settings.CookieKey0, ctx.Settings.CookieKey1, count == 0 ? 0 : count + 1ul);
+    private static uint Hash(in TcpFlow flow, uint count, in TcpContext ctx) =>
+        (uint)InitialSequence.Hash(
+            in flow, ctx.Settings.CookieKey0, ctx.Settings.CookieKey1, count == 0 ? 0 : count + 1ul);
 }

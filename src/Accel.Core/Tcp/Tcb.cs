@@ -59,7 +59,9 @@ public enum TcbFlags : uint
     /// <summary>Data has come: the next measures the delay between segments.</summary>
     HasReceived = 0x400000,
 
-    /// <summary>RFC 3168: congestion is not reduced twice for what was sent before <see cref="Tcb.EcnHigh"/>.</summary>
+    /// <summary>
+    /// RFC 3168: congestion is not reduced twice for what was sent before <see cref="Tcb.EcnHigh"/>.
+    /// </summary>
     EcnReducing = 0x800000,
 }
 
@@ -125,7 +127,9 @@ public struct Tcb
     [FieldOffset(20)] public SeqNum SndWl1;
     [FieldOffset(24)] public SeqNum RcvNxt;
 
-    /// <summary>RCV.NXT when the last segment was sent (Last.ACK.sent of RFC 7323), and the window it offered.</summary>
+    /// <summary>
+    /// RCV.NXT when the last segment was sent (Last.ACK.sent of RFC 7323), and the window it offered.
+    /// </summary>
     [FieldOffset(28)] public SeqNum RcvWup;
     [FieldOffset(32)] public uint RcvWnd;
 

@@ -32,7 +32,9 @@ public enum TcpEvents : uint
     /// <summary>Urgent data was announced: see <see cref="TcpEffects.UrgentEnd"/>.</summary>
     Urgent = 128,
 
-    /// <summary>TIME-WAIT gives way to the SYN that just came: free the block and hand the SYN to the listener.</summary>
+    /// <summary>
+    /// TIME-WAIT gives way to the SYN that just came: free the block and hand the SYN to the listener.
+    /// </summary>
     Reopen = 256,
 
     /// <summary>Our FIN has been acknowledged.</summary>
@@ -83,7 +85,9 @@ public struct TcpEffects
     public uint StoreFrom;
     public uint StoreLength;
 
-    /// <summary>Where they belong: so many bytes after what the reader had before this segment (0 = in order).</summary>
+    /// <summary>
+    /// Where they belong: so many bytes after what the reader had before this segment (0 = in order).
+    /// </summary>
     public uint StoreAt;
 
     /// <summary>Bytes that became readable, in order, with what had been kept before.</summary>
@@ -98,7 +102,9 @@ public struct TcpEffects
     public SeqNum ResetAck;
     public TcpFlags ResetFlags;
 
-    /// <summary>With <see cref="TcpEvents.Reopen"/>: the sequence number that the new connection starts with.</summary>
+    /// <summary>
+    /// With <see cref="TcpEvents.Reopen"/>: the sequence number that the new connection starts with.
+    /// </summary>
     public SeqNum NextIss;
 
     /// <summary>With <see cref="TcpEvents.GrowReceive"/>: the size that is wanted, in bytes.</summary>

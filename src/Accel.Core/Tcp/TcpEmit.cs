@@ -5,7 +5,9 @@ namespace Accel.Core.Tcp;
 /// <summary>What the caller knows of a connection's two streams when it asks for the next segment.</summary>
 public struct TcpStreams
 {
-    /// <summary>Bytes of the sending stream that are kept: those in flight and those not sent yet, from SND.UNA.</summary>
+    /// <summary>
+    /// Bytes of the sending stream that are kept: those in flight and those not sent yet, from SND.UNA.
+    /// </summary>
     public uint Queued;
 
     /// <summary>The program sends no more: FIN follows the last byte.</summary>
@@ -20,13 +22,17 @@ public struct TcpStreams
     /// <summary>Bytes that the receiving buffer can take from RCV.NXT on.</summary>
     public uint ReceiveSpace;
 
-    /// <summary>Bytes in order that the reader has not taken yet. With the space it makes the buffer's size.</summary>
+    /// <summary>
+    /// Bytes in order that the reader has not taken yet. With the space it makes the buffer's size.
+    /// </summary>
     public uint Unread;
 
     /// <summary>Distance of the byte after the urgent one from SND.UNA; 0: none.</summary>
     public uint UrgentEnd;
 
-    /// <summary>The most payload that one emission may carry: a multiple of the MSS on a link with super-frames.</summary>
+    /// <summary>
+    /// The most payload that one emission may carry: a multiple of the MSS on a link with super-frames.
+    /// </summary>
     public uint MaxEmission;
 }
 

@@ -13,7 +13,7 @@ public static class TcpOpen
     {
         Prepare(ref tcb, in opening, in ctx);
         tcb.State = TcpState.SynSent;
-        SetIss(ref tcb, opening.HasIss ? opening.Iss : InitialSequence.Of(in opening.Local, in opening.Remote, in ctx));
+        SetIss(ref tcb, opening.HasIss ? opening.Iss : InitialSequence.Of(in opening.Flow, in ctx));
         if (ctx.Settings.Timestamps)
             tcb.Flags |= TcbFlags.Timestamps;
         if (ctx.Settings.Sack)
@@ -34,7 +34,7 @@ public static class TcpOpen
         Prepare(ref tcb, in opening, in ctx);
         tcb.State = TcpState.SynReceived;
         tcb.Flags |= TcbFlags.Passive;
-        SetIss(ref tcb, opening.HasIss ? opening.Iss : InitialSequence.Of(in opening.Local, in opening.Remote, in ctx));
+        SetIss(ref tcb, opening.HasIss ? opening.Iss : InitialSequence.Of(in opening.Flow, in ctx));
         TakeSyn(ref tcb, in syn);
         TakeOptions(ref tcb, in syn.Options, in ctx, offered: Offers(in ctx.Settings));
         // RFC 3168 6.1.1: the peer asks for ECN by both bits.
@@ -49,7 +49,7 @@ public static class TcpOpen
     /// </summary>
     public static bool FromCookie(ref Tcb tcb, in TcpSegment ack, in TcpOpening opening, in TcpContext ctx)
     {
-        if (!SynCookie.TryRead(in opening.Local, in opening.Remote, in ack, in ctx, out CookieOptions cookie))
+        if (!SynCookie.TryRead(in opening.Flow, in ack, in ctx, out CookieOptions cookie))
         {
             ctx.Count(TcpCounter.CookieRefused);
             return false;
@@ -85,12 +85,12 @@ public static class TcpOpen
     public static TcpEmit CookieAnswer(in TcpSegment syn, in TcpOpening opening, in TcpContext ctx)
     {
         TcpEmit emit = default;
-        bool v6 = opening.Local.Family == Local.Endpoint.V6;
+        bool v6 = opening.Flow.IsV6;
         TcpOptionKinds agreed = syn.Options.Present & Offers(in ctx.Settings);
         bool ecn = syn.Has(TcpFlags.Ece) && syn.Has(TcpFlags.Cwr) && ctx.Settings.Ecn != EcnMode.Off
             && !opening.SynWasMarked && (agreed & TcpOptionKinds.Timestamps) != 0;
         ushort peer = syn.Options.Has(TcpOptionKinds.Mss) ? syn.Options.Mss : DefaultMss;
-        emit.Seq = SynCookie.Make(in opening.Local, in opening.Remote, syn.Seq, peer, in ctx);
+        emit.Seq = SynCookie.Make(in opening.Flow, syn.Seq, peer, in ctx);
         emit.Ack = syn.Seq + 1;
         emit.Flags = TcpFlags.Syn | TcpFlags.Ack | (ecn ? TcpFlags.Ece : TcpFlags.None);
         emit.Window = (ushort)Math.Min(opening.ReceiveSpace, Window.MaxUnscaled);
@@ -102,7 +102,7 @@ public static class TcpOpen
         emit.Options.Present |= agreed & ~TcpOptionKinds.Mss;
         emit.Options.WindowScale = Window.ScaleFor(ctx.Settings.ReceiveMax);
         emit.Options.TsVal = SynCookie.Timestamp(in syn.Options, ecn, ctx.NowMs)
-            + InitialSequence.TimestampOffset(in opening.Local, in opening.Remote, in ctx.Settings);
+            + InitialSequence.TimestampOffset(in opening.Flow, in ctx.Settings);
         emit.Options.TsEcr = syn.Options.TsVal;
         return emit;
     }
@@ -120,7 +120,7 @@ public static class TcpOpen
 
     private static void Prepare(ref Tcb tcb, in TcpOpening opening, in TcpContext ctx)
     {
-        bool v6 = opening.Local.Family == Local.Endpoint.V6;
+        bool v6 = opening.Flow.IsV6;
         tcb = default;
         tcb.Flags = TcbFlags.SynDue | (v6 ? TcbFlags.V6 : TcbFlags.None);
         tcb.Options = opening.Options;
@@ -130,7 +130,7 @@ public static class TcpOpen
             tcb.AdvertisedMss = Math.Min(tcb.AdvertisedMss, opening.Options.MaxSegment);
         tcb.PeerMss = DefaultMss;
         tcb.RcvWnd = Math.Min(opening.ReceiveSpace, Window.MaxUnscaled);
-        tcb.TsOffset = InitialSequence.TimestampOffset(in opening.Local, in opening.Remote, in ctx.Settings);
+        tcb.TsOffset = InitialSequence.TimestampOffset(in opening.Flow, in ctx.Settings);
         tcb.OpenedAt = tcb.HeardAt = tcb.SentAt = ctx.NowNs;
         tcb.Rtt.Init();
         tcb.Congestion.Init(opening.Congestion);

@@ -1,4 +1,3 @@
-using Accel.Core.Local;
 using Accel.Wire;
 
 namespace Accel.Core.Tcp;
@@ -6,8 +5,7 @@ namespace Accel.Core.Tcp;
 /// <summary>What a connection is opened with.</summary>
 public struct TcpOpening
 {
-    public Endpoint Local;
-    public Endpoint Remote;
+    public TcpFlow Flow;
 
     /// <summary>MTU of the path, as far as is known: the link's, or less.</summary>
     public uint Mtu;

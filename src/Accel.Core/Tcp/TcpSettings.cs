@@ -69,7 +69,9 @@ public struct TcpSettings
     /// <summary>TCP_TIMEWAIT_LEN.</summary>
     [FieldOffset(32)] public uint TimeWaitSeconds;
 
-    /// <summary>tcp_invalid_ratelimit: challenge ACKs of one connection are so far apart at least (RFC 5961 7).</summary>
+    /// <summary>
+    /// tcp_invalid_ratelimit: challenge ACKs of one connection are so far apart at least (RFC 5961 7).
+    /// </summary>
     [FieldOffset(36)] public uint InvalidRateMillis;
 
     /// <summary>TCP_DELACK_MIN, TCP_DELACK_MAX.</summary>

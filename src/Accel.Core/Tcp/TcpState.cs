@@ -1,6 +1,8 @@
 namespace Accel.Core.Tcp;
 
-/// <summary>The states of a connection (RFC 9293 3.3.2), with the numbers that Linux gives them in tcp_info.</summary>
+/// <summary>
+/// The states of a connection (RFC 9293 3.3.2), with the numbers that Linux gives them in tcp_info.
+/// </summary>
 public enum TcpState : byte
 {
     /// <summary>Zeroed memory: no connection.</summary>

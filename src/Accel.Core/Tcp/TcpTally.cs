@@ -4,7 +4,7 @@ using Accel.Core.Memory;
 namespace Accel.Core.Tcp;
 
 /// <summary>What one connection has counted, for tcp_info and the tools.</summary>
-[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 80)]
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 128)]
 public struct TcpTally
 {
     [FieldOffset(0)] public ulong BytesAcked;
