@@ -63,8 +63,8 @@ public static class DelayedAck
         else if (gap <= least / 2)
             tcb.AckTimeout = (tcb.AckTimeout >> 1) + least / 2;
         else if (gap < tcb.AckTimeout)
-            tcb.AckTimeout = Math.Min((tcb.AckTimeout >> 1) + gap, tcb.Rtt.Rto);
-        else if (gap > tcb.Rtt.Rto)
+            tcb.AckTimeout = Math.Min((tcb.AckTimeout >> 1) + gap, tcb.Recovery.Rtt.Rto);
+        else if (gap > tcb.Recovery.Rtt.Rto)
             // The peer has been silent for so long that it starts slowly again.
             MoreQuick(ref tcb);
         tcb.ReceivedAt = ctx.NowNs;
@@ -98,8 +98,8 @@ public static class DelayedAck
         if (delay > least)
         {
             long limit = IsPingPong(in tcb) || (tcb.Acks & AckFlags.Pushed) != 0 ? most : MaxDelayNs;
-            if (tcb.Rtt.Srtt > 0)
-                limit = Math.Min(limit, Math.Max(tcb.Rtt.Srtt, least));
+            if (tcb.Recovery.Rtt.Srtt > 0)
+                limit = Math.Min(limit, Math.Max(tcb.Recovery.Rtt.Srtt, least));
             delay = Math.Min(delay, limit);
         }
         delay = Math.Min(Math.Max(delay, least), most);
@@ -133,7 +133,7 @@ public static class DelayedAck
             tcb.AckTimeout = Least(in ctx);
         }
         else
-            tcb.AckTimeout = Math.Min(tcb.AckTimeout << 1, tcb.Rtt.Rto);
+            tcb.AckTimeout = Math.Min(tcb.AckTimeout << 1, tcb.Recovery.Rtt.Rto);
         tcb.Acks |= AckFlags.Now;
         ctx.Count(TcpCounter.DelayedAcks);
     }

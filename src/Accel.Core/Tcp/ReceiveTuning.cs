@@ -44,7 +44,7 @@ public struct ReceiveTuning
         uint wanted = 0;
         if (came >= size >> 1 && size < ctx.Settings.ReceiveMax && streams.Unread <= size - (size >> 2))
             wanted = (uint)Math.Min(2ul * Math.Max(came, size), ctx.Settings.ReceiveMax);
-        long rtt = Math.Max(RttNs == 0 ? tcb.Rtt.Srtt : RttNs, TcpContext.NsPerMs);
+        long rtt = Math.Max(RttNs == 0 ? tcb.Recovery.Rtt.Srtt : RttNs, TcpContext.NsPerMs);
         if (ctx.NowNs - BeganAt >= rtt)
             Begin(in tcb, in ctx);
         if (wanted != 0)

@@ -176,11 +176,8 @@ public struct Tcb
     /// <summary>Estimated delay between the peer's segments (Linux's ato).</summary>
     [FieldOffset(120)] public long AckTimeout;
 
-    // Lines 2 to 9: what is sent and how fast.
-    [FieldOffset(128)] public RttEstimator Rtt;
-    [FieldOffset(192)] public SentQueue Sent;
-    [FieldOffset(256)] public Rack Rack;
-    [FieldOffset(384)] public CongestionControl Congestion;
+    // Lines 2 to 9: what is in flight, and how fast.
+    [FieldOffset(128)] public LossRecovery Recovery;
 
     // Lines 10 to 14: what has been received ahead.
     [FieldOffset(640)] public Reassembly Reassembly;

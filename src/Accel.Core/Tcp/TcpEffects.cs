@@ -67,6 +67,11 @@ public enum TcpError : byte
 
     /// <summary>RST after the peer's FIN had been seen (EPIPE on Linux).</summary>
     Broken,
+
+    /// <summary>As ICMP says.</summary>
+    ProtocolUnreachable,
+    Prohibited,
+    HostDown,
 }
 
 /// <summary>

@@ -13,6 +13,9 @@ public struct TcpStreams
     /// <summary>The program sends no more: FIN follows the last byte.</summary>
     public bool Finished;
 
+    /// <summary>The program reads no more (SHUT_RD, or it has closed).</summary>
+    public bool ReadShut;
+
     /// <summary>More will follow at once (MSG_MORE, TCP_CORK): hold a part segment back, but not for ever.</summary>
     public bool MoreComes;
 

@@ -132,8 +132,7 @@ public static class TcpOpen
         tcb.RcvWnd = Math.Min(opening.ReceiveSpace, Window.MaxUnscaled);
         tcb.TsOffset = InitialSequence.TimestampOffset(in opening.Flow, in ctx.Settings);
         tcb.OpenedAt = tcb.HeardAt = tcb.SentAt = ctx.NowNs;
-        tcb.Rtt.Init();
-        tcb.Congestion.Init(opening.Congestion);
+        tcb.Recovery.Congestion.Algorithm = opening.Congestion;
         Pmtu.SyncMss(ref tcb, in ctx.Settings);
     }
 
