@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x9d2eedfac4d96bbf;
+    public const ulong Value = 0x4b3530cdd939b364;
 }
