@@ -6,10 +6,8 @@ namespace Accel.Posix;
 
 /// <summary>
 /// epoll_wait() on a set with accelerated members. Hot items are looked at on every call, so that senders need not tell
-/// anybody
-/// anything while the program is busy; cold ones post their events to the set's doorbell. The kernel's members are
-/// asked every few
-/// microseconds, and in the sleep.
+/// anybody anything while the program is busy; cold ones post their events to the set's doorbell. The kernel's members
+/// are asked every few microseconds, and in the sleep.
 /// </summary>
 public static unsafe class EpollWaits
 {
@@ -269,7 +267,7 @@ public static unsafe class EpollWaits
         if (item->Set >= StackRegion.MaxEpollSets || s.S.EpollSetAt((int)item->Set) != set)
             return;
         // What a nested set was only woken for is in its members already.
-        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 && !HasKernelEvent(s, (int)item->Target))
+        if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 && !EpollJudge.HasKernelEvent(s, (int)item->Target))
             return;
         s.Lock(ref set->Lock, t);
         item->KernelReady++;
@@ -314,7 +312,7 @@ public static unsafe class EpollWaits
             Sort(s, ref ready);
         int total = have;
         for (int i = 0; i < ready.Count && total < max; i++)
-            events[total++] = Report(s, set, (int)ready.Items[i], ready.Masks[i], now + (ulong)i);
+            events[total++] = EpollJudge.Report(s, set, (int)ready.Items[i], ready.Masks[i], now + (ulong)i);
         bool more = ready.Count > total - have;
         EpollHeat.CoolSometimes(s, t, set);
         PosixStack.Unlock(ref set->Lock);
@@ -325,182 +323,22 @@ public static unsafe class EpollWaits
         return total;
     }
 
-    /// <summary>True if nothing has happened to a connection since it was last found not ready.</summary>
-    private static bool IsQuiet(PosixStack s, EpollItem* item)
-    {
-        if (item->QuietRegion == 0)
-            return false;
-        LocalRegion region = s.Region(item->QuietRegion);
-        if (!region.IsMapped)
-            return false;
-        Conn* conn = region.ConnAt((int)(item->QuietSource >> 1));
-        int side = (int)item->QuietSource & 1;
-        return Volatile.Read(ref LocalRegion.PipeOf(conn, 1 - side)->Tail) == item->QuietTail
-            && FlagsOf(conn, side) == item->QuietFlags;
-    }
-
-    private static ulong FlagsOf(Conn* conn, int side) =>
-        Volatile.Read(ref LocalRegion.SideOf(conn, side)->Flags)
-        | (ulong)Volatile.Read(ref LocalRegion.SideOf(conn, 1 - side)->Flags) << 32;
-
-    /// <summary>
-    /// Remembers a connection's looks before it is looked at closely, for those who only wait for it to be readable.
-    /// </summary>
-    private static void Sketch(PosixStack s, EpollItem* item)
-    {
-        Socket* socket = s.S.SocketAt((int)item->Target);
-        item->QuietRegion = 0;
-        if ((item->Events & Ev.OUT) != 0 || socket->State != (uint)SocketState.Connected || socket->LowWater > 1
-            || !s.Sides(socket, out Wire wire))
-            return;
-        item->QuietRegion = socket->Region;
-        item->QuietSource = (uint)wire.Source;
-        item->QuietTail = Volatile.Read(ref wire.In->Tail);
-        item->QuietFlags = FlagsOf(wire.Conn, wire.SideIndex);
-    }
-
+    /// <summary>Enters an item among the ready ones, if it is to be reported.</summary>
     private static void Look(PosixStack s, EpollSet* set, uint index, ulong now, ref Ready ready)
     {
         EpollItem* item = s.S.EpollItemAt((int)index);
-        if ((item->Flags & (uint)EpollItemFlags.Disabled) != 0 || IsQuiet(s, item))
-            return;
-        bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
-        if (!nested)
-            Sketch(s, item);
-        bool edges = (item->Events & Ev.ET) != 0;
-        if (edges)
-            See(s, item, nested);
-        uint mask = Judge(s, item, nested);
-        if (mask == 0)
-        {
-            item->Flags &= ~(uint)EpollItemFlags.Reported;
-            return;
-        }
-        item->QuietRegion = 0;
-        if (edges && !IsEdge(item))
-            return;
-        item->LastReady = set->Waits;
-        if (ready.Count >= MaxReady)
+        uint mask = EpollJudge.Look(s, set, item);
+        if (mask == 0 || ready.Count >= MaxReady)
             return;
         if ((item->Flags & (uint)EpollItemFlags.Reported) == 0)
         {
+            bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
             ulong stamp = nested || (mask & Ev.IN) == 0 ? 0 : Readiness.Stamp(s, s.S.SocketAt((int)item->Target));
             item->Order = stamp != 0 ? stamp : now;
         }
         ready.Items[ready.Count] = index;
         ready.Masks[ready.Count] = mask;
         ready.Orders[ready.Count++] = item->Order;
-    }
-
-    /// <summary>What is true of an item's target, of what the item asks for.</summary>
-    private static uint Judge(PosixStack s, EpollItem* item, bool nested)
-    {
-        uint mask = nested ? (NestedReady(s, (int)item->Target) ? Ev.IN | Ev.RDNORM : 0)
-            : Readiness.Mask(s, s.S.SocketAt((int)item->Target));
-        if (item->KernelReady != 0 && !nested)
-            mask |= Ev.IN | Ev.RDNORM;
-        return mask & item->Events;
-    }
-
-    /// <summary>
-    /// Takes down what the item's target looks like before it is judged. What happens after this is not in the report,
-    /// and so must be an edge of its own: bytes that arrive while the other members are looked at would otherwise be
-    /// lost.
-    /// </summary>
-    private static void See(PosixStack s, EpollItem* item, bool nested)
-    {
-        if (nested)
-        {
-            item->SeenTail = NestedActivity(s, item);
-            item->SeenState = 0;
-            return;
-        }
-        Socket* socket = s.S.SocketAt((int)item->Target);
-        // A look may itself turn a reset or new room into state: let it, before the state is noted.
-        Readiness.Mask(s, socket);
-        item->SeenTail = Readiness.TailWord(s, socket);
-        item->SeenState = Readiness.StateWord(s, socket);
-    }
-
-    private static bool IsEdge(EpollItem* item)
-    {
-        bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
-        return (item->KernelReady != 0 && !nested) || item->ReportedTail != item->SeenTail
-            || item->ReportedState != item->SeenState;
-    }
-
-    /// <summary>A number that changes whenever a member of a nested set does something that makes an edge.</summary>
-    private static ulong NestedActivity(PosixStack s, EpollItem* nested)
-    {
-        ulong sum = nested->KernelReady;
-        for (uint at = s.S.EpollSetAt((int)nested->Target)->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
-        {
-            EpollItem* item = s.S.EpollItemAt((int)at - 1);
-            if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
-                sum = sum * 31 + NestedActivity(s, item);
-            else
-            {
-                Socket* socket = s.S.SocketAt((int)item->Target);
-                sum = (sum * 31 + Readiness.TailWord(s, socket)) * 31 + Readiness.StateWord(s, socket);
-            }
-        }
-        return sum;
-    }
-
-    /// <summary>True if epoll_wait() on the set would return something.</summary>
-    public static bool NestedReady(PosixStack s, int setIndex)
-    {
-        EpollSet* set = s.S.EpollSetAt(setIndex);
-        for (uint at = set->Items; at != 0; at = s.S.EpollItemAt((int)at - 1)->SetNext)
-        {
-            EpollItem* item = s.S.EpollItemAt((int)at - 1);
-            if ((item->Flags & (uint)EpollItemFlags.Disabled) != 0)
-                continue;
-            if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
-            {
-                if (NestedReady(s, (int)item->Target))
-                    return true;
-                continue;
-            }
-            uint mask = Readiness.Mask(s, s.S.SocketAt((int)item->Target)) | (item->KernelReady != 0 ? Ev.IN : 0);
-            if ((mask & item->Events) == 0)
-                continue;
-            if ((item->Events & Ev.ET) == 0)
-                return true;
-            See(s, item, nested: false);
-            if (IsEdge(item))
-                return true;
-        }
-        return HasKernelEvent(s, setIndex);
-    }
-
-    private static bool HasKernelEvent(PosixStack s, int setIndex)
-    {
-        EpollSet* set = s.S.EpollSetAt(setIndex);
-        s.Kernel.DrainWaker(s.S.WakerAt((int)set->Waker)->Descriptor);
-        PollFd fd = new() { Fd = set->Descriptor, Events = (short)Ev.IN };
-        return s.Kernel.Poll(&fd, 1) > 0;
-    }
-
-    private static EpollEvent Report(PosixStack s, EpollSet* set, int index, uint mask, ulong order)
-    {
-        EpollItem* item = s.S.EpollItemAt(index);
-        bool isNested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
-        if (!isNested)
-            item->KernelReady = 0;
-        item->Flags |= (uint)EpollItemFlags.Reported;
-        item->Order = order;
-        if ((item->Events & Ev.ET) != 0)
-        {
-            item->ReportedTail = item->SeenTail;
-            item->ReportedState = item->SeenState;
-        }
-        if ((item->Events & Ev.ONESHOT) != 0)
-        {
-            item->Flags |= (uint)EpollItemFlags.Disabled;
-            EpollSets.AskKernelSide(s, set, item, index, false);
-        }
-        return new EpollEvent { Events = mask, Data = item->Data };
     }
 
     private static bool SameTarget(PosixStack s, in Ready ready, int at, uint item) =>

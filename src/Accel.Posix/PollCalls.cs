@@ -177,7 +177,7 @@ public static unsafe class PollCalls
                 && (Readiness.Mask(s, socket) & ((ushort)fds[i].Events | Always)) != 0)
                 ready++;
             else if (s.Entry(fds[i].Fd) is var entry && entry >> 24 == DescriptorEntry.KindEpoll
-                && EpollWaits.NestedReady(s, DescriptorEntry.Index(entry)))
+                && EpollJudge.NestedReady(s, DescriptorEntry.Index(entry)))
                 ready++;
         }
         return ready;
@@ -251,7 +251,7 @@ public static unsafe class PollCalls
         {
             uint entry = s.Entry(t->Scratch[i].Fd);
             if (entry >> 24 == DescriptorEntry.KindEpoll && t->Scratch[i].Revents != 0
-                && !EpollWaits.NestedReady(s, DescriptorEntry.Index(entry)))
+                && !EpollJudge.NestedReady(s, DescriptorEntry.Index(entry)))
                 t->Scratch[i].Revents = 0;
         }
     }
@@ -271,7 +271,7 @@ public static unsafe class PollCalls
             if (entry >> 24 != DescriptorEntry.KindEpoll)
                 continue;
             bool was = fds[i].Revents != 0;
-            bool isReady = EpollWaits.NestedReady(s, DescriptorEntry.Index(entry));
+            bool isReady = EpollJudge.NestedReady(s, DescriptorEntry.Index(entry));
             fds[i].Revents = isReady ? (short)(fds[i].Events & (short)(Ev.IN | Ev.RDNORM)) : (short)0;
             ready += (fds[i].Revents != 0 ? 1 : 0) - (was ? 1 : 0);
         }
