@@ -113,6 +113,28 @@ public sealed unsafe partial class LinuxKernel
         Call(SystemCall.Madvise, (long)address, (long)bytes, Remove);
     }
 
+    public bool WantHugePages(byte* address, ulong bytes)
+    {
+        const int HugePage = 14;
+        return MayHaveHugePages() && Call(SystemCall.Madvise, (long)address, (long)bytes, HugePage) == 0;
+    }
+
+    /// <summary>
+    /// Without leave madvise() succeeds as well, and means nothing. Asked each time: it is rare, and may be changed.
+    /// </summary>
+    [ColdPath]
+    private bool MayHaveHugePages()
+    {
+        int fd = Open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", 0);
+        if (fd < 0)
+            return false;
+        byte* text = stackalloc byte[128];
+        long length = Read(fd, text, 128, 0);
+        Close(fd);
+        ReadOnlySpan<byte> modes = new(text, (int)Math.Max(0, length));
+        return length > 0 && modes.IndexOf("[never]"u8) < 0 && modes.IndexOf("[deny]"u8) < 0;
+    }
+
     private byte* Map(int fd, long bytes)
     {
         long address = Call(SystemCall.Mmap, 0, bytes, ProtectReadWrite, MapShared | MapNoReserve, fd, 0);

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Accel.Core.Local;
+using Accel.Core.Memory;
 using Accel.Core.Stack;
 
 namespace Accel.Posix;
@@ -77,9 +78,20 @@ public static unsafe class Sender
     {
         s.Lock(ref socket->SendLock, t);
         bool grown = socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire)
-            && wire.Conn->Generation == socket->ConnGeneration && PipeOps.Grow(wire.Region, wire.Out, stalled: true);
+            && wire.Conn->Generation == socket->ConnGeneration && GrowStalled(s, t, wire);
         PosixStack.Unlock(ref socket->SendLock);
         return grown;
+    }
+
+    private static bool GrowStalled(PosixStack s, AccelThread* t, in Wire wire)
+    {
+        if (!PipeOps.Grow(wire.Region, wire.Out, stalled: true))
+            return false;
+        ulong bytes = 1ul << (int)wire.Out->WriteLog2;
+        byte* ring = wire.Region.Address + ((ulong)wire.Out->WriteBuffer << BufferArena.UnitLog2);
+        if (wire.Out->WriteLog2 == PipeOps.StalledLog2 && s.Kernel.WantHugePages(ring, bytes))
+            s.Count(t, Counter.RingsHuge);
+        return true;
     }
 
     /// <summary>Sends what goes without waiting. -EAGAIN if not all went; what did go is in wait.done.</summary>

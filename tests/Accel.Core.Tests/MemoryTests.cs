@@ -98,6 +98,20 @@ public unsafe class MemoryTests
     }
 
     [Fact]
+    public void The_largest_rings_lie_where_huge_pages_do()
+    {
+        using var memory = new TestRegion(32 << 20);
+        var arena = &memory.Region.Tables->Buffers;
+        Assert.NotEqual(0u, BufferArena.Take(arena, memory.Region.Address, BufferClass.Log2(0)));
+        for (var i = 0; i < 3; i++)
+        {
+            var unit = BufferArena.Take(arena, memory.Region.Address, BufferClass.Log2(2));
+            Assert.NotEqual(0u, unit);
+            Assert.Equal(0ul, ((ulong)unit << BufferArena.UnitLog2) % (2 << 20));
+        }
+    }
+
+    [Fact]
     public void A_lock_lets_one_in_at_a_time()
     {
         var word = 0;

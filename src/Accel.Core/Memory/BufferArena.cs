@@ -25,6 +25,9 @@ public unsafe struct BufferArena
 {
     public const int UnitLog2 = 12;
 
+    /// <summary>Bytes of a huge page; larger buffers begin on such a boundary of the region's file.</summary>
+    public const int HugeLog2 = 21;
+
     [FieldOffset(0)] public ulong FirstByte;
     [FieldOffset(8)] public ulong EndByte;
     [FieldOffset(16)] public ulong BumpByte;
@@ -54,18 +57,21 @@ public unsafe struct BufferArena
             }
         }
         ulong bytes = 1ul << log2;
+        // Costs address space only: what is passed over is never touched.
+        ulong aligned = log2 > HugeLog2 ? (1ul << HugeLog2) - 1 : 0;
         while (true)
         {
             ulong bump = Volatile.Read(ref arena->BumpByte);
-            if (bump + bytes > arena->EndByte)
+            ulong first = (bump + aligned) & ~aligned;
+            if (first + bytes > arena->EndByte)
             {
                 Interlocked.Increment(ref arena->Refused);
                 return 0;
             }
-            if (Interlocked.CompareExchange(ref arena->BumpByte, bump + bytes, bump) == bump)
+            if (Interlocked.CompareExchange(ref arena->BumpByte, first + bytes, bump) == bump)
             {
                 Interlocked.Increment(ref arena->InUse[size]);
-                return (uint)(bump >> UnitLog2);
+                return (uint)(first >> UnitLog2);
             }
         }
     }

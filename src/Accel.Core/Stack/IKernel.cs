@@ -121,6 +121,12 @@ public unsafe interface IKernel : ILiveness
     /// <summary>Gives the memory of a part of a region back; it reads as zeros afterwards.</summary>
     void DropPages(byte* address, ulong bytes);
 
+    /// <summary>
+    /// Asks for huge pages in a part of a region, where the machine's owner lets shared memory have them. True if it
+    /// may.
+    /// </summary>
+    bool WantHugePages(byte* address, ulong bytes);
+
     /// <summary>CLOCK_REALTIME.</summary>
     long WallNs();
 
