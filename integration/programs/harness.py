@@ -87,6 +87,13 @@ def free_port():
                 continue
 
 
+def holders(port):
+    """Who has the port, for the failure of a server that could not."""
+    command = [find("ss") or "ss", "-Htanpo", f"sport = :{port}"]
+    rows = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return f"port {port}: " + (" | ".join(" ".join(row.split()) for row in rows[:5]) or "nobody has it now")
+
+
 def loopback_bytes():
     with open("/proc/net/dev", encoding="ascii") as f:
         return next(int(line.split(":")[1].split()[0]) for line in f if line.strip().startswith("lo:"))
@@ -221,7 +228,8 @@ class Context:
 
     def await_listener(self, port, child):
         def listening():
-            self.expect(child.running, f"{child.name} ended with {child.process.poll()}: {child.said()}")
+            if not child.running:
+                raise Failure(f"{child.name} ended with {child.process.poll()}: {child.said()}; {holders(port)}")
             # In LISTEN (0A); asking the table instead of connecting leaves the server's first connection to the case.
             for table in ("/proc/net/tcp", "/proc/net/tcp6"):
                 with open(table, encoding="ascii") as f:
