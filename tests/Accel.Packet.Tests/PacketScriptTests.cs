@@ -35,7 +35,7 @@ public partial class PacketScriptTests
         Assert.All(Names(), name => Assert.Matches(Title(), File.ReadLines(Path.Combine(Root, name)).First()));
 
     [Fact]
-    public void Known_failures_are_scripts() => Assert.Subset([.. Names()], [.. Known().Keys]);
+    public void Known_failures_are_scripts() => Assert.Empty(Known().Keys.Except(Names()));
 
     static IEnumerable<string> Names() =>
         Directory.EnumerateFiles(Root, "*.pkt", SearchOption.AllDirectories)

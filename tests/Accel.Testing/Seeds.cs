@@ -13,7 +13,7 @@ public static class Seeds
 
     public static ulong Or(ulong fallback) => Asked ?? fallback;
 
-    /// <summary>Seeds first .. first + count - 1, on all processors; the failure of the lowest seed is thrown.</summary>
+    /// <summary>Seeds from first on, on all processors; the failure of the lowest seed is thrown.</summary>
     public static void Run(ulong first, int count, Action<Prng> body)
     {
         if (Asked is { } asked)

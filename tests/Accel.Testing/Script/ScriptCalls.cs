@@ -31,7 +31,8 @@ static class ScriptCalls
         ["drain"] = (run, _) => run.Drain(),
 
         // `answer probes win N`: the peer acknowledges whatever comes; `answer nothing`: no more.
-        ["answer"] = (run, words) => run.AutoWindow = words is ["probes", "win", var window] ? ushort.Parse(window) : null,
+        ["answer"] = (run, words) =>
+            run.AutoWindow = words is ["probes", "win", var window] ? ushort.Parse(window) : null,
         ["ackall"] = AcknowledgeAll,
         ["stream"] = Stream,
     };

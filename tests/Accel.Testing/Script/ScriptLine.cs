@@ -3,7 +3,8 @@ namespace Accel.Testing.Script;
 /// <summary>A line of a script, parsed.</summary>
 public sealed record ScriptLine(int Number, string Text, ScriptTime Time)
 {
-    /// <summary>'&gt;' the stack sends, '?' it may send, '&lt;' the peer sends, 'c' a call of the program or of the test.</summary>
+    /// <summary>'&gt;' the stack sends, '?' it may send, '&lt;' the peer sends, 'c' a call of the program or the test.
+    /// </summary>
     public char Kind { get; private init; } = 'c';
 
     public SegmentSpec? Segment { get; private init; }

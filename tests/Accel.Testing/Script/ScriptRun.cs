@@ -128,7 +128,10 @@ sealed class ScriptRun : IDisposable
             var (at, packet) = _sent.Peek();
             var difference = SegmentMatch.Difference(segment, packet, Bases);
             if (difference == null && (at < earliest || at > latest))
-                difference = $"came at {ScriptTime.Text(at)}, not {ScriptTime.Text(earliest)} to {ScriptTime.Text(latest)}";
+            {
+                difference = $"came at {ScriptTime.Text(at)}, not "
+                    + $"{ScriptTime.Text(earliest)} to {ScriptTime.Text(latest)}";
+            }
             if (difference != null && line.Kind == '?')
                 return;
             if (difference != null)

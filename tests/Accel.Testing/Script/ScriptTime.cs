@@ -28,5 +28,6 @@ public readonly record struct ScriptTime(bool IsRelative, long From, long To)
     public static long Nanoseconds(string text) =>
         (long)Math.Round(double.Parse(text.TrimStart('+'), CultureInfo.InvariantCulture) * VirtualClock.Second);
 
-    public static string Text(long ns) => (ns / (double)VirtualClock.Second).ToString("0.000", CultureInfo.InvariantCulture);
+    public static string Text(long ns) =>
+        (ns / (double)VirtualClock.Second).ToString("0.000", CultureInfo.InvariantCulture);
 }

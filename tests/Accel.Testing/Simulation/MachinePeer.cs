@@ -30,9 +30,6 @@ public sealed class MachinePeer : IPeer
 
     public TcpHost Host { get; }
 
-    /// <summary>What the other end must have written by the time that this one sees the end.</summary>
-    public long Expected { get; init; } = -1;
-
     public Action<Packet> Output
     {
         set => Host.Transmit = (packet, _) =>
@@ -101,8 +98,8 @@ public sealed class MachinePeer : IPeer
         }
         if (!Host.IsEndOfStream)
             throw new InvariantException($"the connection ended too early: {Host.Error}; {Describe()}");
-        if (Expected >= 0 && Host.Receiving.Delivered != Expected)
-            throw new InvariantException($"the stream ended after {Host.Receiving.Delivered} of {Expected} bytes");
+        if (_plan.Expected >= 0 && Host.Receiving.Delivered != _plan.Expected)
+            throw new InvariantException($"the stream ended after {Host.Receiving.Delivered} of {_plan.Expected} bytes");
         _closed = true;
         if (!Host.IsOver)
             Host.Close(abort: false);

@@ -11,6 +11,8 @@ public sealed class ModelPeer : IPeer
 {
     const long Timeout = VirtualClock.Second / 2;
     const long NeverNs = long.MaxValue;
+    const uint OptionBytes = 40;
+    const uint LeastSegment = 48;
     const uint Iss = 0xFFFF_F000;
 
     readonly ModelPlan _plan;
@@ -27,6 +29,7 @@ public sealed class ModelPeer : IPeer
     long _edge;
     uint _irs;
     int _peerScale;
+    uint _peerMss;
     uint _echo;
     bool _knowsPeer;
     bool _established;
@@ -120,7 +123,9 @@ public sealed class ModelPeer : IPeer
             throw new InvariantException("a second SYN has another number");
         _irs = header.Seq.Value;
         _knowsPeer = true;
-        _peerScale = header.Options.Has(TcpOptionKinds.WindowScale) && _plan.Scale != null ? header.Options.WindowScale : 0;
+        var isScaled = header.Options.Has(TcpOptionKinds.WindowScale) && _plan.Scale != null;
+        _peerScale = isScaled ? header.Options.WindowScale : 0;
+        _peerMss = header.Options.Has(TcpOptionKinds.Mss) ? header.Options.Mss : 536u;
         _echo = header.Options.TsVal;
         if (!_plan.IsClient)
         {
@@ -165,7 +170,14 @@ public sealed class ModelPeer : IPeer
         ref readonly var header = ref packet.Header;
         var from = Position(header.Seq);
         var to = from + header.Length;
-        Must(header.Length <= Math.Max(_plan.Mss, 48u), $"{header.Length} bytes in a segment for an MSS of {_plan.Mss}");
+        Must(header.Length <= Math.Max(_plan.Mss, LeastSegment),
+            $"{header.Length} bytes in a segment for an MSS of {_plan.Mss}");
+        // RFC 9293 3.8.6.1: a byte may be sent to see whether a closed window has opened.
+        if (from == _edge && header.Length == 1)
+        {
+            SendAcknowledgment();
+            return;
+        }
         Must(to <= _edge, $"{to - _edge} bytes beyond the window");
         Must(to <= _plan.Expected, $"{to - _plan.Expected} bytes more than were written");
         if (header.Has(TcpFlags.Fin))
@@ -174,7 +186,7 @@ public sealed class ModelPeer : IPeer
         Must(wrong < 0, $"byte {from + wrong} of the stream is wrong");
         var before = _received.InOrder;
         _received.Add(from, to);
-        _finReceived |= header.Has(TcpFlags.Fin) || _finReceived;
+        _finReceived |= header.Has(TcpFlags.Fin);
         _unacknowledged++;
         if (_unacknowledged >= _plan.AckEvery || _received.InOrder == before || header.Has(TcpFlags.Fin))
             SendAcknowledgment();
@@ -193,7 +205,7 @@ public sealed class ModelPeer : IPeer
         while (_next < end && _next - _una < _plan.Flight)
         {
             var room = _peerEdge - _next;
-            var length = Math.Min(Math.Min(_plan.Total - _next, SegmentSize), room);
+            var length = Math.Min(Math.Min(_plan.Total - _next, (long)SegmentSize), room);
             if (length <= 0 && _next < _plan.Total)
                 break;
             Send(_next, (uint)Math.Max(0, length));
@@ -210,7 +222,7 @@ public sealed class ModelPeer : IPeer
             _timerAt = _clock.NowNs + Timeout;
     }
 
-    uint SegmentSize => Math.Min(_plan.Mss, 1400u);
+    uint SegmentSize => Math.Max(Math.Min(_plan.Mss, _peerMss), OptionBytes + LeastSegment) - OptionBytes;
 
     void Send(long position, uint length)
     {
@@ -234,8 +246,9 @@ public sealed class ModelPeer : IPeer
         header.Ack = new SeqNum(_irs + 1 + (uint)_received.InOrder + finCount);
         header.Flags |= TcpFlags.Ack;
         header.Merged = 1;
-        var scale = _plan.Scale is { } shift && IsScaleAgreed ? shift : 0;
-        _edge = Math.Max(_edge, _received.InOrder + ((Math.Max(0, _taken + _plan.Buffer - _received.InOrder) >> scale) << scale));
+        var scale = _plan.Scale ?? 0;
+        var room = Math.Max(0, _taken + _plan.Buffer - _received.InOrder);
+        _edge = Math.Max(_edge, _received.InOrder + (room >> scale << scale));
         var window = Math.Min((_edge - _received.InOrder) >> scale, 65_535);
         _edge = Math.Max(_received.InOrder + (window << scale), _edge);
         header.Window = (ushort)window;
@@ -246,8 +259,6 @@ public sealed class ModelPeer : IPeer
         _ackAt = NeverNs;
         Output(packet);
     }
-
-    bool IsScaleAgreed => _plan.Scale != null;
 
     void SendSyn()
     {
@@ -263,7 +274,10 @@ public sealed class ModelPeer : IPeer
         if (_plan.Sack)
             header.Options.Present |= TcpOptionKinds.SackPermitted;
         if (_plan.Scale is { } shift)
-            (header.Options.Present, header.Options.WindowScale) = (header.Options.Present | TcpOptionKinds.WindowScale, shift);
+        {
+            header.Options.Present |= TcpOptionKinds.WindowScale;
+            header.Options.WindowScale = shift;
+        }
         AddTimestamps(ref header.Options);
         _timerAt = _established ? _timerAt : _clock.NowNs + VirtualClock.Second;
         Output(packet);

@@ -6,6 +6,9 @@ public sealed record ProgramPlan
     /// <summary>Bytes that it sends before it shuts its side down.</summary>
     public long Total { get; init; }
 
+    /// <summary>Bytes that the other end sends; -1: it is not known.</summary>
+    public long Expected { get; init; } = -1;
+
     /// <summary>What the kernel of a real program would keep unsent and unacknowledged for it.</summary>
     public long SendBuffer { get; init; } = 262_144;
 

@@ -98,7 +98,8 @@ public sealed class TcpInvariants(TcpHost host, string name)
         var end = header.Seq + header.SequenceLength;
         if (header.Has(TcpFlags.Syn))
         {
-            _peerScale = header.Options.Has(TcpOptionKinds.WindowScale) ? Math.Min((byte)14, header.Options.WindowScale) : 0;
+            var scale = Math.Min((byte)14, header.Options.WindowScale);
+            _peerScale = header.Options.Has(TcpOptionKinds.WindowScale) ? scale : 0;
             if (!_hasHeard)
                 (_peerEnd, _peerEdge, _dataEnd) = (end, header.Ack + header.Window, header.Ack);
             _hasHeard |= header.Has(TcpFlags.Ack);
@@ -106,8 +107,8 @@ public sealed class TcpInvariants(TcpHost host, string name)
         }
         if (!header.Has(TcpFlags.Ack) || header.Has(TcpFlags.Rst))
             return;
-        var scale = (host.Tcb.Flags & TcbFlags.WindowScaling) != 0 ? _peerScale : 0;
-        var edge = header.Ack + ((uint)header.Window << scale);
+        var shift = (host.Tcb.Flags & TcbFlags.WindowScaling) != 0 ? _peerScale : 0;
+        var edge = header.Ack + ((uint)header.Window << shift);
         if (!_hasHeard)
             (_hasHeard, _peerEnd, _peerEdge, _dataEnd) = (true, end, edge, header.Ack);
         _peerEnd = SeqNum.Later(_peerEnd, end);
