@@ -153,7 +153,7 @@ static class ScriptCalls
         run.Host.OnIcmp(Unreachable, code, run.Bases.Stack + SegmentSpec.Number(words[1]), mtu);
     }
 
-    /// <summary>`ackall rtt S rounds N`: in each round trip the peer acknowledges every segment that was sent.</summary>
+    /// <summary>`ackall rtt S rounds N`: in each round trip the peer acknowledges all that was sent.</summary>
     static void AcknowledgeAll(ScriptRun run, string[] words)
     {
         var given = new Arguments(words);
@@ -182,7 +182,7 @@ static class ScriptCalls
         run.Last = run.Elapsed;
     }
 
-    /// <summary>`stream N rtt S`: the peer sends so many bytes, a window in each round trip, and they are read.</summary>
+    /// <summary>`stream N rtt S`: the peer sends N bytes, a window in each round trip, and they are read.</summary>
     static void Stream(ScriptRun run, string[] words)
     {
         var total = (uint)Number(words[0]);

@@ -99,7 +99,7 @@ public sealed class MachinePeer : IPeer
         if (!Host.IsEndOfStream)
             throw new InvariantException($"the connection ended too early: {Host.Error}; {Describe()}");
         if (_plan.Expected >= 0 && Host.Receiving.Delivered != _plan.Expected)
-            throw new InvariantException($"the stream ended after {Host.Receiving.Delivered} of {_plan.Expected} bytes");
+            throw new InvariantException($"end after {Host.Receiving.Delivered} of {_plan.Expected} bytes");
         _closed = true;
         if (!Host.IsOver)
             Host.Close(abort: false);
