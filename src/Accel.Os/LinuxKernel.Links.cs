@@ -59,14 +59,14 @@ public sealed unsafe partial class LinuxKernel
         }
     }
 
-    /// <summary>The number of this process' network namespace; 0 if it cannot be seen.</summary>
+    /// <summary>The number of this thread's network namespace; 0 if it cannot be seen.</summary>
     [ColdPath]
     public ulong NetworkNamespace()
     {
         // struct stat of x86-64: st_ino is at 8.
         byte* stat = stackalloc byte[144];
         long result;
-        fixed (byte* path = "/proc/self/ns/net\0"u8)
+        fixed (byte* path = "/proc/thread-self/ns/net\0"u8)
             result = Call(SystemCall.NewFStatAt, AtCwd, (long)path, (long)stat, 0);
         return result < 0 ? 0 : *(ulong*)(stat + 8);
     }

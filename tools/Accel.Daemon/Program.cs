@@ -1,6 +1,58 @@
-namespace Accel.Daemon;
+using System.CommandLine;
+using System.CommandLine.Help;
+using Accel.Control;
+using Accel.Control.Links;
+using Accel.Daemon;
+using Accel.Os.Control;
 
-static class Program
+var interfaces = new Option<string[]>("--interface")
 {
-    static int Main(string[] args) => 0;
+    Description = "Interface to accelerate, by name or pattern ('veth*'); may be given several times",
+    AllowMultipleArgumentsPerToken = true,
+};
+var mode = new Option<ModeWish>("--mode")
+{
+    Description = "How the program is attached: auto (generic on veth, else native if sockets bind), native, generic",
+    DefaultValueFactory = _ => ModeWish.Auto,
+};
+var queues = new Option<int>("--queues")
+{
+    Description = "Use this many queues of each interface at most",
+    DefaultValueFactory = _ => int.MaxValue,
+};
+var frames = new Option<uint>("--frames")
+{
+    Description = "Buffers of 4 KiB for each queue, shared by the stacks on it (a power of two)",
+    DefaultValueFactory = _ => 8192u,
+};
+var socket = new Option<string?>("--socket")
+{
+    Description = $"Where stacks find the daemon (default: {Protocol.SocketPath(0).Replace("0.sock", "NETNS.sock")})",
+};
+var policy = new Option<FileInfo?>("--policy") { Description = "Who may have what; without it, root only" };
+var keep = new Option<bool>("--keep")
+{
+    Description = "Leave programs and steering in place when stopped, for the acceld that follows",
+};
+var foreground = new Option<bool>("--foreground") { Description = "Stay in the foreground (it always does)" };
+var json = new Option<bool>("--json") { Description = "JSON instead of text" };
+
+var root = new Command("acceld", """
+    Accel's control plane for one network namespace: steers frames of accelerated ports to the stacks that hold them,
+    and leaves everything else to the kernel. Prints a line that begins with "acceld ready" once it serves.
+    """) { new HelpOption(), interfaces, mode, queues, frames, socket, policy, keep, foreground };
+root.SetAction(parsed => Serving.Run(new Serving.Wishes(
+    parsed.GetValue(interfaces) ?? [], parsed.GetValue(mode), parsed.GetValue(queues), parsed.GetValue(frames),
+    parsed.GetValue(socket), parsed.GetValue(policy), parsed.GetValue(keep))));
+var status = new Command("status", "What the running daemon serves, and whom") { socket, json };
+status.SetAction(parsed => Asking.Run(parsed.GetValue(socket), parsed.GetValue(json)));
+root.Subcommands.Add(status);
+try
+{
+    return root.Parse(args).Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+}
+catch (ControlException e)
+{
+    Console.Error.WriteLine($"acceld: {e.Message}");
+    return 1;
 }

@@ -60,6 +60,14 @@ struct {
     __type(value, __u64);
 } counts SEC(".maps");
 
+/* Who has which slot. Not looked at here: acceld finds it again through the program after it died. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, MAX_SLOTS);
+    __type(key, __u32);
+    __type(value, struct slot_holder);
+} slots SEC(".maps");
+
 /* Where a segment or datagram goes. */
 struct target {
     __u32 source[4];

@@ -31,6 +31,12 @@ struct interface_config {
     __u16 up; /* 0: everything to the kernel */
 };
 
+struct slot_holder {
+    __u64 stack; /* 0: free */
+    __u32 uid;
+    __u32 unused;
+};
+
 /* What became of frames. */
 enum count {
     COUNT_STEERED,

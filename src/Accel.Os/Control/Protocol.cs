@@ -47,6 +47,9 @@ public enum MessageKind : ushort
     OwnQueue = 5,
     OwnReady = 6,
 
+    /// <summary>Anybody to acceld, without Hello; the answer brings a file of JSON.</summary>
+    Status = 7,
+
     /// <summary>acceld to stack.</summary>
     Welcome = 16,
     Link = 17,

@@ -61,7 +61,7 @@ public unsafe struct Umem
     public readonly ulong AddressOf(uint frame) => (ulong)frame << _frameShift;
 
     /// <summary>Writes an empty header: all frames are free.</summary>
-    public readonly void Format(int interfaceIndex, uint queue, uint fillSize, uint completionSize, uint uid)
+    public readonly void Format(int interfaceIndex, uint queue, uint fillSize, uint completionSize)
     {
         *Header = new UmemHeader
         {
@@ -73,7 +73,6 @@ public unsafe struct Umem
             FrameBytes = FrameBytes,
             FillRingSize = fillSize,
             CompletionRingSize = completionSize,
-            OwnerUid = uid,
         };
         new Span<byte>(_owners, (int)FrameCount).Clear();
         RebuildFreeList();

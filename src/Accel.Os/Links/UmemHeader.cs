@@ -23,9 +23,6 @@ public struct UmemHeader
     [FieldOffset(40)] public uint FillRingSize;
     [FieldOffset(44)] public uint CompletionRingSize;
 
-    /// <summary>User whose stacks may share this memory (root may always).</summary>
-    [FieldOffset(48)] public uint OwnerUid;
-
     // Line 1: the lock and what it protects, together with the producer of the fill ring and the consumer of the
     // completion ring.
 

@@ -1,0 +1,30 @@
+using Accel.Control.Links;
+
+namespace Accel.Control.Broker;
+
+/// <summary>What acceld was told.</summary>
+public sealed record BrokerOptions
+{
+    /// <summary>Names of interfaces; a * stands for any characters.</summary>
+    public required IReadOnlyList<string> Patterns { get; init; }
+
+    public required string SocketPath { get; init; }
+
+    public ModeWish Mode { get; init; } = ModeWish.Auto;
+
+    public int MostQueues { get; init; } = int.MaxValue;
+
+    public QueueSizes Sizes { get; init; } = new(8192, 4096);
+
+    public IAccessPolicy Policy { get; init; } = new RootOnlyPolicy();
+
+    public Action<string> Log { get; init; } = static _ => { };
+
+    /// <summary>
+    /// How long stacks of an acceld that died may take to come back, before what they had is given to the kernel.
+    /// </summary>
+    public int GraceMilliseconds { get; init; } = 10_000;
+
+    /// <summary>Leave everything as it is when stopping, for the next acceld.</summary>
+    public bool KeepWhenStopping { get; init; }
+}

@@ -1,0 +1,34 @@
+namespace Accel.Control.Broker;
+
+/// <summary>
+/// A stack that has, or had, sockets here: one or more processes, each with a conversation of its own.
+/// </summary>
+internal sealed class Stack(ulong id, uint slot, Peer peer)
+{
+    public ulong Id => id;
+
+    public uint Slot => slot;
+
+    /// <summary>The process that came first.</summary>
+    public Peer Peer => peer;
+
+    public byte Owner => (byte)(slot + 1);
+
+    public List<Client> Clients { get; } = [];
+
+    /// <summary>
+    /// Its AF_XDP sockets by interface and queue. acceld holds them too, so that what lies in their rings when the
+    /// stack dies can be taken back.
+    /// </summary>
+    public Dictionary<(int Interface, uint Queue), int> Sockets { get; } = [];
+
+    public List<int> PacketSockets { get; } = [];
+
+    /// <summary>It comes from an acceld before this one, and has not shown all its queues yet.</summary>
+    public bool IsHandingOver { get; set; }
+
+    /// <summary>When it was found that no process of it is left (milliseconds).</summary>
+    public long DiedAt { get; set; }
+
+    public int BurialAttempts { get; set; }
+}

@@ -1,0 +1,179 @@
+using Accel.Control.Links;
+using Accel.Control.Native;
+using Accel.Control.Steering;
+
+namespace Accel.Control.Broker;
+
+/// <summary>
+/// The stacks that have a slot, those that an acceld before this one knew and that may come back, and those that are
+/// being buried.
+/// </summary>
+internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfaces)
+{
+    private const int SettleMilliseconds = 50, RetryMilliseconds = 100, MostAttempts = 50;
+
+    private readonly Dictionary<ulong, Stack> _stacks = [];
+    private readonly Dictionary<uint, (SlotHolder Holder, long Until)> _limbo = [];
+    private readonly List<Stack> _dying = [];
+
+    public IEnumerable<Stack> All => _stacks.Values;
+
+    public IReadOnlyCollection<uint> Limbo => _limbo.Keys;
+
+    public uint Buried { get; private set; }
+
+    public Stack? Find(ulong id) => _stacks.GetValueOrDefault(id);
+
+    public Stack? Of(uint slot) => _stacks.Values.FirstOrDefault(s => s.Slot == slot);
+
+    /// <summary>Who had slots under an acceld that died: they get some time.</summary>
+    public void TakeOver(long now, HashSet<uint> slotsWithPorts)
+    {
+        for (uint slot = 0; slot < SteeringLimits.MaxSlots; slot++)
+        {
+            if (interfaces.Maps!.Slots.TryGet(slot, out SlotHolder holder) && holder.Stack == 0
+                && !slotsWithPorts.Contains(slot))
+                continue;
+            _limbo[slot] = (holder, now + options.GraceMilliseconds);
+        }
+        if (_limbo.Count > 0)
+            options.Log($"{_limbo.Count} stack{(_limbo.Count == 1 ? "" : "s")} of an acceld before this one may come "
+                + $"back within {options.GraceMilliseconds / 1000.0:0.#} s");
+    }
+
+    /// <summary>A new stack. Null if all slots are taken.</summary>
+    public Stack? Admit(ulong id, Peer peer)
+    {
+        for (uint slot = 0; slot < SteeringLimits.MaxSlots; slot++)
+        {
+            if (!_limbo.ContainsKey(slot) && Of(slot) == null && !_dying.Exists(s => s.Slot == slot))
+                return Enter(id, slot, peer);
+        }
+        return null;
+    }
+
+    /// <summary>A stack that comes back to the slot that it had. Null if that is not its own.</summary>
+    public Stack? Readmit(ulong id, uint slot, Peer peer)
+    {
+        if (!_limbo.TryGetValue(slot, out (SlotHolder Holder, long Until) held) || held.Holder.Stack != id
+            || held.Holder.Uid != peer.Uid)
+            return null;
+        _limbo.Remove(slot);
+        Stack stack = Enter(id, slot, peer);
+        stack.IsHandingOver = true;
+        return stack;
+    }
+
+    private Stack Enter(ulong id, uint slot, Peer peer)
+    {
+        var stack = new Stack(id, slot, peer);
+        _stacks[id] = stack;
+        interfaces.Maps!.Slots.Set(slot, new SlotHolder(id, peer.Uid, 0));
+        return stack;
+    }
+
+    /// <summary>No process of it is left: its ports go back to the kernel at once, its frames when all is quiet.
+    /// </summary>
+    public void Bury(Stack stack, PortTable ports, long now)
+    {
+        if (!_stacks.Remove(stack.Id))
+            return;
+        foreach (ServedInterface served in interfaces.All)
+            served.Disconnect(stack.Slot);
+        int freed = ports.RemoveSlot(stack.Slot);
+        options.Log($"stack {stack.Id:x16} (process {stack.Peer.Pid}) is gone: "
+            + $"{freed} port{(freed == 1 ? "" : "s")} back to the kernel");
+        stack.DiedAt = now;
+        _dying.Add(stack);
+    }
+
+    public long? NextDeadline()
+    {
+        long? next = null;
+        foreach (Stack stack in _dying)
+            next = Math.Min(next ?? long.MaxValue, Due(stack));
+        foreach ((_, long until) in _limbo.Values)
+            next = Math.Min(next ?? long.MaxValue, until);
+        return next;
+    }
+
+    private static long Due(Stack stack) =>
+        stack.DiedAt + SettleMilliseconds + stack.BurialAttempts * RetryMilliseconds;
+
+    public void Tick(PortTable ports, long now)
+    {
+        foreach (Stack stack in _dying.ToList())
+        {
+            if (Due(stack) <= now && TryFinish(stack))
+                _dying.Remove(stack);
+        }
+        foreach ((uint slot, (SlotHolder holder, long until)) in _limbo.ToList())
+        {
+            if (until > now)
+                continue;
+            _limbo.Remove(slot);
+            foreach (ServedInterface served in interfaces.All)
+                served.Disconnect(slot);
+            int freed = ports.RemoveSlot(slot);
+            interfaces.Maps!.Slots.Set(slot, default(SlotHolder));
+            options.Log($"stack {holder.Stack:x16} did not come back: {freed} port{(freed == 1 ? "" : "s")} back to "
+                + "the kernel");
+        }
+    }
+
+    private bool TryFinish(Stack stack)
+    {
+        // No program that began before the socket left the map still delivers to it (a grace period of RCU).
+        const int membarrier = 324, global = 1;
+        if (stack.BurialAttempts == 0)
+            Libc.SystemCall(membarrier, global, 0, 0, 0, 0, 0);
+        bool done = true;
+        uint frames = 0;
+        foreach (ServedInterface served in interfaces.All)
+        {
+            foreach ((uint queue, QueueMemory memory) in served.Memories)
+            {
+                if (!stack.Sockets.Remove((served.Device.Index, queue), out int socket))
+                    continue;
+                if (memory.TryBury(stack.Owner, socket, served.Sizes, out uint found))
+                {
+                    frames += found;
+                    Libc.Close(socket);
+                }
+                else
+                {
+                    stack.Sockets[(served.Device.Index, queue)] = socket;
+                    done = false;
+                }
+            }
+        }
+        if (!done && ++stack.BurialAttempts < MostAttempts)
+            return false;
+        if (!done)
+            options.Log($"stack {stack.Id:x16}: its frames cannot be taken back, since another stack does not give "
+                + "the lock of a queue back");
+        foreach (int socket in stack.Sockets.Values)
+            Libc.Close(socket);
+        foreach (int socket in stack.PacketSockets)
+            Libc.Close(socket);
+        stack.Sockets.Clear();
+        stack.PacketSockets.Clear();
+        interfaces.Maps!.Slots.Set(stack.Slot, default(SlotHolder));
+        options.Log($"stack {stack.Id:x16}: buried, {frames} frames taken back");
+        Buried++;
+        return true;
+    }
+
+    /// <summary>An interface has gone: sockets on it are of no use.</summary>
+    public void Forget(int interfaceIndex)
+    {
+        foreach (Stack stack in _stacks.Values.Concat(_dying))
+        {
+            foreach ((int Interface, uint Queue) key in stack.Sockets.Keys.ToList())
+            {
+                if (key.Interface == interfaceIndex && stack.Sockets.Remove(key, out int socket))
+                    Libc.Close(socket);
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+using Accel.Control.Bpf;
+using Accel.Control.Native;
+using Accel.Control.Steering;
+using Accel.Core.Nic;
+using Accel.Os.Links;
+
+namespace Accel.Control.Links;
+
+/// <summary>
+/// An interface with the steering program on it, and the frames of its queues. They are made when the first stack
+/// comes: until then the program passes everything on, and costs next to nothing.
+/// </summary>
+public sealed unsafe class ServedInterface : IDisposable
+{
+    private const int MaxSuperFrame = PacketSocket.MaxBytes;
+
+    private readonly SteeringProgram _program;
+    private readonly QueueSizes _sizes;
+    private readonly int _mostQueues;
+    private readonly Dictionary<uint, QueueMemory> _queues = [];
+    private ushort _bindFlags;
+    private bool _isZeroCopy;
+
+    private ServedInterface(NetInterface device, SteeringProgram program, XdpMode mode, string why, QueueSizes sizes,
+        int mostQueues)
+    {
+        Device = device;
+        _program = program;
+        Mode = mode;
+        Why = why;
+        _sizes = sizes;
+        _mostQueues = mostQueues;
+        _bindFlags = (ushort)(XdpSocket.NeedWakeup | XdpSocket.ScatterGather
+            | (mode == XdpMode.Native ? XdpSocket.ZeroCopy : XdpSocket.Copy));
+    }
+
+    public NetInterface Device { get; private set; }
+
+    public XdpMode Mode { get; }
+
+    /// <summary>Why this mode, in words.</summary>
+    public string Why { get; private set; }
+
+    public QueueSizes Sizes => _sizes;
+
+    public BpfMap Sockets => _program.Maps["xsks"];
+
+    public BpfMap Counts => _program.Maps["counts"];
+
+    public IReadOnlyDictionary<uint, QueueMemory> Memories => _queues;
+
+    public uint Queues => (uint)Math.Min(Math.Min(Device.Queues, _mostQueues), SteeringLimits.MaxQueues);
+
+    /// <summary>How a stack's sockets there work.</summary>
+    public LinkFlags Flags =>
+        (Mode == XdpMode.Native ? LinkFlags.Native : LinkFlags.Generic) | LinkFlags.NeedWakeup | LinkFlags.SuperFrames
+        | (_isZeroCopy ? LinkFlags.ZeroCopy : 0)
+        | ((_bindFlags & XdpSocket.ScatterGather) != 0 ? LinkFlags.ScatterGather : 0)
+        | (Device.IsVirtualPair ? LinkFlags.TrustsPartialChecksums : 0) | (Device.IsUp ? LinkFlags.Up : 0);
+
+    /// <summary>
+    /// Puts the program on an interface, or in the place of one that an acceld left there, whose maps it takes over.
+    /// </summary>
+    /// <param name="device">The interface.</param>
+    /// <param name="maps">Those of the namespace, if there are any yet. The program's, if not.</param>
+    /// <param name="wish">The user's.</param>
+    /// <param name="sizes">Of rings and memory.</param>
+    /// <param name="mostQueues">Queues to use at most.</param>
+    public static ServedInterface Open(NetInterface device, ref SteeringMaps? maps, ModeWish wish, QueueSizes sizes,
+        int mostQueues)
+    {
+        int old = XdpAttachment.Find(device.Index, out XdpMode oldMode, out string name);
+        if (old >= 0 && name != SteeringProgram.Name)
+        {
+            Libc.Close(old);
+            throw new ControlException($"another XDP program ({name}) is on the interface");
+        }
+        ModeChoice choice = ModeChoice.For(wish, device);
+        Dictionary<string, BpfMap> given = [];
+        Dictionary<string, BpfMap> left = old >= 0 ? XdpAttachment.MapsOf(old) : [];
+        SteeringProgram? program = null;
+        try
+        {
+            if (left.Count > 0 && maps == null)
+                maps = SteeringMaps.From(left);
+            if (maps != null)
+                foreach ((string key, BpfMap map) in maps.All)
+                    given[key] = map;
+            foreach (string own in (string[])["xsks", "config", "counts"])
+                if (left.TryGetValue(own, out BpfMap? map))
+                    given[own] = map;
+            program = SteeringProgram.Load(given);
+            maps ??= SteeringMaps.From(program.Maps)
+                ?? throw new ControlException("the steering program lacks maps");
+            (XdpMode mode, string why) = Place(device, program, old, oldMode, choice);
+            var served = new ServedInterface(device, program, mode, why, sizes, mostQueues);
+            if (mode == XdpMode.Native && choice.MayFallBack && served.ProbeNative() is { } refusal)
+            {
+                XdpAttachment.Detach(device.Index, program.Fd, mode);
+                if (XdpAttachment.Attach(device.Index, program.Fd, XdpMode.Generic) is { } also)
+                    throw new ControlException($"native: {refusal}; generic: {also}");
+                served = new ServedInterface(device, program, XdpMode.Generic, $"native: {refusal}", sizes,
+                    mostQueues);
+            }
+            served.Configure(device);
+            return served;
+        }
+        catch
+        {
+            program?.Dispose();
+            throw;
+        }
+        finally
+        {
+            foreach (BpfMap map in left.Values)
+                map.Dispose();
+            if (old >= 0)
+                Libc.Close(old);
+        }
+    }
+
+    private static (XdpMode Mode, string Why) Place(NetInterface device, SteeringProgram program, int old,
+        XdpMode oldMode, ModeChoice choice)
+    {
+        if (old >= 0 && (choice.MayFallBack || choice.First == oldMode))
+        {
+            string? failed = XdpAttachment.Exchange(device.Index, program.Fd, old, oldMode);
+            return failed == null ? (oldMode, "as before")
+                : throw new ControlException($"the program left there cannot be replaced: {failed}");
+        }
+        if (old >= 0)
+            XdpAttachment.Detach(device.Index, old, oldMode);
+        string? refusal = XdpAttachment.Attach(device.Index, program.Fd, choice.First);
+        if (refusal == null)
+            return (choice.First, choice.Why);
+        if (!choice.MayFallBack)
+            throw new ControlException($"{choice.First} mode: {refusal}");
+        XdpMode other = choice.First == XdpMode.Native ? XdpMode.Generic : XdpMode.Native;
+        string? second = XdpAttachment.Attach(device.Index, program.Fd, other);
+        return second == null ? (other, $"{choice.First}: {refusal}")
+            : throw new ControlException($"{choice.First}: {refusal}; {other}: {second}");
+    }
+
+    /// <summary>Do sockets bind while the program is in the driver? Null if so.</summary>
+    private string? ProbeNative()
+    {
+        ushort flags = _bindFlags;
+        var small = new QueueSizes(64, 2048) { FillRing = 32, CompletionRing = 32 };
+        using QueueMemory? probe = CreateMemory(0, small, ref flags, out string refusal, out bool isBusy);
+        // Busy: sockets that an acceld before this one made are there, so they do bind.
+        return probe != null || isBusy ? null : refusal;
+    }
+
+    private QueueMemory? CreateMemory(uint queue, QueueSizes sizes, ref ushort flags, out string refusal,
+        out bool isBusy)
+    {
+        QueueMemory? made = QueueMemory.Create(Device, queue, sizes, ref flags, out refusal, out isBusy);
+        if (made != null || isBusy || (flags & XdpSocket.ZeroCopy) == 0)
+        {
+            _isZeroCopy = made != null && (flags & XdpSocket.ZeroCopy) != 0;
+            return made;
+        }
+        flags = (ushort)((_bindFlags & ~XdpSocket.ZeroCopy) | XdpSocket.Copy);
+        return QueueMemory.Create(Device, queue, sizes, ref flags, out refusal, out isBusy);
+    }
+
+    /// <summary>Tells the program the interface's address.</summary>
+    public void Configure(NetInterface device)
+    {
+        Device = device;
+        ulong config = 0;
+        device.Mac.AsSpan(0, 6).CopyTo(new Span<byte>(&config, 8));
+        config |= 1ul << 48;
+        _program.Maps["config"].Set(0u, config);
+    }
+
+    /// <summary>The memory of a queue, made now if there is none. Null, and why.</summary>
+    public QueueMemory? Memory(uint queue, out string refusal)
+    {
+        refusal = "";
+        if (_queues.TryGetValue(queue, out QueueMemory? memory))
+            return memory;
+        ushort flags = _bindFlags;
+        memory = CreateMemory(queue, _sizes, ref flags, out refusal, out bool isBusy);
+        if (isBusy)
+            refusal += " (stacks of an acceld that died hold it; they come back within seconds)";
+        if (memory == null)
+            return null;
+        _bindFlags = flags;
+        return _queues[queue] = memory;
+    }
+
+    /// <summary>Takes over a queue's memory from a stack that kept it alive. Null, or why not.</summary>
+    public string? Adopt(uint queue, int stackSocket, int stackMemory)
+    {
+        if (_queues.ContainsKey(queue))
+            return null;
+        QueueMemory? memory = QueueMemory.Adopt(Device, queue, stackSocket, stackMemory, out string refusal);
+        if (memory == null)
+            return refusal;
+        _queues[queue] = memory;
+        return null;
+    }
+
+    /// <summary>Frames of a slot on a queue go to a socket.</summary>
+    public void Connect(uint slot, uint queue, int socket) =>
+        Sockets.Set(slot * SteeringLimits.MaxQueues + queue, socket);
+
+    /// <summary>Frames of a slot fall through to the kernel.</summary>
+    public void Disconnect(uint slot)
+    {
+        for (uint queue = 0; queue < SteeringLimits.MaxQueues; queue++)
+            Sockets.Remove(slot * SteeringLimits.MaxQueues + queue);
+    }
+
+    /// <summary>A packet socket that sends super-frames. Minus an errno if it cannot be had.</summary>
+    public int OpenPacketSocket()
+    {
+        const int vnetHeader = 15, sendBytes = 8 << 20;
+        int fd = Libc.Socket(Libc.AfPacket, Libc.SockRaw | Libc.SockCloexec | Libc.SockNonBlock, 0);
+        if (fd < 0)
+            return -Libc.Errno;
+        // struct sockaddr_ll; protocol 0: it receives nothing. So that nobody can make it receive, a filter that
+        // accepts nothing is locked in.
+        byte* address = stackalloc byte[20];
+        new Span<byte>(address, 20).Clear();
+        *(ushort*)address = Libc.AfPacket;
+        *(int*)(address + 4) = Device.Index;
+        // struct sock_fprog with one struct sock_filter: return 0.
+        ulong nothing = 0x06;
+        ulong* program = stackalloc ulong[] { 1, (ulong)&nothing };
+        if (Libc.Bind(fd, address, 20) < 0 || !Libc.SetOption(fd, Libc.SolPacket, vnetHeader, 1)
+            || Libc.SetSockOpt(fd, Libc.SolSocket, Libc.SoAttachFilter, program, 16) < 0
+            || !Libc.SetOption(fd, Libc.SolSocket, Libc.SoLockFilter, 1))
+        {
+            int errno = Libc.Errno;
+            Libc.Close(fd);
+            return -errno;
+        }
+        Libc.SetOption(fd, Libc.SolSocket, Libc.SoSndBufForce, sendBytes);
+        return fd;
+    }
+
+    /// <summary>What stacks are told of the link.</summary>
+    public LinkInfo Describe(uint slot) => new()
+    {
+        InterfaceIndex = Device.Index,
+        Flags = (uint)Flags,
+        Mtu = Device.Mtu,
+        Queues = Queues,
+        Slot = slot,
+        MaxSuperFrame = MaxSuperFrame,
+        RxRingSize = _sizes.ReceiveRing,
+        TxRingSize = _sizes.SendRing,
+        FillRingSize = _sizes.FillRing,
+        CompletionRingSize = _sizes.CompletionRing,
+        Frames = _sizes.Frames,
+        FrameBytes = _sizes.FrameBytes,
+    };
+
+    /// <summary>Takes the program off, if it is still there.</summary>
+    public string? Detach() => XdpAttachment.Detach(Device.Index, _program.Fd, Mode);
+
+    public void Dispose()
+    {
+        foreach (QueueMemory memory in _queues.Values)
+            memory.Dispose();
+        _queues.Clear();
+        _program.Dispose();
+    }
+}

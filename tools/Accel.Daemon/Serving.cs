@@ -1,0 +1,56 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+using Accel.Control;
+using Accel.Control.Broker;
+using Accel.Control.Links;
+using Accel.Control.Native;
+using Accel.Os.Control;
+
+namespace Accel.Daemon;
+
+/// <summary>The daemon itself: from the command line to the signal that ends it.</summary>
+static class Serving
+{
+    public sealed record Wishes(
+        string[] Interfaces, ModeWish Mode, int Queues, uint Frames, string? Socket, FileInfo? Policy, bool Keep);
+
+    public static int Run(Wishes wishes)
+    {
+        if (wishes.Interfaces.Length == 0)
+            throw new ControlException("which interface? (--interface NAME)");
+        if (!BitOperations.IsPow2(wishes.Frames) || wishes.Frames is < 256 or > 1 << 18)
+            throw new ControlException("--frames: a power of two from 256 to 262144");
+        if (wishes.Queues < 1)
+            throw new ControlException("--queues: at least 1");
+        if (Environment.UserName != "root" && !Environment.IsPrivilegedProcess)
+            throw new ControlException("needs root: it attaches XDP programs and makes sockets for others");
+        var options = new BrokerOptions
+        {
+            Patterns = wishes.Interfaces,
+            SocketPath = wishes.Socket ?? Protocol.SocketPath(DaemonKernel.Shared.NetworkNamespace()),
+            Mode = wishes.Mode,
+            MostQueues = wishes.Queues,
+            Sizes = QueueSizes.For(wishes.Frames),
+            Policy = new RootOnlyPolicy(),
+            Log = Log,
+            KeepWhenStopping = wishes.Keep,
+        };
+        using var broker = new Broker(options, new AddressPoll());
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        broker.Start();
+        Console.WriteLine($"acceld ready: {string.Join("; ", broker.Summary)}");
+        Console.Out.Flush();
+        broker.Run();
+        Log("stopping");
+        return 0;
+
+        void Stop(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            broker.Stop();
+        }
+    }
+
+    private static void Log(string line) => Console.Error.WriteLine($"acceld: {line}");
+}
