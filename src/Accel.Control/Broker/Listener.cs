@@ -9,7 +9,7 @@ internal sealed unsafe class Listener : IDisposable
     private const int Backlog = 256, LockExclusive = 2, LockNonBlocking = 4, MaxPath = 107;
 
     private readonly string _path;
-    private readonly FileStream _lock;
+    private readonly int _lock;
 
     public Listener(string path)
     {
@@ -37,21 +37,26 @@ internal sealed unsafe class Listener : IDisposable
 
     public int Fd { get; }
 
-    private static FileStream Lock(string path)
+    private static int Lock(string path)
     {
+        const int readWriteCreate = 2 | 0x40 | 0x80000;
+        byte[] name = Encoding.UTF8.GetBytes(path + ".lock\0");
         while (true)
         {
-            var file = new FileStream(path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite,
-                FileShare.ReadWrite | FileShare.Delete);
-            if (Libc.FileLock((int)file.SafeFileHandle.DangerousGetHandle(), LockExclusive | LockNonBlocking) < 0)
+            int fd;
+            fixed (byte* bytes = name)
+                fd = Libc.Open(bytes, readWriteCreate, 0x180);
+            if (fd < 0)
+                throw new ControlException($"{path}.lock: {Libc.Error}");
+            if (Libc.FileLock(fd, LockExclusive | LockNonBlocking) < 0)
             {
-                file.Dispose();
+                Libc.Close(fd);
                 throw new ControlException($"another acceld serves this network namespace ({path})");
             }
             // One that stops deletes it: a lock on a file that is not there any more keeps nobody out.
             if (File.Exists(path + ".lock"))
-                return file;
-            file.Dispose();
+                return fd;
+            Libc.Close(fd);
         }
     }
 
@@ -84,6 +89,6 @@ internal sealed unsafe class Listener : IDisposable
         Libc.Close(Fd);
         File.Delete(_path);
         File.Delete(_path + ".lock");
-        _lock.Dispose();
+        Libc.Close(_lock);
     }
 }

@@ -78,8 +78,8 @@ internal static unsafe class Libc
     [DllImport(Name, EntryPoint = "ftruncate")]
     public static extern int Truncate(int fd, long bytes);
 
-    [DllImport(Name, EntryPoint = "chmod")]
-    public static extern int Chmod(byte* path, uint mode);
+    [DllImport(Name, EntryPoint = "open")]
+    public static extern int Open(byte* path, int flags, uint mode);
 
     public static int Errno => Marshal.GetLastSystemError();
 

@@ -379,6 +379,16 @@ public sealed unsafe class XdpLink : ILink
         Info->RxInvalid = Math.Max(Info->RxInvalid, invalid);
     }
 
+    /// <summary>Lets go of everything that is mapped. Descriptors are their owner's. Nothing may be called after.
+    /// </summary>
+    [ColdPath]
+    public void Unmap()
+    {
+        foreach (ref XdpQueue queue in _queues.AsSpan())
+            queue.Unmap(_kernel);
+        System.Runtime.InteropServices.NativeMemory.Free(_jumbo);
+    }
+
     /// <summary>The queues, for handing their descriptors to a control plane that was started again.</summary>
     public ReadOnlySpan<XdpQueue> Queues => _queues;
 

@@ -49,4 +49,15 @@ public unsafe struct XdpQueue
         };
         return null;
     }
+
+    [ColdPath]
+    internal void Unmap(LinuxKernel kernel)
+    {
+        Receive.Unmap(kernel);
+        Send.Unmap(kernel);
+        Umem.Fill.Unmap(kernel);
+        Umem.Completion.Unmap(kernel);
+        kernel.Unmap((byte*)Umem.Header, (long)Umem.SizeOf(Umem.FrameCount, Umem.FrameBytes));
+        this = default;
+    }
 }

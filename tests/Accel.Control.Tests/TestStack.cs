@@ -1,0 +1,133 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Accel.Control.Native;
+using Accel.Core.Local;
+using Accel.Core.Nic;
+using Accel.Os.Control;
+using Accel.Os.Links;
+
+namespace Accel.Control.Tests;
+
+/// <summary>What a stack has of the control plane and the link, without a TCP above it.</summary>
+sealed unsafe class TestStack : INicHost, IDisposable
+{
+    const int MostLinks = 4;
+
+    static int _number;
+
+    readonly HashSet<int> _owned = [];
+    readonly LinkInfo* _infos = (LinkInfo*)NativeMemory.AllocZeroed(MostLinks, (nuint)sizeof(LinkInfo));
+
+    public TestStack(string socketPath, bool mayFail = false)
+    {
+        Id = (ulong)Environment.ProcessId << 32 | (uint)Interlocked.Increment(ref _number);
+        Control = new AcceldClient(DaemonKernel.Shared, fd => _owned.Add(fd), fd =>
+        {
+            if (_owned.Remove(fd))
+                DaemonKernel.Shared.Close(fd);
+        }, socketPath);
+        Links = Control.Attach(Id, _infos, MostLinks, out var refusal);
+        Refusal = refusal;
+        if (!mayFail)
+            Assert.True(Links.Length > 0, $"no link: {refusal} {Control.LastError}");
+    }
+
+    public ulong Id { get; }
+
+    public AcceldClient Control { get; }
+
+    public ILink[] Links { get; }
+
+    public NicRefusal Refusal { get; }
+
+    public XdpLink Link => (XdpLink)Links[0];
+
+    public List<IcmpEvent> Reports { get; } = [];
+
+    public static Endpoint Local(string address, int port)
+    {
+        var bytes = IPAddress.Parse(address).GetAddressBytes();
+        Endpoint endpoint = new() { Family = bytes.Length == 4 ? Endpoint.V4 : Endpoint.V6, Port = (ushort)port };
+        bytes.CopyTo(new Span<byte>(endpoint.Address, 16));
+        return endpoint;
+    }
+
+    /// <summary>Steers the port of a kernel socket.</summary>
+    public NicRefusal Steer(Socket socket, string? address = null, bool listener = false)
+    {
+        var name = (IPEndPoint)socket.LocalEndPoint!;
+        var transport = socket.ProtocolType == ProtocolType.Udp ? Transport.Udp : Transport.Tcp;
+        return Control.Steer(transport, Local(address ?? name.Address.ToString(), name.Port), (int)socket.Handle,
+            listener);
+    }
+
+    /// <summary>Waits for one whole frame and copies it; null if none comes in time.</summary>
+    public byte[]? Receive(int milliseconds = 2000) => Receive(milliseconds, out _);
+
+    public byte[]? Receive(int milliseconds, out int parts)
+    {
+        const int most = 64;
+        var frames = stackalloc FrameRef[most];
+        parts = 0;
+        for (var clock = Stopwatch.StartNew(); clock.ElapsedMilliseconds < milliseconds;)
+        {
+            var count = Link.Receive(frames, most);
+            if (count == 0)
+            {
+                Thread.Yield();
+                continue;
+            }
+            var bytes = new List<byte>();
+            for (parts = 0; parts < count;)
+            {
+                bytes.AddRange(new ReadOnlySpan<byte>(frames[parts].Data, frames[parts].Length));
+                if (!frames[parts++].More)
+                    break;
+            }
+            // Further frames of the batch are lost: tests have one in flight.
+            Link.Release(frames, count);
+            return [.. bytes];
+        }
+        return null;
+    }
+
+    public void Send(ReadOnlySpan<byte> frame)
+    {
+        Assert.True(Link.TryTakeBuffer(out var buffer), "no buffer");
+        Assert.True(frame.Length <= buffer.Length, "buffer too small");
+        frame.CopyTo(new Span<byte>(buffer.Data, buffer.Length));
+        buffer.Length = frame.Length;
+        Link.Send(buffer);
+        Link.Flush();
+    }
+
+    /// <summary>
+    /// As a process that was killed: every descriptor closes. What is mapped of a socket keeps it, so that goes too.
+    /// </summary>
+    public void Die()
+    {
+        foreach (XdpLink link in Links.Cast<XdpLink>())
+            link.Unmap();
+        foreach (var fd in _owned)
+            DaemonKernel.Shared.Close(fd);
+        _owned.Clear();
+    }
+
+    public void Dispose() => Die();
+
+    public void Notify(LocalRegion region, int conn, int side)
+    {
+    }
+
+    public void NotifyListener(LocalRegion region, int listener)
+    {
+    }
+
+    public void OnIcmp(in IcmpEvent report) => Reports.Add(report);
+
+    public ulong Random() => DaemonKernel.Shared.Random();
+
+    public ulong Ticks() => (ulong)Stopwatch.GetTimestamp();
+}
