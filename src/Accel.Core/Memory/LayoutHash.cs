@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x4b3530cdd939b364;
+    public const ulong Value = 0x33c71d092c15923c;
 }
