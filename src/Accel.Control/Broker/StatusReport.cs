@@ -146,7 +146,8 @@ public static unsafe class StatusReport
             text.Append($"{one.GetProperty("name")}: not served: {one.GetProperty("why")}\n");
         foreach (JsonElement one in status.GetProperty("stacks").EnumerateArray())
             text.Append($"stack {one.GetProperty("id")}: slot {one.GetProperty("slot")}, "
-                + $"user {one.GetProperty("uid")}, processes {string.Join(' ', one.GetProperty("pids").EnumerateArray())}\n");
+                + $"user {one.GetProperty("uid")}, "
+                + $"processes {string.Join(' ', one.GetProperty("pids").EnumerateArray())}\n");
         foreach (JsonElement one in status.GetProperty("ports").EnumerateArray())
             text.Append($"{one.GetProperty("transport")} {one.GetProperty("port")}"
                 + (one.TryGetProperty("slot", out JsonElement slot) ? $" -> slot {slot}" : "")
