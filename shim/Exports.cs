@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Accel.Core.Memory;
 using Accel.Core.Stack;
 using Accel.Os;
+using Accel.Os.Control;
 using Accel.Posix;
 
 namespace Accel.Shim;
@@ -29,6 +30,7 @@ public static unsafe class Exports
                 return -Errno.ENOMEM;
             PosixStack stack = new(region, kernel, process, kernel.HasBarrier);
             s_stack = stack;
+            stack.NicControl = new AcceldClient(kernel, descriptor => stack.Own(descriptor), stack.Disown);
             Processes.EnterFirst(region, kernel, process);
             stack.Own(fd);
             stack.Own(kernel.OpenSender());
@@ -299,4 +301,10 @@ public static unsafe class Exports
     public static nint Exit(
         [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
         (nint)(Processes.Leave(S, t, ends: true));
+
+    [UnmanagedCallersOnly(EntryPoint = "accel_progress")]
+    [return: DNNE.C99Type("long")]
+    public static nint RunProgress(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
+        (nint)(Progress.Run(S, t));
 }

@@ -61,10 +61,11 @@ struct accel_process {
     long (*syscall)(long nr, long a, long b, long c, long d, long e, long f); /* raw: -errno, no cancellation */
     uint64_t (*ticks)(void); /* time stamp counter */
     uint32_t (*cpu)(void);   /* number of the CPU that the caller runs on */
+    long (*start_progress)(void); /* makes the thread that runs accel_progress, once per process: 0 or -errno */
 };
 
 _Static_assert(sizeof(struct accel_wait) == 160, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_thread) == 248, "Abi.cs mirrors this");
-_Static_assert(sizeof(struct accel_process) == 72, "Abi.cs mirrors this");
+_Static_assert(sizeof(struct accel_process) == 80, "Abi.cs mirrors this");
 
 #endif

@@ -34,6 +34,7 @@ long accel_getsockopt(struct accel_thread *t, int fd, int level, int name, void 
 long accel_ioctl(struct accel_thread *t, int fd, unsigned long request, void *arg);
 long accel_listen(struct accel_thread *t, int fd, int backlog);
 long accel_poll(struct accel_thread *t, struct pollfd *fds, uint64_t count, int64_t timeout_ns);
+long accel_progress(struct accel_thread *t);
 long accel_recv(struct accel_thread *t, int fd, void *buf, size_t len, int flags);
 long accel_recvmsg(struct accel_thread *t, int fd, struct msghdr *msg, int flags);
 long accel_send(struct accel_thread *t, int fd, const void *buf, size_t len, int flags);

@@ -110,6 +110,9 @@ void shim_prepare_thread(struct shim_thread *s);
 void shim_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *shim_getenv(const char *name);
 
+/* progress.c */
+long shim_start_progress(void);
+
 /* wait.c */
 bool shim_wait(struct shim_thread *s, const struct sleep *how, long *result);
 bool shim_scratch(struct shim_thread *s, size_t fds);

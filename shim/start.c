@@ -24,7 +24,9 @@ static uint32_t read_cpu(void)
     return aux & 0xFFF;
 }
 
-struct accel_process accel_process = { .syscall = raw_call, .ticks = read_ticks, .cpu = read_cpu };
+struct accel_process accel_process = {
+    .syscall = raw_call, .ticks = read_ticks, .cpu = read_cpu, .start_progress = shim_start_progress
+};
 uint64_t shim_pending[SHIM_PENDING_LIMIT / 64];
 static unsigned pending_words; /* words of it that were ever used */
 

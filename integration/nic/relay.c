@@ -3,8 +3,8 @@
  *   relay IF1 IF2 [--loss P] [--reorder P] [--duplicate P] [--corrupt P] [--delay-us N] [--seed N] [--seconds N]
  *
  * P is a probability per frame (0.01 = 1 %); a reordered frame is held back for another millisecond. This kernel has no
- * netem. The interfaces must not carry super-frames or unfilled checksums: what crosses is as on a cable. Ends by itself
- * after --seconds, or on SIGTERM, and prints what it did. */
+ * netem. The interfaces must not carry super-frames or unfilled checksums: what crosses is as on a cable. Ends by
+ * itself after --seconds, or on SIGTERM, and prints what it did. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

@@ -88,6 +88,7 @@ public unsafe struct AccelProcess
     public void* SystemCall;
     public void* Ticks;
     public void* Cpu;
+    public void* StartProgress;
 }
 
 /// <summary>Results that are no result: see shim/abi.h.</summary>

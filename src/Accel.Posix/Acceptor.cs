@@ -101,6 +101,7 @@ public static unsafe class Acceptor
         if (meeting >= 0)
             s.Peers.AddMeeting(meeting);
         EpollSets.AttachSocket(s, t, index);
+        NicListener.Open(s, t, socket, fd, listenerIndex);
         return PathReason.Local;
     }
 
@@ -269,7 +270,10 @@ public static unsafe class Acceptor
         wire.Me->Socket = (uint)index + 1;
         Volatile.Write(ref socket->State, (uint)SocketState.Connected);
         s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
-        s.Count(t, Counter.LocalAccepts);
+        bool overNic = NicConnector.IsOverNic(wire);
+        if (overNic)
+            socket->Reason = (byte)PathReason.Nic;
+        s.Count(t, overNic ? Counter.NicAccepts : Counter.LocalAccepts);
         s.Count(t, Counter.SocketsCreated);
         int given = address == null ? 0 : Addresses.Give(socket->Remote, address, length);
         if (given >= 0)

@@ -23,7 +23,7 @@ public static unsafe class Calls
             return -Errno.ENOTCONN;
         uint flags = Volatile.Read(ref wire.Me->Flags);
         if ((flags & (uint)SideFlags.Reset) != 0)
-            Readiness.AbsorbReset(socket, flags);
+            Readiness.AbsorbReset(socket, flags, wire);
         return socket->Is(SocketFlags.Dead) || BothEnded(wire) ? -Errno.ENOTCONN
             : Addresses.Give(socket->Remote, address, length);
     }

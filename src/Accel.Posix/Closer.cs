@@ -80,6 +80,7 @@ public static unsafe class Closer
         if ((generation & 1) == 0
             || Interlocked.CompareExchange(ref listener->Generation, generation + 1, generation) != generation)
             return;
+        NicListener.Close(s, t, region, index);
         // A client may be between its look at the generation and its push; the sweep below finds what it pushed, and
         // the client
         // looks at the generation again after it.

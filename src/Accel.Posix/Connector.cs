@@ -1,3 +1,4 @@
+using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Stack;
 
@@ -36,11 +37,15 @@ public static unsafe class Connector
             s, t, socket, fd, address, length, out Endpoint target, out uint region, out int listener);
         if (reason == PathReason.Local)
             reason = Join(s, t, socket, index, fd, target, region, listener);
-        if (reason == PathReason.Local)
+        else if (reason is PathReason.PeerNotAccelerated or PathReason.NotLocalAddress
+            && NicConnector.TryRoute(s, t, socket, target, out Route route, ref reason))
+            reason = NicConnector.Join(s, t, socket, index, fd, target, route);
+        if (reason is PathReason.Local or PathReason.Nic)
             return Started(s, t, socket, fd, index);
         s.Count(t, Counter.ConnectRefused);
         if (s.Strict && reason
-            is not (PathReason.AddressFamily or PathReason.NotLocalAddress or PathReason.PeerNotAccelerated))
+            is not (PathReason.AddressFamily or PathReason.NotLocalAddress or PathReason.PeerNotAccelerated
+                or PathReason.InterfaceNotServed))
             return -Errno.ECONNREFUSED;
         return Sockets.HandToKernel(s, t, socket, index, fd, reason);
     }
@@ -105,7 +110,7 @@ public static unsafe class Connector
             if (deadline >= 0 && now >= deadline)
                 return Waits.End(s, t, index, -Errno.EINPROGRESS);
             // RFC 6298: the kernel would send its SYN again after a second; room is looked for more often here.
-            long retry = now + 20_000_000;
+            long retry = now + (socket->Reason == (byte)PathReason.Nic ? Waits.WatchdogNs : 20_000_000);
             if (Waits.Sleep(s, t, socket, index, Ev.OUT, deadline < 0 ? retry : Math.Min(deadline, retry)) != 0)
                 return AccelResult.Wait;
         }
@@ -131,6 +136,9 @@ public static unsafe class Connector
             target = Endpoint.Loopback(target.Family, target.Port);
         if (socket->Reason == (byte)PathReason.OptionNeedsKernel)
             return PathReason.OptionNeedsKernel;
+        // Whoever has a route to it knows that it is no address of this host: nobody here need be asked.
+        if (NicConnector.IsElsewhere(s, t, target))
+            return PathReason.NotLocalAddress;
         if (!Meeting.Find(s, t, target, out region, out listener, out PathReason reason))
             return reason;
         return IsLocal(s, target) ? PathReason.Local : PathReason.NotLocalAddress;
@@ -162,7 +170,7 @@ public static unsafe class Connector
         uint generation = Volatile.Read(ref region.ListenerAt(listenerIndex)->Generation);
         if ((generation & 1) == 0 || region.ListenerAt(listenerIndex)->Name.Port != target.Port)
             return PathReason.PeerNotAccelerated;
-        if (!ReservePort(s, socket, fd, target, out Endpoint local))
+        if (!ReservePort(s, socket, fd, target, target, out Endpoint local))
             return PathReason.NoPort;
         uint attachment = s.S.RegionAt((int)regionNumber - 1)->Attachment;
         int connIndex = region.TakeConn(attachment, s.Slot);
@@ -202,8 +210,12 @@ public static unsafe class Connector
         return PathReason.Local;
     }
 
-    /// <summary>Binds the kernel socket, unless the program did, and learns the name that it has.</summary>
-    private static bool ReservePort(PosixStack s, Socket* socket, int fd, in Endpoint target, out Endpoint local)
+    /// <summary>
+    /// Binds the kernel socket, unless the program did, and learns the name that it has. The address is
+    /// <paramref name="preferred"/> where the program left it open.
+    /// </summary>
+    public static bool ReservePort(
+        PosixStack s, Socket* socket, int fd, in Endpoint target, in Endpoint preferred, out Endpoint local)
     {
         byte* address = stackalloc byte[(int)Addresses.V6Bytes];
         uint length = Addresses.V6Bytes;
@@ -211,7 +223,7 @@ public static unsafe class Connector
         if (local.Family == Endpoint.None || local.Port == 0)
         {
             // The kernel's choice for a local destination: that address itself; 127.0.0.1 for all of 127/8.
-            Endpoint source = local.Family == Endpoint.None || local.IsAny ? target : local;
+            Endpoint source = local.Family == Endpoint.None || local.IsAny ? preferred : local;
             if (source.IsLoopback && source.Family == Endpoint.V4)
                 source = Endpoint.Loopback(Endpoint.V4, 0);
             source.Port = 0;
@@ -225,13 +237,14 @@ public static unsafe class Connector
         if (local.IsAny)
         {
             ushort port = local.Port;
-            local = target.IsLoopback && target.Family == Endpoint.V4 ? Endpoint.Loopback(Endpoint.V4, 0) : target;
+            local = preferred.IsLoopback && preferred.Family == Endpoint.V4
+                ? Endpoint.Loopback(Endpoint.V4, 0) : preferred;
             local.Port = port;
         }
         return local.Port != 0;
     }
 
-    private static uint BufferSize(PosixStack s, int fd, Socket* socket, bool send)
+    public static uint BufferSize(PosixStack s, int fd, Socket* socket, bool send)
     {
         SocketFlags flag = send ? SocketFlags.SendBufferSet : SocketFlags.ReceiveBufferSet;
         if (!socket->Is(flag))
@@ -254,6 +267,8 @@ public static unsafe class Connector
         if (!s.Sides(socket, out Wire wire))
             return false;
         Conn* conn = wire.Conn;
+        if (NicConnector.IsOverNic(wire))
+            return NicConnector.IsSettled(s, socket, wire);
         switch ((ConnState)Volatile.Read(ref conn->State))
         {
             case ConnState.Waiting:

@@ -62,13 +62,17 @@ public static unsafe class EpollWaits
             EpollSets.Release(s, t, index);
         }
         if (result > 0)
+        {
             s.CountHot(t, Counter.EpollEvents);
+            NicPath.Credit(t, result);
+        }
         return result;
     }
 
     private static long Collect(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd,
         EpollEvent* events, int have, int max, long timeoutNs)
     {
+        s.Nic?.Pump(t);
         ulong ticks = s.Kernel.Ticks();
         set->Waits++;
         // Who filled the array last time lets the other begin.
@@ -115,6 +119,7 @@ public static unsafe class EpollWaits
         {
             for (int i = 0; i < 16; i++)
             {
+                s.Nic?.Pump(t);
                 int count = Gather(s, t, set, events, 0, max, s.Kernel.Ticks());
                 if (count > 0)
                 {
@@ -163,6 +168,7 @@ public static unsafe class EpollWaits
     {
         Waker* waker = s.S.WakerAt((int)set->Waker);
         s.Peers.Refresh(t);
+        s.Nic?.PumpDry(t);
         if (set->Hub != s.Hub + 1)
         {
             set->Hub = s.Hub + 1;

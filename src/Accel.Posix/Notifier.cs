@@ -34,6 +34,11 @@ public static unsafe class Notifier
     private static void NotifyWatchers(
         PosixStack s, AccelThread* t, LocalRegion region, uint watch, ushort* bells, int source)
     {
+        if ((watch & Side.EngineWatch) != 0)
+        {
+            s.Nic?.Kick(t, source >> 1);
+            return;
+        }
         if ((watch & Side.OverflowWatch) != 0)
         {
             RingEverything(s, t, region, source);

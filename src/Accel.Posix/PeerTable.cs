@@ -13,7 +13,7 @@ namespace Accel.Posix;
 public sealed unsafe class PeerTable
 {
     private const int Capacity = 8192;
-    private const ulong MeetingKind = 1ul << 62, ProcessKind = 2ul << 62;
+    private const ulong MeetingKind = 1ul << 62, ProcessKind = 2ul << 62, LinkKind = 3ul << 62, Kinds = 3ul << 62;
 
     private struct Watched
     {
@@ -121,6 +121,10 @@ public sealed unsafe class PeerTable
             _s.Kernel.EpollCtl(_s.Hub, Ev.CTL_ADD, fd, Ev.IN, MeetingKind | (uint)fd);
     }
 
+    /// <summary>A descriptor of the network path: every sleep of this process includes it.</summary>
+    public bool AddLink(int fd) =>
+        HubExists() && _s.Kernel.EpollCtl(_s.Hub, Ev.CTL_ADD, fd, Ev.IN, LinkKind | (uint)fd) >= 0;
+
     private bool HubExists()
     {
         if (_s.Hub < 0)
@@ -137,10 +141,18 @@ public sealed unsafe class PeerTable
         for (int i = 0; i < count; i++)
         {
             ulong data = events[i].Data;
-            if ((data & MeetingKind) != 0)
-                DrainMeeting((int)(uint)data);
-            else
-                OnDeath(t, (int)(uint)data);
+            switch (data & Kinds)
+            {
+                case MeetingKind:
+                    DrainMeeting((int)(uint)data);
+                    break;
+                case ProcessKind:
+                    OnDeath(t, (int)(uint)data);
+                    break;
+                default:
+                    _s.Nic?.OnDescriptor(t, (int)(uint)data);
+                    break;
+            }
         }
     }
 

@@ -26,6 +26,7 @@ public static unsafe class PollCalls
         if (timeoutNs > 0 && t->Wait.State[StateDeadline] == 0)
             t->Wait.State[StateDeadline] = (ulong)(timeoutNs > long.MaxValue - now ? long.MaxValue : now + timeoutNs);
         long deadline = timeoutNs < 0 ? long.MaxValue : timeoutNs == 0 ? 0 : (long)t->Wait.State[StateDeadline];
+        s.Nic?.Pump(t);
         int ready = Look(s, t, fds, count, slept);
         if (ready != 0 || now >= deadline)
             return Finish(s, t, fds, count, ready);
@@ -114,6 +115,7 @@ public static unsafe class PollCalls
         {
             for (int turn = 0; turn < 16; turn++)
             {
+                s.Nic?.Pump(t);
                 for (uint i = 0; i < count; i++)
                 {
                     if (IsOurs(s, fds[i].Fd, out Socket* socket)
@@ -145,6 +147,7 @@ public static unsafe class PollCalls
             t->Wait.State[StateArray] = (ulong)fds;
         }
         s.Peers.Refresh(t);
+        s.Nic?.PumpDry(t);
         scratch[count] = new PollFd { Fd = waker < 0 ? -1 : s.S.WakerAt(waker)->Descriptor, Events = (short)Ev.IN };
         scratch[count + 1] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         t->Wait.State[StatePolling] = 1;
@@ -258,6 +261,7 @@ public static unsafe class PollCalls
 
     private static long Finish(PosixStack s, AccelThread* t, PollFd* fds, uint count, int ready)
     {
+        NicPath.Credit(t, ready);
         int waker = Wakers.ExistingOfThread(t);
         if (waker >= 0 && t->Wait.State[StateWatching] != 0)
         {

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Accel.Core.Local;
 using Accel.Core.Memory;
+using Accel.Core.Nic;
 using Accel.Core.Stack;
 
 namespace Accel.Posix;
@@ -59,6 +60,15 @@ public sealed unsafe class PosixStack
     /// needed.
     /// </summary>
     public int Hub { get; set; } = -1;
+
+    /// <summary>The network interfaces of the stack as this process drives them; null if it has none.</summary>
+    public NicPath? Nic { get; set; }
+
+    /// <summary>When to look for the control plane again, if it was not there.</summary>
+    public long NicRetryNs { get; set; }
+
+    /// <summary>How to reach the control plane; null in tests that have none.</summary>
+    public INicControl? NicControl { get; set; }
 
     /// <summary>
     /// Unconnected kernel sockets that accepted connections are duplicates of, by family (0: IPv4, 1: IPv6).

@@ -193,6 +193,7 @@ public static unsafe class Processes
         s.UnlockStack(t);
         slot->Adopted = 1;
         s.Peers.StartOver(t);
+        s.Nic?.AfterFork(t);
         s.Process->Adopted = 1;
         int high = slot->HighestDescriptor;
         for (int fd = 0; fd < high; fd++)

@@ -36,7 +36,7 @@ public static unsafe class Readiness
         uint mine = Volatile.Read(ref me->Flags);
         uint theirs = Volatile.Read(ref wire.Peer->Flags);
         if ((mine & (uint)SideFlags.Reset) != 0)
-            AbsorbReset(socket, mine);
+            AbsorbReset(socket, mine, wire);
         uint mask = 0;
         bool dead = socket->Is(SocketFlags.Dead);
         bool sendShut = dead || (mine & (uint)SideFlags.FinSent) != 0;
@@ -96,11 +96,12 @@ public static unsafe class Readiness
     /// before and
     /// we had not, ECONNRESET otherwise.
     /// </summary>
-    public static void AbsorbReset(Socket* socket, uint flags)
+    public static void AbsorbReset(Socket* socket, uint flags, in Wire wire)
     {
         uint before = Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Dead);
         if ((before & (uint)SocketFlags.Dead) == 0)
-            socket->Error = (flags & (uint)SideFlags.ResetAfterFin) != 0 ? Errno.EPIPE : Errno.ECONNRESET;
+            socket->Error = (flags & (uint)SideFlags.ResetAfterFin) != 0 ? Errno.EPIPE
+                : NicConnector.FailureOf(wire) is var errno && errno != 0 ? errno : Errno.ECONNRESET;
     }
 
     /// <summary>

@@ -190,7 +190,7 @@ public static unsafe class Receiver
         if (PipeOps.IsNonsense(pipe))
             return Corrupt(s, socket, out result);
         if ((mine & (uint)SideFlags.Reset) != 0)
-            Readiness.AbsorbReset(socket, mine);
+            Readiness.AbsorbReset(socket, mine, wire);
         if ((theirs & (uint)SideFlags.FinSent) != 0)
             return true;
         if (Volatile.Read(ref socket->Error) != 0)

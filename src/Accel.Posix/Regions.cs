@@ -21,9 +21,17 @@ public static unsafe class Regions
         if (tables->OwnRegion != 0)
             return EnsureMapped(s, t, tables->OwnRegion) ? tables->OwnRegion : 0;
         s.LockStack(t);
+        OwnLocked(s, t);
+        s.UnlockStack(t);
+        return tables->OwnRegion;
+    }
+
+    /// <summary>The same for who has the stack's lock.</summary>
+    public static uint OwnLocked(PosixStack s, AccelThread* t)
+    {
+        StackTables* tables = s.S.Tables;
         if (tables->OwnRegion == 0)
             tables->OwnRegion = Create(s, t);
-        s.UnlockStack(t);
         return tables->OwnRegion;
     }
 

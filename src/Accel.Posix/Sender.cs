@@ -126,7 +126,7 @@ public static unsafe class Sender
     {
         uint mine = Volatile.Read(ref wire.Me->Flags);
         if ((mine & (uint)SideFlags.Reset) != 0)
-            Readiness.AbsorbReset(socket, mine);
+            Readiness.AbsorbReset(socket, mine, wire);
         int error = Interlocked.Exchange(ref socket->Error, 0);
         if (error != 0)
             return -error;
@@ -178,6 +178,8 @@ public static unsafe class Sender
         pipe->Sends++;
         socket->OneWay = 0;
         t->Wait.Done = done;
+        if ((peer->Watch & Side.EngineWatch) != 0)
+            wire.Me->More = (flags & Msg.MORE) != 0 ? 1u : 0u;
         if (done > start)
             Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
         if (done >= total)
@@ -251,7 +253,7 @@ public static unsafe class Sender
         if (total == 0)
             return 0;
         Interlocked.Or(ref wire.Me->Flags, (uint)(SideFlags.Reset | SideFlags.ResetAfterFin));
-        Readiness.AbsorbReset(socket, wire.Me->Flags);
+        Readiness.AbsorbReset(socket, wire.Me->Flags, wire);
         return (long)total;
     }
 

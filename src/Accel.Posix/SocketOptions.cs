@@ -65,7 +65,7 @@ public static unsafe class SocketOptions
     /// <summary>Row of SO_OOBINLINE.</summary>
     public static readonly int InlineRow = RuleOf(So.SOL_SOCKET, So.OOBINLINE);
 
-    private static int RuleOf(int level, int name)
+    public static int RuleOf(int level, int name)
     {
         for (int i = 0; i < Rules.Length; i++)
         {
@@ -105,6 +105,8 @@ public static unsafe class SocketOptions
         }
         if (rule >= 0)
             Apply(s, socket, fd, Rules[rule], value, length);
+        if (NicOptions.Concerns(level, name))
+            NicOptions.Changed(s, t, socket, fd, level, name);
         return 0;
     }
 

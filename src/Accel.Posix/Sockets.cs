@@ -48,8 +48,10 @@ public static unsafe class Sockets
         uint kind = DescriptorEntry.Kind(entry);
         if (kind == DescriptorEntry.KindInternal)
             return -Errno.EBADF;
-        s.SetEntry(fd, 0);
         int index = DescriptorEntry.Index(entry);
+        if (kind == DescriptorEntry.KindSocket && s.Nic != null)
+            NicConnector.KeepPort(s, t, index, fd);
+        s.SetEntry(fd, 0);
         if (kind == DescriptorEntry.KindEpoll)
             EpollSets.Release(s, t, index);
         else

@@ -95,6 +95,8 @@ public static unsafe class Waits
         {
             for (int i = 0; i < 32; i++)
             {
+                if ((i & 3) == 0)
+                    s.Nic?.Pump(t);
                 if ((Readiness.Mask(s, socket) & events) != 0)
                 {
                     s.CountHot(t, Counter.SpinHits);
@@ -198,6 +200,7 @@ public static unsafe class Waits
             fds[count++] = new PollFd { Fd = s.S.WakerAt(waker)->Descriptor, Events = (short)Ev.IN };
         }
         s.Peers.Refresh(t);
+        s.Nic?.PumpDry(t);
         if (s.Hub >= 0)
             fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         if (socket->State == (uint)SocketState.Listening)

@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x33c71d092c15923c;
+    public const ulong Value = 0xddcbb6d87250e988;
 }

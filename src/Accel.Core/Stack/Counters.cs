@@ -43,6 +43,10 @@ public enum Counter
     Handovers,
     CorruptNeighbour,
     LocksRecovered,
+    NicAttached,
+    NicConnects,
+    NicAccepts,
+    NicRefused,
     Count,
 }
 
@@ -96,6 +100,10 @@ public static class CounterTable
             "Sockets given to the kernel after they had been watched or configured here."),
         new(Counter.CorruptNeighbour, "corrupt_neighbour", "Connections reset because shared state made no sense."),
         new(Counter.LocksRecovered, "locks_recovered", "Locks taken over from a holder that died."),
+        new(Counter.NicAttached, "nic_attached", "Times the stack joined acceld's network interfaces."),
+        new(Counter.NicConnects, "nic_connects", "Connections begun over a network interface by connect()."),
+        new(Counter.NicAccepts, "nic_accepts", "Connections taken over a network interface by accept()."),
+        new(Counter.NicRefused, "nic_refused", "Ports that acceld would not steer to this stack."),
     ];
 }
 

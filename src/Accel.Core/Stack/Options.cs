@@ -14,6 +14,7 @@ public enum Option
     LocalMegabytes,
     SendBuffer,
     ReceiveBuffer,
+    Nic,
     Count,
 }
 
@@ -44,6 +45,8 @@ public static class OptionTable
             "Send buffer of a local connection whose program set none."),
         new(Option.ReceiveBuffer, "ACCEL_RCVBUF", 131_072, 4096, 33_554_432, "bytes",
             "Receive buffer of a local connection whose program set none."),
+        new(Option.Nic, "ACCEL_NIC", 1, 0, 1, "",
+            "0: connections over network interfaces stay on the kernel, whether or not acceld serves them."),
     ];
 
     /// <summary>Parses one value. Returns null if it is good, else what is wrong with it.</summary>

@@ -40,6 +40,11 @@ public enum PathReason : byte
     AddressFamily,
     OptionNeedsKernel,
     LimitReached,
+
+    /// <summary>Over a network interface of the stack's own.</summary>
+    Nic,
+    InterfaceNotServed,
+    SteeringRefused,
     Count,
 }
 
@@ -64,6 +69,9 @@ public static class PathReasonText
         "kernel: address family or address form that has no fast path",
         "kernel: a socket option needs the kernel",
         "kernel: a table of the stack is full",
+        "nic: over an accelerated network interface",
+        "kernel: the route leaves by an interface that acceld does not serve",
+        "kernel: acceld refused to steer the port to this stack (see nic_refusal)",
     ];
 }
 
@@ -97,6 +105,11 @@ public enum SocketFlags : uint
 
     /// <summary>O_APPEND, which means nothing on a socket but is given back.</summary>
     Append = 256,
+
+    /// <summary>
+    /// An option was set that TCP over a network interface heeds and that the kernel's socket keeps.
+    /// </summary>
+    NicTuned = 512,
 }
 
 /// <summary>

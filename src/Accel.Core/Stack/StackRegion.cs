@@ -70,6 +70,14 @@ public struct StackTables
 
     /// <summary>Process slot that was taken last: the search for the next begins behind it.</summary>
     [FieldOffset(456)] public uint LastSlot;
+    /// <summary>Id of the region with the state of the network path; 0: the stack has none.</summary>
+    [FieldOffset(464)] public ulong NicRegionId;
+
+    /// <summary>What the control plane refused last (NicRefusal).</summary>
+    [FieldOffset(472)] public byte NicRefusal;
+
+    /// <summary>The thread that keeps the timers of the network path for the family; 0: none does.</summary>
+    [FieldOffset(476)] public int Ticker;
     [FieldOffset(512)] public OptionValues Options;
 }
 

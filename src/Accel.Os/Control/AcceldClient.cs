@@ -300,7 +300,7 @@ public sealed unsafe class AcceldClient : INicControl
         int fd = Conversation.Connect(_kernel, _path);
         if (fd < 0)
         {
-            LastError = $"no daemon at {_path} (errno {-fd})";
+            LastError = string.Concat("no daemon at ", _path);
             return NicRefusal.NoDaemon;
         }
         _own(fd);

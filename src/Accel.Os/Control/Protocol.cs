@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Accel.Core.Local;
 using Accel.Core.Memory;
@@ -28,7 +29,9 @@ public static class Protocol
     /// <summary>Where acceld listens: this and the number of its network namespace and ".sock".</summary>
     public const string Folder = "/run/accel";
 
-    public static string SocketPath(ulong networkNamespace) => $"{Folder}/{networkNamespace}.sock";
+    // By concatenation: an interpolated string has the runtime keep /dev/urandom open, at a low number.
+    public static string SocketPath(ulong networkNamespace) =>
+        string.Concat(Folder, "/", networkNamespace.ToString(CultureInfo.InvariantCulture), ".sock");
 }
 
 /// <summary>The kinds of packets. Numbers are never used again for something else.</summary>

@@ -1,0 +1,84 @@
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Nic;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>How a process comes by its network interfaces: once, when the first socket needs them.</summary>
+[ColdPath]
+public static unsafe class NicAttach
+{
+    public const string RegionName = "accel-nic";
+
+    private const long RetryNs = 1_000_000_000;
+
+    /// <summary>
+    /// The interfaces of this process, joined now if that was not done yet. Null if there are none: nobody serves this
+    /// network namespace, or it refused (see <see cref="StackTables.NicRefusal"/>).
+    /// </summary>
+    public static NicPath? Of(PosixStack s, AccelThread* t)
+    {
+        if (s.Nic != null || s.NicControl == null || s.Option(Option.Nic) == 0)
+            return s.Nic;
+        long now = s.Kernel.NowNs();
+        if (now < s.NicRetryNs)
+            return null;
+        s.LockStack(t);
+        if (s.Nic == null && now >= s.NicRetryNs)
+        {
+            s.NicRetryNs = now + RetryNs;
+            s.Nic = Join(s, t, s.NicControl);
+        }
+        s.UnlockStack(t);
+        return s.Nic;
+    }
+
+    /// <summary>Under the stack's lock.</summary>
+    private static NicPath? Join(PosixStack s, AccelThread* t, INicControl control)
+    {
+        StackTables* tables = s.S.Tables;
+        // The engine's state is inherited by fork. A process that was forked before it existed stays without.
+        if (tables->NicRegionId != 0 || HasSiblings(s))
+            return null;
+        if (!control.IsPresent)
+        {
+            tables->NicRefusal = (byte)NicRefusal.NoDaemon;
+            return null;
+        }
+        uint own = Regions.OwnLocked(s, t);
+        if (own == 0 || !s.Region(own).IsMapped)
+            return null;
+        byte* address = s.Kernel.CreateRegion(RegionName, NicRegion.SizeBytes, out int fd);
+        if (address == null)
+            return null;
+        NicRegion region = new(address);
+        region.Format(s.Kernel.Random() | 1, tables->Header.Id, s.Process->Pid, s.Kernel.CurrentUid(),
+            s.Kernel.WallNs());
+        ILink[] links = control.Attach(tables->Header.Id, region.LinkAt(0), NicRegion.MaxLinks,
+            out NicRefusal refusal);
+        tables->NicRefusal = (byte)refusal;
+        if (links.Length == 0)
+        {
+            s.Kernel.UnmapRegion(address);
+            s.Kernel.Close(fd);
+            return null;
+        }
+        s.Own(fd);
+        tables->NicRegionId = region.Tables->Header.Id;
+        NicPath path = new(s, region, control, links, own);
+        path.JoinHub();
+        s.Count(t, Counter.NicAttached);
+        return path;
+    }
+
+    private static bool HasSiblings(PosixStack s)
+    {
+        for (int i = 0; i < StackRegion.MaxProcesses; i++)
+        {
+            if (i != s.Slot && s.S.ProcessAt(i)->State != ProcessSlot.Unused)
+                return true;
+        }
+        return false;
+    }
+}

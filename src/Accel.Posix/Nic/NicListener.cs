@@ -1,0 +1,45 @@
+using Accel.Core.Local;
+using Accel.Core.Nic;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>A listening socket takes connections from network interfaces too, if its address has any.</summary>
+public static unsafe class NicListener
+{
+    /// <summary>The listener is open on the local path and in the kernel: now on the interfaces.</summary>
+    public static void Open(PosixStack s, AccelThread* t, Socket* socket, int fd, int listenerIndex)
+    {
+        Endpoint name = socket->Local.Unmapped();
+        if (name.IsLoopback || socket->Local.Port == 0)
+            return;
+        NicPath? nic = NicAttach.Of(s, t);
+        if (nic == null || nic.RegionNumber != socket->Region
+            || (!name.IsAny && !nic.Control.Tables.IsLocalAddress(name)))
+            return;
+        // Before the first segment can come.
+        if (!nic.Listen(t, listenerIndex, socket->Local, NicOptions.Read(s, socket, fd)))
+            return;
+        NicRefusal refusal = nic.Control.Steer(Transport.Tcp, socket->Local, fd, listener: true);
+        if (refusal == NicRefusal.None)
+        {
+            nic.StartProgress();
+            return;
+        }
+        nic.Unlisten(t, listenerIndex);
+        s.S.Tables->NicRefusal = (byte)refusal;
+        s.Count(t, Counter.NicRefused);
+    }
+
+    /// <summary>
+    /// The listener ends. Frames for its port go on coming here while connections are left that it took.
+    /// </summary>
+    public static void Close(PosixStack s, AccelThread* t, LocalRegion region, int listenerIndex)
+    {
+        if (s.Nic is not { } nic || s.Region(nic.RegionNumber).Address != region.Address)
+            return;
+        Endpoint name = region.ListenerAt(listenerIndex)->Name;
+        if (nic.Unlisten(t, listenerIndex))
+            nic.Ports.Keep(t, name, -1);
+    }
+}

@@ -1,0 +1,97 @@
+using System.Runtime.InteropServices;
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Nic;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// Local ports whose program is done with them while their connections are not: the last segments of a close, and
+/// TIME-WAIT. So long the kernel's socket stays, lest the kernel give the port to somebody else, and frames for it keep
+/// coming here.
+/// </summary>
+public sealed unsafe class PortKeeper
+{
+    private const int Capacity = 8192;
+    private const long SweepNs = 100_000_000;
+
+    private struct Kept
+    {
+        public Endpoint Local;
+        public int Descriptor;
+    }
+
+    private readonly PosixStack _s;
+    private readonly NicPath _nic;
+    private readonly Kept* _kept;
+    private int _count;
+    private int _lock;
+    private long _sweptNs;
+
+    [ColdPath]
+    public PortKeeper(PosixStack s, NicPath nic)
+    {
+        _s = s;
+        _nic = nic;
+        _kept = (Kept*)NativeMemory.AllocZeroed(Capacity, (nuint)sizeof(Kept));
+    }
+
+    /// <summary>
+    /// Keeps a port for as long as connections use it. <paramref name="descriptor"/>: a socket that holds it and is the
+    /// library's own from now on; -1 if another does.
+    /// </summary>
+    public void Keep(AccelThread* t, in Endpoint local, int descriptor)
+    {
+        _s.Lock(ref _lock, t);
+        bool room = _count < Capacity;
+        if (room)
+            _kept[_count++] = new Kept { Local = local, Descriptor = descriptor };
+        PosixStack.Unlock(ref _lock);
+        // No room: what is left of the connection is the kernel's to refuse, as after a crash.
+        if (!room)
+            LetGo(local, descriptor);
+    }
+
+    /// <summary>Lets go what no connection uses any more. Looks now and then only.</summary>
+    public void Sweep(AccelThread* t, long now)
+    {
+        if (_count == 0 || now - _sweptNs < SweepNs)
+            return;
+        _sweptNs = now;
+        ulong* used = stackalloc ulong[NicPorts.Words];
+        NativeMemory.Clear(used, NicPorts.Words * sizeof(ulong));
+        _nic.Engine.Enter(t->Tid);
+        NicPorts.Collect(_nic.Engine.Region, used);
+        _nic.Engine.Exit(t->Tid, now);
+        _s.Lock(ref _lock, t);
+        for (int i = _count - 1; i >= 0; i--)
+        {
+            Kept kept = _kept[i];
+            if ((used[kept.Local.Port >> 6] & 1ul << (kept.Local.Port & 63)) != 0)
+                continue;
+            _kept[i] = _kept[--_count];
+            LetGo(kept.Local, kept.Descriptor);
+        }
+        PosixStack.Unlock(ref _lock);
+    }
+
+    private void LetGo(in Endpoint local, int descriptor)
+    {
+        // The kernel's socket last: as soon as it is gone, the port may be another's.
+        _nic.Control.Unsteer(Transport.Tcp, local);
+        if (descriptor >= 0)
+            _s.Disown(descriptor);
+    }
+
+    /// <summary>In a fork child: the parent keeps them.</summary>
+    public void AfterFork()
+    {
+        for (int i = 0; i < _count; i++)
+        {
+            if (_kept[i].Descriptor >= 0)
+                _s.Disown(_kept[i].Descriptor);
+        }
+        _count = 0;
+        _lock = 0;
+    }
+}

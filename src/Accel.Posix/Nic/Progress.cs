@@ -1,0 +1,45 @@
+using Accel.Core.Nic;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// The library's own thread. While the program waits, its own threads move the connections on; this one does it while
+/// the program computes, and keeps the timers. One process of the family ticks, the others stand by.
+/// </summary>
+public static unsafe class Progress
+{
+    /// <summary>While there is traffic: so long may what has arrived, or is queued, lie untouched.</summary>
+    private const long TickNs = 2_000_000;
+
+    /// <summary>Without traffic for so long, the thread sleeps until the next frame or timer.</summary>
+    private const long IdleNs = 100_000_000;
+
+    /// <summary>The thread's one call, entered again after each sleep. 0: this process needs it no more.</summary>
+    public static long Run(PosixStack s, AccelThread* t)
+    {
+        if (s.Nic is not { } nic)
+            return 0;
+        long now = s.Kernel.NowNs();
+        nic.Tend(t, now);
+        if (!nic.IsTicker(t))
+            return Sleep(t, null, 0, now + Waits.WatchdogNs);
+        if (now - nic.Engine.LastPollNs >= TickNs || nic.Engine.NextDeadline <= now)
+            nic.PumpDry(t);
+        if (now - nic.Engine.LastActivityNs < IdleNs)
+            return Sleep(t, null, 0, now + TickNs);
+        PollFd* fds = (PollFd*)t->Wait.Small;
+        uint count = nic.Descriptors(fds, AccelWait.SmallFds);
+        return Sleep(t, fds, count, Math.Min(nic.Engine.NextDeadline, now + Waits.WatchdogNs));
+    }
+
+    private static long Sleep(AccelThread* t, PollFd* fds, uint count, long deadline)
+    {
+        AccelWait* w = &t->Wait;
+        w->Fds = fds;
+        w->FdCount = count;
+        w->Deadline = deadline;
+        w->Kind = AccelWait.SleepPoll;
+        return AccelResult.Wait;
+    }
+}
