@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0xddcbb6d87250e988;
+    public const ulong Value = 0xebf1021f10ddaa50;
 }
