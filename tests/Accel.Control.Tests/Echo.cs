@@ -26,22 +26,36 @@ static class Echo
         Fill(frame, transport);
     }
 
-    static void Fill(Span<byte> frame, int transport)
+    /// <summary>Writes the transport's sum.</summary>
+    public static void Fill(Span<byte> frame, int transport)
     {
-        bool isV4 = BinaryPrimitives.ReadUInt16BigEndian(frame[12..]) == 0x0800;
-        int protocol = isV4 ? frame[23] : frame[20];
-        int end = isV4 ? 14 + BinaryPrimitives.ReadUInt16BigEndian(frame[16..])
+        int end = IsV4(frame) ? 14 + BinaryPrimitives.ReadUInt16BigEndian(frame[16..])
             : 54 + BinaryPrimitives.ReadUInt16BigEndian(frame[18..]);
-        Span<byte> sum = frame.Slice(transport + (protocol == 17 ? 6 : 16), 2);
-        sum.Clear();
-        long total = protocol + (end - transport);
-        foreach (var part in new[] { isV4 ? 26..34 : 22..54, transport..end })
-            for (int at = part.Start.Value; at < part.End.Value; at += 2)
-                total += frame[at] << 8 | (at + 1 < part.End.Value ? frame[at + 1] : 0);
+        Begin(frame, transport, end - transport);
+        Span<byte> sum = Field(frame, transport);
+        BinaryPrimitives.WriteUInt16BigEndian(sum, (ushort)~Sum(frame[transport..end], 0));
+    }
+
+    /// <summary>Writes the sum of the pseudo header alone, as for a device that does the rest.</summary>
+    public static void Begin(Span<byte> frame, int transport, int length)
+    {
+        var pseudo = Sum(IsV4(frame) ? frame[26..34] : frame[22..54], (IsV4(frame) ? frame[23] : frame[20]) + length);
+        BinaryPrimitives.WriteUInt16BigEndian(Field(frame, transport), pseudo);
+    }
+
+    public static ushort Sum(ReadOnlySpan<byte> bytes, long total)
+    {
+        for (int at = 0; at < bytes.Length; at += 2)
+            total += bytes[at] << 8 | (at + 1 < bytes.Length ? bytes[at + 1] : 0);
         while (total > 0xFFFF)
             total = (total & 0xFFFF) + (total >> 16);
-        BinaryPrimitives.WriteUInt16BigEndian(sum, (ushort)~total);
+        return (ushort)total;
     }
+
+    static bool IsV4(ReadOnlySpan<byte> frame) => BinaryPrimitives.ReadUInt16BigEndian(frame[12..]) == 0x0800;
+
+    static Span<byte> Field(Span<byte> frame, int transport) =>
+        frame.Slice(transport + ((IsV4(frame) ? frame[23] : frame[20]) == 17 ? 6 : 16), 2);
 
     /// <summary>Offset of the TCP or UDP header.</summary>
     public static int Transport(ReadOnlySpan<byte> frame) =>

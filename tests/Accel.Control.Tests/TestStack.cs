@@ -18,6 +18,7 @@ sealed unsafe class TestStack : INicHost, IDisposable
     static int _number;
 
     readonly HashSet<int> _owned = [];
+    readonly Queue<(byte[] Bytes, int Parts)> _frames = new();
     readonly LinkInfo* _infos = (LinkInfo*)NativeMemory.AllocZeroed(MostLinks, (nuint)sizeof(LinkInfo));
 
     public TestStack(string socketPath, bool mayFail = false)
@@ -68,29 +69,33 @@ sealed unsafe class TestStack : INicHost, IDisposable
 
     public byte[]? Receive(int milliseconds, out int parts)
     {
+        var clock = Stopwatch.StartNew();
+        while (_frames.Count == 0 && clock.ElapsedMilliseconds < milliseconds)
+            if (!Take())
+                Thread.Yield();
+        var found = _frames.TryDequeue(out var frame);
+        parts = frame.Parts;
+        return found ? frame.Bytes : null;
+    }
+
+    /// <summary>Copies what has come, frame by frame.</summary>
+    bool Take()
+    {
         const int most = 64;
         var frames = stackalloc FrameRef[most];
-        parts = 0;
-        for (var clock = Stopwatch.StartNew(); clock.ElapsedMilliseconds < milliseconds;)
+        var count = Link.Receive(frames, most);
+        var bytes = new List<byte>();
+        for (int i = 0, first = 0; i < count; i++)
         {
-            var count = Link.Receive(frames, most);
-            if (count == 0)
-            {
-                Thread.Yield();
+            bytes.AddRange(new ReadOnlySpan<byte>(frames[i].Data, frames[i].Length));
+            if (frames[i].More)
                 continue;
-            }
-            var bytes = new List<byte>();
-            for (parts = 0; parts < count;)
-            {
-                bytes.AddRange(new ReadOnlySpan<byte>(frames[parts].Data, frames[parts].Length));
-                if (!frames[parts++].More)
-                    break;
-            }
-            // Further frames of the batch are lost: tests have one in flight.
-            Link.Release(frames, count);
-            return [.. bytes];
+            _frames.Enqueue(([.. bytes], i + 1 - first));
+            bytes.Clear();
+            first = i + 1;
         }
-        return null;
+        Link.Release(frames, count);
+        return count > 0;
     }
 
     public void Send(ReadOnlySpan<byte> frame)

@@ -113,7 +113,8 @@ public sealed unsafe class XdpLink : ILink
                 DropLongFrame(ref queue, consumer, waiting);
             return 0;
         }
-        ulong bytes = 0, whole = 0, parts = 0;
+        ulong bytes = 0, whole = 0, super = 0;
+        bool inParts = false;
         byte* data = queue.Umem.Data, owners = queue.Umem.Owners;
         int taken = 0;
         for (int i = 0; i < count; i++)
@@ -135,16 +136,17 @@ public sealed unsafe class XdpLink : ILink
                 More = more,
             };
             bytes += descriptor.Length;
-            if (more)
-                parts++;
-            else
+            if (!more)
+            {
                 whole++;
+                super += inParts ? 1ul : 0;
+            }
+            inParts = more;
         }
         Volatile.Write(ref *queue.Receive.Consumer, consumer + (uint)count);
         Info->RxFrames += whole;
         Info->RxBytes += bytes;
-        if (parts > 0)
-            Info->RxSuperFrames++;
+        Info->RxSuperFrames += super;
         return taken;
     }
 
