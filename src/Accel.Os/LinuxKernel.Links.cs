@@ -7,13 +7,20 @@ public sealed unsafe partial class LinuxKernel
 {
     private const int MapPopulate = 0x8000, PollIn = 1;
 
-    /// <summary>Maps a part of a file or of a socket, shared. Null if it cannot.</summary>
+    /// <summary>Maps a part of a file or of a socket, shared, with all its pages. Null if it cannot.</summary>
     [ColdPath]
-    public byte* MapShare(int fd, long bytes, long offset = 0, bool readOnly = false)
+    public byte* MapShare(int fd, long bytes, long offset = 0)
+    {
+        long address = Call(SystemCall.Mmap, 0, bytes, ProtectReadWrite, MapShared | MapPopulate, fd, offset);
+        return address is < 0 and > -4096 ? null : (byte*)address;
+    }
+
+    /// <summary>Maps a file for reading, page by page as they are looked at. Null if it cannot.</summary>
+    [ColdPath]
+    public byte* MapView(int fd, long bytes)
     {
         const int ProtectRead = 1;
-        long address = Call(SystemCall.Mmap, 0, bytes, readOnly ? ProtectRead : ProtectReadWrite,
-            MapShared | MapPopulate, fd, offset);
+        long address = Call(SystemCall.Mmap, 0, bytes, ProtectRead, MapShared, fd, 0);
         return address is < 0 and > -4096 ? null : (byte*)address;
     }
 

@@ -4,7 +4,7 @@ using Accel.Core.Nic;
 
 namespace Accel.Control.Tests;
 
-/// <summary>Frames over AF_XDP rings and super-frames over the packet socket, with the kernel at the other end.</summary>
+/// <summary>Frames over AF_XDP rings, super-frames over the packet socket; the other end is the kernel.</summary>
 public class LinkTests
 {
     const int Segment = 1400;

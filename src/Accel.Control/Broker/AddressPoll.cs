@@ -32,7 +32,16 @@ public sealed class AddressPoll : INetMirror
     {
         fixed (byte* name = "accel-addresses\0"u8)
             Fd = Native.Libc.MemfdCreate(name, 1);
-        Native.Libc.Truncate(Fd, 4096);
+        Native.Libc.Truncate(Fd, Core.Ip.NetLimits.SizeBytes);
+        byte* region = Native.DaemonKernel.Shared.MapShare(Fd, 4096);
+        *(Core.Memory.RegionHeader*)region = new Core.Memory.RegionHeader
+        {
+            Magic = Core.Memory.RegionHeader.ExpectedMagic,
+            Version = Core.Memory.RegionHeader.CurrentVersion,
+            Kind = Core.Memory.RegionKind.NetTables,
+            LayoutHash = Core.Memory.LayoutHash.Value,
+            SizeBytes = (ulong)Core.Ip.NetLimits.SizeBytes,
+        };
         Look();
         _timer.Change(1000, 1000);
     }

@@ -324,7 +324,10 @@ public sealed unsafe class AcceldClient : INicControl
     {
         if (_broughtCount < 1)
             return NicRefusal.Failed;
-        byte* mirror = _kernel.MapShare(_brought[0], _kernel.SizeOf(_brought[0]), 0, readOnly: true);
+        LastError = MirrorRefusal(_brought[0]);
+        if (LastError != null)
+            return NicRefusal.Failed;
+        byte* mirror = _kernel.MapView(_brought[0], NetLimits.SizeBytes);
         if (mirror == null)
             return NicRefusal.Failed;
         // Another thread may be reading the old one, which so stays mapped.
@@ -338,6 +341,15 @@ public sealed unsafe class AcceldClient : INicControl
         }
         CloseBrought();
         return NicRefusal.None;
+    }
+
+    private string? MirrorRefusal(int fd)
+    {
+        RegionHeader header;
+        if (_kernel.Read(fd, &header, (ulong)sizeof(RegionHeader), 0) != sizeof(RegionHeader)
+            || _kernel.SizeOf(fd) < NetLimits.SizeBytes)
+            return "the mirror is too short";
+        return RegionHeader.Refusal(header, RegionKind.NetTables, LayoutHash.Value);
     }
 
     private MessageHeader Question(MessageKind kind) => MessageHeader.Of(kind, ++_serial);
