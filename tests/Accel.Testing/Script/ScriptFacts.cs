@@ -37,6 +37,7 @@ static class ScriptFacts
         ["Retransmits"] = (run, _) => run.Watch.Retransmits,
         ["ResentAt"] = (run, at) => run.Watch.TimesSent(SegmentSpec.Number(at!)) - 1,
         ["CwrSent"] = (run, _) => run.Watch.CwrSent,
+        ["UrgSent"] = (run, _) => run.Watch.UrgSent,
     };
 
     /// <summary>`expect NAME [ARGUMENT] OP VALUE [UNIT]`, `expect event NAME`, `expect error NAME`. Null if it holds.

@@ -95,7 +95,7 @@ sealed class ScriptRun : IDisposable
         }
         var at = line.Time.Start(Last);
         AdvanceTo(at);
-        if (_sent.Count > 0 && line.Words is not (["drain"] or ["answer", ..]))
+        if (_sent.Count > 0 && line.Kind == '<')
             throw new ScriptException("before this line the stack sent what no line expects");
         Last = at;
         _transcript.Line(Elapsed, line);

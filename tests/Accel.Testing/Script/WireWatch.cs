@@ -17,6 +17,8 @@ sealed class WireWatch
 
     public int CwrSent { get; private set; }
 
+    public int UrgSent { get; private set; }
+
     public int TimesSent(uint at) => _data.Count(d => d.From <= at && at < d.To);
 
     public void OnSent(Packet packet, bool isRetransmission, int scale, SegmentMatch.Bases bases)
@@ -30,6 +32,8 @@ sealed class WireWatch
             Retransmits++;
         if (header.Has(TcpFlags.Cwr) && !header.Has(TcpFlags.Syn))
             CwrSent++;
+        if (header.Has(TcpFlags.Urg))
+            UrgSent++;
         if (!header.Has(TcpFlags.Ack) || header.Has(TcpFlags.Rst))
             return;
         Acknowledged = Math.Max(Acknowledged, header.Ack - bases.Peer);
