@@ -38,6 +38,7 @@ static class ScriptFacts
         ["ResentAt"] = (run, at) => run.Watch.TimesSent(SegmentSpec.Number(at!)) - 1,
         ["CwrSent"] = (run, _) => run.Watch.CwrSent,
         ["UrgSent"] = (run, _) => run.Watch.UrgSent,
+        ["RstSent"] = (run, _) => run.Watch.RstSent,
     };
 
     /// <summary>`expect NAME [ARGUMENT] OP VALUE [UNIT]`, `expect event NAME`, `expect error NAME`. Null if it holds.

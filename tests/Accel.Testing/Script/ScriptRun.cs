@@ -14,6 +14,7 @@ sealed class ScriptRun : IDisposable
     readonly List<(long At, uint TsVal)> _timestamps = [];
     readonly ScriptTranscript _transcript = new();
     readonly RecordMemory _records = new(Records);
+    TcpHost? _host;
     uint _tsEcho;
     ushort _window = 65535;
     bool _stackIssKnown;
@@ -46,18 +47,21 @@ sealed class ScriptRun : IDisposable
     /// <summary>If not null: every segment of the stack is answered with an ACK that has this window.</summary>
     public ushort? AutoWindow { get; set; }
 
+    /// <summary>Made when the first line asks for it: what stands before is about its options.</summary>
     public TcpHost Host
     {
         get
         {
-            if (field == null)
+            if (_host == null)
             {
-                field = new TcpHost(Options, Clock, _records, Pattern.Local, Pattern.Remote, 4000);
-                field.Transmit = OnSent;
+                _host = new TcpHost(Options, Clock, _records, Pattern.Local, Pattern.Remote, 4000);
+                _host.Transmit = OnSent;
             }
-            return field;
+            return _host;
         }
     }
+
+    long NextTimer => _host == null ? long.MaxValue : _host.Deadline;
 
     public long Elapsed => Clock.NowNs - Zero;
 
@@ -115,15 +119,15 @@ sealed class ScriptRun : IDisposable
         var (earliest, latest) = line.Time.Window(Last);
         foreach (var segment in line.Segment!.Each())
         {
-            while (_sent.Count == 0 && Host.Deadline - Zero <= latest)
+            while (_sent.Count == 0 && NextTimer - Zero <= latest)
                 RunOneTimer();
             if (_sent.Count == 0)
             {
                 if (line.Kind == '?')
                     return;
-                throw new ScriptException(Host.Deadline == long.MaxValue
+                throw new ScriptException(NextTimer == long.MaxValue
                     ? "the stack sends nothing, and no timer runs"
-                    : $"the stack sends nothing; its next timer is at {ScriptTime.Text(Host.Deadline - Zero)}");
+                    : $"the stack sends nothing; its next timer is at {ScriptTime.Text(NextTimer - Zero)}");
             }
             var (at, packet) = _sent.Peek();
             var difference = SegmentMatch.Difference(segment, packet, Bases);
@@ -145,16 +149,16 @@ sealed class ScriptRun : IDisposable
     /// <summary>Lets time pass up to <paramref name="at"/> of the script, with the timers that are due.</summary>
     public void AdvanceTo(long at)
     {
-        while (Host.Deadline - Zero <= at)
+        while (NextTimer - Zero <= at)
             RunOneTimer();
         Clock.AdvanceTo(Math.Max(Clock.NowNs, Zero + at));
     }
 
     void RunOneTimer()
     {
-        var due = Math.Max(Clock.NowNs, Host.Deadline);
+        var due = Math.Max(Clock.NowNs, NextTimer);
         Clock.AdvanceTo(due);
-        for (var i = 0; Host.Deadline <= Clock.NowNs; i++)
+        for (var i = 0; NextTimer <= Clock.NowNs; i++)
         {
             if (i == MaxTimersAtOnce)
                 throw new ScriptException("a timer that is due stays due");
@@ -198,7 +202,8 @@ sealed class ScriptRun : IDisposable
         FillOptions(ref header.Options, spec);
         if (!header.Has(TcpFlags.Rst) && (int)(spec.To - PeerNext) > 0)
             PeerNext = spec.To + (header.Has(TcpFlags.Fin) ? 1u : 0);
-        if (header.Has(TcpFlags.Syn) && Host.State == TcpState.Closed)
+        // Timestamps are agreed on if both SYNs have them; the stack's does if it may.
+        if (header.Has(TcpFlags.Syn))
             UsesTimestamps = header.Options.Has(TcpOptionKinds.Timestamps);
         Host.Deliver(packet);
     }
@@ -221,7 +226,7 @@ sealed class ScriptRun : IDisposable
                 };
             }
         }
-        if (UsesTimestamps && given is not { NoTimestamps: true })
+        if (UsesTimestamps && given is not { NoTimestamps: true } && !spec.Flags.HasFlag(TcpFlags.Syn))
             options.Present |= TcpOptionKinds.Timestamps;
         if (!options.Has(TcpOptionKinds.Timestamps))
             return;
@@ -241,7 +246,6 @@ sealed class ScriptRun : IDisposable
         {
             _tsEcho = header.Options.TsVal;
             _timestamps.Add((Elapsed, header.Options.TsVal));
-            UsesTimestamps |= header.Has(TcpFlags.Syn) && !header.Has(TcpFlags.Ack);
         }
         Watch.OnSent(packet, isRetransmission, Host.Tcb.RcvWscale, Bases);
         _transcript.Sent(Elapsed, PacketText.Of(in header, Bases.Stack, Bases.Peer, packet.Ecn));

@@ -19,6 +19,8 @@ sealed class WireWatch
 
     public int UrgSent { get; private set; }
 
+    public int RstSent { get; private set; }
+
     public int TimesSent(uint at) => _data.Count(d => d.From <= at && at < d.To);
 
     public void OnSent(Packet packet, bool isRetransmission, int scale, SegmentMatch.Bases bases)
@@ -32,6 +34,8 @@ sealed class WireWatch
             Retransmits++;
         if (header.Has(TcpFlags.Cwr) && !header.Has(TcpFlags.Syn))
             CwrSent++;
+        if (header.Has(TcpFlags.Rst))
+            RstSent++;
         if (header.Has(TcpFlags.Urg))
             UrgSent++;
         if (!header.Has(TcpFlags.Ack) || header.Has(TcpFlags.Rst))
