@@ -80,7 +80,7 @@ static class ScriptCalls
         var scale = given.Value("wscale");
         var rtt = ScriptTime.Nanoseconds(given.Value("rtt") ?? "0.1");
         run.Options.ReceiveBuffer = uint.Parse(given.Value("rcvbuf") ?? "65536");
-        run.Options.ReceiveMax = uint.Parse(given.Value("maxbuf") ?? "65536");
+        run.Options.ReceiveMax = uint.Parse(given.Value("maxbuf") ?? run.Options.ReceiveBuffer.ToString());
         var ecn = given.Has("ecn");
         if (ecn)
             run.Options.Ecn = EcnMode.Full;
