@@ -68,13 +68,21 @@ public struct AckOutcome
 
     /// <summary>Newly taken for lost.</summary>
     public uint LostBytes;
+
+    /// <summary>Reported as a duplicate (RFC 2883).</summary>
     public uint DsackBytes;
+
+    /// <summary>They can have been sent again since the present reduction began.</summary>
+    public bool DsackInRecovery;
 
     /// <summary>Round trip to feed the estimator with (Karn's rule kept); -1: none.</summary>
     public long RttNs;
 
     /// <summary>Round trip of the last segment that this ACK is about, for congestion control; -1: none.</summary>
     public long LastRttNs;
+
+    /// <summary>What had been delivered when that was sent which is newly delivered; 0: nothing is.</summary>
+    public ulong PriorDelivered;
 
     public readonly bool Has(AckFindings findings) => (Findings & findings) != 0;
 }

@@ -33,3 +33,16 @@ public enum RecoveryTimer : byte
     /// <summary>RFC 8985 6.2 step 5. Call <see cref="LossRecovery.OnReorderTimer"/>.</summary>
     Reorder,
 }
+
+/// <summary>What a tail loss probe sends (RFC 8985 7.3).</summary>
+public enum LossProbe : byte
+{
+    /// <summary>No probe is due.</summary>
+    None = 0,
+
+    /// <summary>A segment of data that was never sent.</summary>
+    New,
+
+    /// <summary>The last segment again.</summary>
+    Last,
+}

@@ -51,10 +51,16 @@ public struct RttEstimator
     public readonly long Rto => Math.Min(MaxRtoNs, BaseRto << Backoffs);
 
     /// <summary>A round trip of a segment that was sent once. Ends the back-off (RFC 6298 5).</summary>
-    public void Sample(long rttNs, long nowNs)
+    public void Sample(long rttNs, long nowNs) => Sample(rttNs, rttNs, nowNs);
+
+    /// <summary>
+    /// Round trips of the first and of the last of the segments that an ACK is about: what it was held back for is in
+    /// the timeout, but not in the minimum.
+    /// </summary>
+    public void Sample(long rttNs, long lastRttNs, long nowNs)
     {
         long rtt = Math.Clamp(rttNs, 1, MaxRtoNs);
-        Latest = (uint)Math.Min(rtt, uint.MaxValue);
+        Latest = (uint)Math.Clamp(Math.Min(rttNs, lastRttNs), 1, uint.MaxValue);
         NoteMin(Latest, nowNs);
         Backoffs = 0;
         if (Srtt == 0)

@@ -10,10 +10,10 @@ public enum SegmentFlags : byte
 {
     None = 0,
 
-    /// <summary>The peer says it has it (RFC 2018). Never together with Lost or Resent.</summary>
+    /// <summary>The peer says it has it (RFC 2018). Then it is neither Lost nor Resent.</summary>
     Sacked = 1,
 
-    /// <summary>Its last transmission but one (with Resent), or its last (without), is taken for lost.</summary>
+    /// <summary>Taken for lost: all transmissions, or all but the last one (with Resent).</summary>
     Lost = 2,
 
     /// <summary>A retransmission of it is in flight.</summary>
@@ -24,10 +24,6 @@ public enum SegmentFlags : byte
 
     /// <summary>It is in the list by time of sending: in flight, neither lost nor sacked.</summary>
     Timed = 16,
-
-    /// <summary>Sent while the program had no more to send: a rate measured with it is the program's, not the path's.
-    /// </summary>
-    ApplicationLimited = 32,
 }
 
 /// <summary>
