@@ -43,7 +43,7 @@ public struct Cubic
         PriorCwnd = cwnd;
         EpochNs = 0;
         Fraction = 0;
-        return (uint)(cwndBytes * Beta);
+        return (uint)(cwndBytes * Beta + 0.5);
     }
 
     /// <summary>RFC 9438 4.8: after a timeout the curve begins at its plateau.</summary>

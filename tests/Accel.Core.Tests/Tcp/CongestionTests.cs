@@ -214,7 +214,8 @@ public class CongestionTests
             inFlight += Mss;
             congestion.PrrOut += Mss;
         }
-        Assert.Equal("S-S-S-S-S-S-S-S-S-S", string.Concat(sent));
+        // The first leaves at once, which the next pay for; at ssthresh each that arrives lets one out.
+        Assert.Equal("S--S-S-S-S-S-S--SSS", string.Concat(sent));
         Assert.Equal(10 * Mss, inFlight);
     }
 
