@@ -102,7 +102,7 @@ public struct CongestionControl
         }
     }
 
-    /// <summary>The window was reduced for something that happened now (RFC 5681 3.2, RFC 9438 4.6, RFC 6937).</summary>
+    /// <summary>Something was lost, or marked: the window is reduced (RFC 5681 3.2, 9438 4.6, 6937).</summary>
     public void BeginReduction(uint segmentSize, bool mayUndo)
     {
         PriorSsthresh = mayUndo ? CurrentSsthresh : 0;

@@ -57,7 +57,7 @@ public partial struct LossRecovery
     [FieldOffset(20)] public uint FirstResendMs;
     [FieldOffset(24)] public bool HasFirstResend;
 
-    /// <summary>Bytes ever sent again, less those that were reported as duplicates: a peer cannot report more.</summary>
+    /// <summary>Bytes sent again, less those reported as duplicates: a peer cannot report more.</summary>
     [FieldOffset(28)] public uint DsackCredit;
 
     /// <summary>When the retransmission timer was started last, and when something was last sent.</summary>

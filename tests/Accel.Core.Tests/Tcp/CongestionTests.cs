@@ -264,7 +264,7 @@ public class CongestionTests
         Assert.Equal((30, 0), (rounds, slow));
     }
 
-    /// <summary>Rounds of twenty ACKs: in which one slow start was left (30: never), and how many were slowed.</summary>
+    /// <summary>Rounds of twenty ACKs: in which slow start was left (30: never), and how many were slow.</summary>
     static (int Left, int Slow) HyStartRounds(Func<int, long> rtt)
     {
         var hyStart = new HyStart();

@@ -5,7 +5,7 @@ using Accel.Wire;
 
 namespace Accel.Core.Tests.Tcp;
 
-/// <summary>A sending half without a machine around it: distances instead of sequence numbers, a clock by hand.</summary>
+/// <summary>A sending half without a machine: distances instead of sequence numbers, a clock by hand.</summary>
 sealed unsafe class Sender : IDisposable
 {
     public const uint Mss = 1000;
