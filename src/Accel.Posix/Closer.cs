@@ -38,9 +38,7 @@ public static unsafe class Closer
         s.Add(t, Counter.ReceiveCalls, wire.In->Receives);
         Volatile.Write(ref me->Watch, 0);
         Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
-        uint bit = 1u << wire.SideIndex;
-        uint closed = Interlocked.Or(ref wire.Conn->ClosedMask, bit);
-        if ((closed & bit) != 0 || (closed | bit) != 3)
+        if (!wire.Region.CloseSide(wire.Index, wire.SideIndex))
             return;
         wire.Conn->Freeing = Regions.AttachmentIn(s, wire.Region) << 8 | (uint)s.Slot;
         Free(s, wire);

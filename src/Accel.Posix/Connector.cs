@@ -289,7 +289,7 @@ public static unsafe class Connector
             Closer.Unqueue(s, &nobody, region, wire.Index);
             return Refuse(socket);
         }
-        bool room = CountIn(listener);
+        bool room = AcceptQueue.TryCountIn(listener);
         ConnState next = room ? ConnState.Queued : ConnState.Waiting;
         if (Interlocked.CompareExchange(ref conn->State, (uint)next, (uint)ConnState.Fresh) != (uint)ConnState.Fresh)
         {
@@ -300,7 +300,7 @@ public static unsafe class Connector
         if (!room)
         {
             listener->Overflows++;
-            Push(region, ref listener->Waiting, wire.Index);
+            AcceptQueue.Push(region, ref listener->Waiting, wire.Index);
             Interlocked.MemoryBarrier();
             AccelThread none = default;
             // accept() may have made room between the look at the queue and the push.
@@ -321,43 +321,13 @@ public static unsafe class Connector
         return !refused || Refuse(socket);
     }
 
-    /// <summary>Counts a connection against the backlog. Linux lets one more in than it says.</summary>
-    private static bool CountIn(Listener* listener)
-    {
-        while (true)
-        {
-            int queued = Volatile.Read(ref listener->Queued);
-            if (queued > (int)listener->Backlog)
-                return false;
-            if (Interlocked.CompareExchange(ref listener->Queued, queued + 1, queued) == queued)
-                return true;
-        }
-    }
-
-    private static void Push(LocalRegion region, ref uint list, int connIndex)
-    {
-        Conn* conn = region.ConnAt(connIndex);
-        while (true)
-        {
-            uint newest = Volatile.Read(ref list);
-            conn->Next = newest;
-            if (Interlocked.CompareExchange(ref list, (uint)connIndex + 1, newest) == newest)
-                return;
-        }
-    }
-
     private static void Enqueue(PosixStack s, LocalRegion region, int listenerIndex, int connIndex)
     {
-        Listener* listener = region.ListenerAt(listenerIndex);
-        listener->Stamp = s.Kernel.Ticks();
-        Push(region, ref listener->Arrived, connIndex);
         AccelThread none = default;
-        // The listener may have been closed between the look at its generation and the push, with nobody left to see
-        // it.
-        if (Volatile.Read(ref listener->Generation) != region.ConnAt(connIndex)->ListenerGeneration)
-            Closer.ResetOne(s, &none, region, connIndex);
-        else
+        if (AcceptQueue.Enqueue(region, listenerIndex, connIndex, s.Kernel.Ticks()))
             Notifier.NotifyListener(s, &none, region, listenerIndex);
+        else
+            Closer.ResetOne(s, &none, region, connIndex);
     }
 
     /// <summary>There is room in the accept queue: lets in who waited longest.</summary>
@@ -381,9 +351,9 @@ public static unsafe class Connector
             int index = (int)oldest - 1;
             Conn* conn = region.ConnAt(index);
             oldest = conn->Next;
-            if (!CountIn(listener))
+            if (!AcceptQueue.TryCountIn(listener))
             {
-                Push(region, ref listener->Waiting, index);
+                AcceptQueue.Push(region, ref listener->Waiting, index);
                 continue;
             }
             if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Queued, (uint)ConnState.Waiting)

@@ -71,7 +71,7 @@ public static unsafe class Readiness
             Volatile.Write(ref wire.Me->WantSpace, 1);
             Interlocked.MemoryBarrier();
         }
-        if (!HasThird(pipe))
+        if (!PipeOps.HasThird(pipe))
             return false;
         Volatile.Write(ref wire.Me->WantSpace, 0);
         Interlocked.Increment(ref socket->SpaceEvents);
@@ -83,13 +83,6 @@ public static unsafe class Readiness
     /// </summary>
     public static ulong LowWater(Socket* socket, Pipe* pipe) => socket->LowWater <= 1 ? 1
         : Math.Min(socket->LowWater, Math.Min(1ul << (PipeOps.BulkLog2 - 1), Math.Max(1, PipeOps.Limit(pipe) / 2)));
-
-    /// <summary>True if a third of what may be in flight is free.</summary>
-    public static bool HasThird(Pipe* pipe)
-    {
-        ulong room = Math.Min(PipeOps.Limit(pipe), 1ul << (int)pipe->WriteLog2);
-        return PipeOps.Space(pipe, pipe->Tail, room) * 3 >= room;
-    }
 
     /// <summary>
     /// Turns a reset from the other end into SO_ERROR, once, as tcp_reset() does: EPIPE if the peer had sent its FIN

@@ -15,16 +15,7 @@ public static unsafe class UrgentData
     /// <summary>
     /// Sender: the last byte of what is about to be published is urgent. The mark is visible before its byte.
     /// </summary>
-    public static void Mark(Pipe* pipe, ulong pending)
-    {
-        ulong before = pipe->Urgent;
-        ulong head = Math.Max(Volatile.Read(ref pipe->Head), pipe->UrgentSkip);
-        // A reader that stands right before an urgent byte does not get it as data when the next mark replaces this
-        // one; elsewhere it becomes ordinary data (tcp_check_urg() of Linux).
-        if (before == head + 1 && pipe->Tail > head)
-            Volatile.Write(ref pipe->UrgentSkip, before);
-        Volatile.Write(ref pipe->Urgent, pipe->Tail + pending);
-    }
+    public static void Mark(Pipe* pipe, ulong pending) => PipeOps.MarkUrgent(pipe, pipe->Tail + pending);
 
     /// <summary>
     /// Reader: stands before an urgent byte, or some that were replaced. True if it may read on, past that or, if

@@ -126,6 +126,16 @@ public readonly unsafe struct LocalRegion(byte* address)
         return -1;
     }
 
+    /// <summary>
+    /// One end is closed for good. True if the other was before: then the caller gives the connection back.
+    /// </summary>
+    public bool CloseSide(int index, int side)
+    {
+        uint bit = 1u << side;
+        uint before = Interlocked.Or(ref ConnAt(index)->ClosedMask, bit);
+        return (before & bit) == 0 && (before | bit) == 3;
+    }
+
     /// <summary>Gives a connection and its rings back. Only for whoever closed its second side.</summary>
     public void FreeConn(int index)
     {

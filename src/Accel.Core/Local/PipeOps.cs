@@ -61,7 +61,15 @@ public static unsafe class PipeOps
     /// <summary>The next contiguous run that the reader may read, at most <paramref name="want"/> bytes from <paramref
     /// name="skip"/> bytes
     /// ahead of Head. Moves to the next ring only when skip is 0. Stops before an urgent byte.</summary>
-    public static byte* ReadRun(LocalRegion region, Pipe* pipe, ulong skip, ulong want, out ulong run)
+    public static byte* ReadRun(LocalRegion region, Pipe* pipe, ulong skip, ulong want, out ulong run) =>
+        Run(region, pipe, skip, want, stopAtMark: true, out run);
+
+    /// <summary>As <see cref="ReadRun"/>, for who carries the bytes on: urgent ones are bytes like others, and it never
+    /// moves to the next ring (<see cref="Forget"/> does).</summary>
+    public static byte* PeekRun(LocalRegion region, Pipe* pipe, ulong skip, ulong want, out ulong run) =>
+        Run(region, pipe, skip, want, stopAtMark: false, out run);
+
+    private static byte* Run(LocalRegion region, Pipe* pipe, ulong skip, ulong want, bool stopAtMark, out ulong run)
     {
         ulong at = pipe->Head + skip;
         ulong tail = pipe->CachedTail;
@@ -75,7 +83,7 @@ public static unsafe class PipeOps
         if (available == 0 || available > MaxInFlight)
             return null;
         // After Tail: whoever sees the urgent byte sees its mark.
-        ulong urgent = Volatile.Read(ref pipe->Urgent);
+        ulong urgent = stopAtMark ? Volatile.Read(ref pipe->Urgent) : 0;
         if (urgent > at && (available = Math.Min(available, BeforeMark(pipe, at, urgent))) == 0)
             return null;
         uint buffer = pipe->ReadBuffer;
@@ -92,14 +100,8 @@ public static unsafe class PipeOps
                 int nextLog2 = (int)pipe->NextLog2;
                 if (!BufferArena.Contains(&region.Tables->Buffers, nextBuffer, nextLog2))
                     return null;
-                if (skip == 0)
-                {
-                    pipe->ReadBuffer = nextBuffer;
-                    pipe->ReadLog2 = (uint)nextLog2;
-                    pipe->ReadStart = switchAt;
-                    Volatile.Write(ref pipe->NextReady, 0);
-                    BufferArena.Give(&region.Tables->Buffers, region.Address, buffer, log2);
-                }
+                if (skip == 0 && stopAtMark)
+                    MoveOn(region, pipe);
                 buffer = nextBuffer;
                 log2 = nextLog2;
                 start = switchAt;
@@ -111,6 +113,30 @@ public static unsafe class PipeOps
         ulong offset = (at - start) & (size - 1);
         run = Math.Min(Math.Min(want, available), size - offset);
         return region.Address + ((ulong)buffer << BufferArena.UnitLog2) + offset;
+    }
+
+    /// <summary>The reader has passed the last byte of its ring and goes on in the next; the old one is given back.
+    /// </summary>
+    private static void MoveOn(LocalRegion region, Pipe* pipe)
+    {
+        uint buffer = pipe->ReadBuffer;
+        int log2 = (int)pipe->ReadLog2;
+        pipe->ReadBuffer = pipe->NextBuffer;
+        pipe->ReadLog2 = pipe->NextLog2;
+        pipe->ReadStart = pipe->NextStart;
+        Volatile.Write(ref pipe->NextReady, 0);
+        BufferArena.Give(&region.Tables->Buffers, region.Address, buffer, log2);
+    }
+
+    /// <summary>Frees bytes that were carried on with <see cref="PeekRun"/>. Returns true if the writer may have been
+    /// waiting for room.</summary>
+    public static bool Forget(LocalRegion region, Pipe* pipe, ulong bytes)
+    {
+        bool mayWait = Consume(pipe, bytes);
+        if (Volatile.Read(ref pipe->NextReady) != 0 && pipe->Head >= pipe->NextStart
+            && BufferArena.Contains(&region.Tables->Buffers, pipe->NextBuffer, (int)pipe->NextLog2))
+            MoveOn(region, pipe);
+        return mayWait;
     }
 
     /// <summary>Bytes to the next place where urgent data stops the reader.</summary>
@@ -152,6 +178,21 @@ public static unsafe class PipeOps
         ulong size = 1ul << (int)pipe->WriteLog2;
         ulong offset = (at - pipe->WriteStart) & (size - 1);
         run = Math.Min(Math.Min(want, space), size - offset);
+        return region.Address + ((ulong)pipe->WriteBuffer << BufferArena.UnitLog2) + offset;
+    }
+
+    /// <summary>As <see cref="WriteRun"/>, for a writer who has promised the room before and keeps to that: the limit,
+    /// which may have been lowered since, is not asked for.</summary>
+    public static byte* StoreRun(LocalRegion region, Pipe* pipe, ulong skip, ulong want, out ulong run)
+    {
+        ulong at = pipe->Tail + skip;
+        ulong used = at - Math.Max(Volatile.Read(ref pipe->Head), pipe->WriteStart);
+        ulong size = 1ul << (int)pipe->WriteLog2;
+        run = 0;
+        if (used >= size || !BufferArena.Contains(&region.Tables->Buffers, pipe->WriteBuffer, (int)pipe->WriteLog2))
+            return null;
+        ulong offset = (at - pipe->WriteStart) & (size - 1);
+        run = Math.Min(Math.Min(want, size - used), size - offset);
         return region.Address + ((ulong)pipe->WriteBuffer << BufferArena.UnitLog2) + offset;
     }
 
@@ -214,5 +255,26 @@ public static unsafe class PipeOps
         pipe->WriteStart = pipe->Tail;
         Volatile.Write(ref pipe->NextReady, 1);
         return true;
+    }
+
+    /// <summary>True if a third of what may be in flight is free.</summary>
+    public static bool HasThird(Pipe* pipe)
+    {
+        ulong room = Math.Min(Limit(pipe), 1ul << (int)pipe->WriteLog2);
+        return Space(pipe, pipe->Tail, room) * 3 >= room;
+    }
+
+    /// <summary>
+    /// Writer: the byte before a stream position is urgent. To be marked before it is published.
+    /// </summary>
+    public static void MarkUrgent(Pipe* pipe, ulong end)
+    {
+        ulong before = pipe->Urgent;
+        ulong head = Math.Max(Volatile.Read(ref pipe->Head), pipe->UrgentSkip);
+        // A reader that stands right before an urgent byte does not get it as data when the next mark replaces this
+        // one; elsewhere it becomes ordinary data (tcp_check_urg() of Linux).
+        if (before == head + 1 && pipe->Tail > head)
+            Volatile.Write(ref pipe->UrgentSkip, before);
+        Volatile.Write(ref pipe->Urgent, end);
     }
 }

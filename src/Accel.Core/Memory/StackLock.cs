@@ -107,7 +107,8 @@ public unsafe struct StackLock
         return -1;
     }
 
-    private static bool TakeFromDead(StackLock* l, int tid, ILiveness liveness)
+    /// <summary>Takes the lock only if its holder has died. What it guards may be half-changed.</summary>
+    public static bool TakeFromDead(StackLock* l, int tid, ILiveness liveness)
     {
         int holder = Volatile.Read(ref l->Word);
         return holder != 0 && (holder == tid || !liveness.IsThreadAlive(holder))
