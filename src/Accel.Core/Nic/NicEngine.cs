@@ -1,6 +1,9 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
 using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Memory;
+using Accel.Core.Tcp;
 
 namespace Accel.Core.Nic;
 
@@ -12,7 +15,19 @@ namespace Accel.Core.Nic;
 /// </summary>
 public sealed unsafe class NicEngine
 {
+    /// <summary>Rounds over kicked connections before the lock is left all the same: others may run the next.</summary>
+    private const int MaxRounds = 64;
+
+    /// <summary>So often the same entry of the same holder must be met before it is looked whether it lives.</summary>
+    private const int SuspectAfter = 8;
+
+    private readonly NicCore _core;
     private readonly NicRegion _region;
+    private readonly FrameRef* _frames;
+    private int _owner;
+    private int _metHolder;
+    private uint _metEntry;
+    private int _metTimes;
 
     /// <param name="region">The region of the network path.</param>
     /// <param name="local">The stack's own local region, where its connections and listeners are.</param>
@@ -25,7 +40,15 @@ public sealed unsafe class NicEngine
         INetTables tables)
     {
         _region = region;
-        _ = (local, host, liveness, links, tables);
+        _core = new NicCore(region, local, host, liveness, links, tables);
+        _frames = (FrameRef*)NativeMemory.AllocZeroed(NicCore.Batch, (nuint)sizeof(FrameRef));
+        NicTables* t = region.Tables;
+        // The first engine of the family draws the keys; nothing runs before it is made.
+        if (t->HashKey == 0)
+        {
+            t->Settings = TcpSettings.Linux(host.Random(), host.Random(), host.Random(), host.Random());
+            t->HashKey = host.Random() | 1;
+        }
     }
 
     public NicRegion Region => _region;
@@ -40,18 +63,59 @@ public sealed unsafe class NicEngine
     public long NextDeadline => Volatile.Read(ref _region.Tables->NextDeadlineNs);
 
     /// <summary>True if there is something to do apart from frames that wait on a link. No lock, cheap.</summary>
-    public bool HasWork(long nowNs) => false;
+    public bool HasWork(long nowNs) => !NicSet.IsEmpty(_region.Kicked) || nowNs >= NextDeadline
+        || !NicSet.IsEmpty(_region.Stalled) || _core.Paths.HasNews;
 
     /// <summary>A neighbour is to be asked for: take the lock and call <see cref="TryTakeUnresolved"/>. No lock.
     /// </summary>
-    public bool HasUnresolved => false;
+    public bool HasUnresolved => !NicSet.IsEmpty(_region.Asking);
 
     /// <summary>Takes the lock if it is free, or its holder has died. False: the holder does what was kicked.</summary>
-    public bool TryEnter(int tid) => false;
+    public bool TryEnter(int tid)
+    {
+        StackLock* l = &_region.Tables->Lock;
+        if (StackLock.TryEnter(l, tid))
+        {
+            Begin(tid, wasLeft: true);
+            return true;
+        }
+        // A call from within: the engine called a program, whose answer comes back.
+        if (Volatile.Read(ref _owner) == tid || !IsSuspect(l) || !StackLock.TakeFromDead(l, tid, _core.Liveness))
+            return false;
+        Begin(tid, wasLeft: false);
+        return true;
+    }
 
     /// <summary>Takes the lock; waits for it if it must.</summary>
-    public void Enter(int tid)
+    public void Enter(int tid) => Begin(tid, StackLock.Enter(&_region.Tables->Lock, tid, _core.Liveness));
+
+    /// <summary>True if the lock has been met in one and the same hand for some time. Only a hint, so without care for
+    /// threads.</summary>
+    private bool IsSuspect(StackLock* l)
     {
+        int holder = Volatile.Read(ref l->Word);
+        uint entry = Volatile.Read(ref _region.Tables->Entries);
+        if (holder != _metHolder || entry != _metEntry)
+        {
+            _metHolder = holder;
+            _metEntry = entry;
+            _metTimes = 0;
+            return false;
+        }
+        if (++_metTimes < SuspectAfter)
+            return false;
+        _metTimes = 0;
+        return true;
+    }
+
+    private void Begin(int tid, bool wasLeft)
+    {
+        Volatile.Write(ref _owner, tid);
+        _region.Tables->Entries++;
+        foreach (ILink link in _core.Links)
+            link.Tid = tid;
+        if (!wasLeft)
+            _core.Recovery.Run();
     }
 
     /// <summary>
@@ -60,25 +124,129 @@ public sealed unsafe class NicEngine
     /// </summary>
     public void Exit(int tid, long nowNs)
     {
+        _core.NowNs = nowNs;
+        for (int round = 0; ; round++)
+        {
+            RunKicked();
+            Volatile.Write(ref _region.Tables->NextDeadlineNs, _core.Timers.Next());
+            Volatile.Write(ref _owner, 0);
+            StackLock.Exit(&_region.Tables->Lock, tid, _core.Liveness);
+            if (NicSet.IsEmpty(_region.Kicked) || round == MaxRounds || !TryEnter(tid))
+                return;
+        }
+    }
+
+    /// <summary>Looks at the connections whose programs did something, until there are none.</summary>
+    private void RunKicked()
+    {
+        for (int round = 0; round < MaxRounds && !NicSet.IsEmpty(_region.Kicked); round++)
+        {
+            _core.Count(NicCounter.KickRounds);
+            int words = 0;
+            while (words++ < NicSet.Capacity / 64 && NicSet.TakeWord(_region.Kicked, out int first, out ulong bits))
+                RunAll(first, bits);
+        }
+    }
+
+    private void RunAll(int first, ulong bits)
+    {
+        for (; bits != 0; bits &= bits - 1)
+        {
+            int index = NicDemux.OfConn(_region, first + BitOperations.TrailingZeroCount(bits));
+            if (index < 0)
+                continue;
+            _core.Count(NicCounter.Kicks);
+            _core.Connections.Service(index);
+        }
     }
 
     /// <summary>The program did something to its end of a connection. No lock.</summary>
     public void Kick(int conn)
     {
+        if ((uint)conn < LocalRegion.MaxConns)
+            NicSet.Add(_region.Kicked, conn);
     }
 
     /// <summary>
     /// Takes what has arrived, at most <paramref name="budget"/> buffers, does what timers ask for, and sends. Returns
     /// the frames handled. Queued frames leave with the next <see cref="Flush"/>.
     /// </summary>
-    public int Poll(long nowNs, int budget) => 0;
+    public int Poll(long nowNs, int budget)
+    {
+        _core.NowNs = nowNs;
+        _core.Count(NicCounter.Polls);
+        RetryStalled();
+        _core.Paths.Recheck();
+        int frames = 0;
+        for (int i = 0; i < _core.Links.Length; i++)
+            frames += Receive(i, budget);
+        int fired = _core.Timers.Run();
+        NicTables* t = _region.Tables;
+        Volatile.Write(ref t->NextDeadlineNs, _core.Timers.Next());
+        Volatile.Write(ref t->LastPollNs, nowNs);
+        if (frames == 0)
+            _core.Count(NicCounter.PollsEmpty);
+        if (frames > 0 || fired > 0)
+            Volatile.Write(ref t->LastActivityNs, nowNs);
+        return frames;
+    }
+
+    private int Receive(int link, int budget)
+    {
+        ILink from = _core.Links[link];
+        int frames = 0;
+        while (budget > 0)
+        {
+            // Room for a whole super-frame, whatever is left of the budget.
+            int got = from.Receive(_frames, NicCore.Batch);
+            if (got <= 0)
+                break;
+            for (int at = 0; at < got;)
+            {
+                int end = at;
+                while (end < got - 1 && _frames[end].More)
+                    end++;
+                _core.Input.OnFrame(_frames + at, end + 1 - at, link);
+                frames++;
+                at = end + 1;
+            }
+            from.Release(_frames, got);
+            _core.Connections.ServePending();
+            budget -= got;
+        }
+        return frames;
+    }
+
+    private void RetryStalled()
+    {
+        int words = 0;
+        while (words++ < NicSet.Capacity / 64 && NicSet.TakeWord(_region.Stalled, out int first, out ulong bits))
+        {
+            for (; bits != 0; bits &= bits - 1)
+                NicSet.Add(_region.Kicked, first + BitOperations.TrailingZeroCount(bits));
+        }
+    }
 
     /// <summary>Frames queued on all links. No lock: a guess then.</summary>
-    public int Unflushed => 0;
+    public int Unflushed
+    {
+        get
+        {
+            int frames = 0;
+            foreach (ILink link in _core.Links)
+                frames += link.Unflushed;
+            return frames;
+        }
+    }
 
     /// <summary>Rings the doorbells of all links that something was queued on.</summary>
     public void Flush()
     {
+        foreach (ILink link in _core.Links)
+        {
+            if (link.Unflushed > 0)
+                link.Flush();
+        }
     }
 
     /// <summary>
@@ -87,45 +255,71 @@ public sealed unsafe class NicEngine
     /// 0. Addresses are plain ones (no v4-mapped). After an error the Conn is still the caller's alone.
     /// </summary>
     public NicError Connect(int conn, in Endpoint local, in Endpoint remote, in Route route, in NicSettings settings,
-        long nowNs) => NicError.NoLink;
+        long nowNs)
+    {
+        _core.NowNs = nowNs;
+        NicError error = (uint)conn < LocalRegion.MaxConns
+            ? _core.Connections.Open(conn, in local, in remote, in route, in settings) : NicError.NotConnected;
+        if (error != NicError.None)
+            _core.Count(NicCounter.ConnectFailed);
+        return error;
+    }
 
     /// <summary>
     /// Connections to a listener of the local region come from the links too from now on. A wildcard address of IPv6
     /// takes IPv4 as well, unless the listener is V6Only. Once more with the same index: other settings.
     /// </summary>
-    public bool Listen(int listener, in Endpoint local, in NicSettings settings) => false;
+    public bool Listen(int listener, in Endpoint local, in NicSettings settings) =>
+        _core.Listeners.Listen(listener, in local, in settings);
 
     /// <summary>
     /// Ends that. Half-open connections are forgotten; what is in the accept queue is the caller's to reset. False if
     /// it did not listen.
     /// </summary>
-    public bool Unlisten(int listener) => false;
+    public bool Unlisten(int listener) => _core.Listeners.Unlisten(listener);
 
     /// <summary>Options of a connection have changed.</summary>
-    public bool Configure(int conn, in NicSettings settings, long nowNs) => false;
+    public bool Configure(int conn, in NicSettings settings, long nowNs)
+    {
+        _core.NowNs = nowNs;
+        int index = NicDemux.OfConn(_region, conn);
+        if (index < 0)
+            return false;
+        _core.Connections.Configure(index, in settings);
+        return true;
+    }
 
     /// <summary>An ICMP error that the control plane heard of.</summary>
     public void OnIcmp(in IcmpEvent report, long nowNs)
     {
+        _core.NowNs = nowNs;
+        int index = report.Transport != Transport.Tcp ? -1 : NicDemux.Find(_region, in report.Local, in report.Remote,
+            NicDemux.HashOf(_region, in report.Local, in report.Remote));
+        _core.Count(index < 0 ? NicCounter.IcmpUnknown : NicCounter.IcmpTaken);
+        if (index >= 0)
+            _core.Connections.OnIcmp(index, in report);
     }
 
     /// <summary>The next neighbour to ask the kernel for.</summary>
-    public bool TryTakeUnresolved(out int interfaceIndex, out Endpoint neighbour)
-    {
-        interfaceIndex = 0;
-        neighbour = default;
-        return false;
-    }
+    public bool TryTakeUnresolved(out int interfaceIndex, out Endpoint neighbour) =>
+        _core.Paths.TryTakeQuestion(out interfaceIndex, out neighbour);
 
     /// <summary>Everything that programs wrote and closed has been sent and acknowledged. No lock: soon out of date.
     /// </summary>
-    public bool IsDrained => true;
+    public bool IsDrained => _core.Connections.AreDrained;
 
     /// <summary>The last process of the family ends in disorder: resets every connection.</summary>
     public void AbortAll(long nowNs)
     {
+        _core.NowNs = nowNs;
+        int high = _region.BlocksHigh;
+        for (int i = 0; i < high; i++)
+        {
+            if (_region.BlockAt(i)->Use is NicUse.HalfOpen or NicUse.Live)
+                _core.Connections.Abort(i);
+        }
     }
 
     /// <summary>The control plane has other tables.</summary>
-    public void SetTables(INetTables tables) => _ = tables;
+    public void SetTables(INetTables tables) => _core.Tables = tables;
 }

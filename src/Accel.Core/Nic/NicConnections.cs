@@ -1,0 +1,498 @@
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Tcp;
+
+namespace Accel.Core.Nic;
+
+/// <summary>
+/// The life of connections: gives TCP what happens (segments, time, what the program did), does what TCP says follows
+/// from it, and gives blocks and streams back. While a block is worked on the region says so: if this process dies over
+/// it, the next holder of the lock knows which connection is lost.
+/// </summary>
+internal sealed unsafe class NicConnections
+{
+    /// <summary>Emissions of one connection at a time; then others have their turn.</summary>
+    private const int MaxEmissions = 256;
+
+    /// <summary>Blocks that may be used up before TIME-WAIT is cut short (tcp_max_tw_buckets).</summary>
+    private const int MaxTimeWait = NicRegion.MaxBlocks / 4 * 3;
+
+    private readonly NicCore _core;
+    private readonly int[] _pending = new int[2 * NicCore.Batch];
+    private int _pendingCount;
+
+    [ColdPath]
+    public NicConnections(NicCore core) => _core = core;
+
+    /// <summary>Opens a connection to a peer: the SYN goes as soon as the next hop is known.</summary>
+    public NicError Open(
+        int connIndex, in Endpoint local, in Endpoint remote, in Ip.Route route, in NicSettings settings)
+    {
+        int link = _core.Paths.LinkOf(route.InterfaceIndex);
+        if (link < 0)
+            return NicError.NoLink;
+        NicRoute way = new()
+        {
+            Local = local,
+            Remote = remote,
+            Link = (byte)link,
+            Ttl = settings.Ttl,
+            Tos = settings.Tos,
+        };
+        way.Local.ScopeId = way.Remote.ScopeId = 0;
+        uint mtu = _core.Links[link].Info->Mtu;
+        TcpOpening opening = new()
+        {
+            Flow = NicOptions.Flow(in way),
+            Mtu = route.Mtu == 0 ? mtu : Math.Min(mtu, route.Mtu),
+            Options = NicOptions.Tuning(in settings),
+            Congestion = NicOptions.Congestion(in settings, in _core.Head->Settings),
+        };
+        if (!IsNameFree(in way, ref opening))
+            return NicError.AddressInUse;
+        int index = NicDemux.Take(_core.Region, in way, NicUse.Live);
+        if (index < 0)
+        {
+            _core.Count(NicCounter.NoBlocks);
+            return NicError.NoMemory;
+        }
+        NicBlock* block = _core.Region.BlockAt(index);
+        _core.Head->InHand = (uint)index + 1;
+        block->Settings = settings;
+        block->InterfaceIndex = route.InterfaceIndex;
+        block->NextHop = route.NextHop;
+        block->TablesVersion = _core.Tables.Version - 1;
+        block->Route.FlowLabel = block->Hash & 0xFFFFF;
+        block->Route.Identification = (ushort)(block->Hash >> 16);
+        Attach(index, connIndex);
+        NicWire.TryOf(_core.Local, block, out NicWire wire);
+        opening.ReceiveSpace = NicStreams.Of(block, in wire).ReceiveSpace;
+        TcpOpen.Active(ref block->Tcb, in opening, _core.Context);
+        _core.Head->InHand = 0;
+        Service(index);
+        return NicError.None;
+    }
+
+    /// <summary>The engine becomes side 1 of a connection that a program made.</summary>
+    private void Attach(int index, int connIndex)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        Conn* conn = _core.Local.ConnAt(connIndex);
+        NicConn.Set(&conn->Side1, NicPhase.Connecting);
+        block->ConnGeneration = conn->Generation;
+        block->Side = 1;
+        block->Conn = (uint)connIndex + 1;
+        _core.Region.ConnBlocks[connIndex] = (uint)index + 1;
+        // Both ends have an owner; whoever buries the program's closes that end as any other.
+        Volatile.Write(ref conn->State, (uint)ConnState.Accepted);
+        Volatile.Write(ref conn->Side1.Watch, Side.EngineWatch);
+    }
+
+    /// <summary>A connection in TIME-WAIT may give way (RFC 6191), any other has the name.</summary>
+    private bool IsNameFree(in NicRoute way, ref TcpOpening opening)
+    {
+        int taken = NicDemux.Find(_core.Region, in way.Local, in way.Remote,
+            NicDemux.HashOf(_core.Region, in way.Local, in way.Remote));
+        if (taken < 0)
+            return true;
+        NicBlock* block = _core.Region.BlockAt(taken);
+        if (block->Use != NicUse.TimeWait
+            || !TcpClose.CanReuse(in block->Tcb, _core.Context, out opening.Iss))
+            return false;
+        opening.HasIss = true;
+        Free(taken);
+        return true;
+    }
+
+    /// <summary>A program has changed the options of a connection.</summary>
+    public void Configure(int index, in NicSettings settings)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        _core.Head->InHand = (uint)index + 1;
+        block->Settings = settings;
+        block->Route.Ttl = settings.Ttl;
+        block->Route.Tos = settings.Tos;
+        block->Tcb.Options = NicOptions.Tuning(in settings);
+        TcpKeepalive.OnOptions(ref block->Tcb, _core.Context);
+        _core.Head->InHand = 0;
+        Service(index);
+    }
+
+    /// <summary>True if no connection has anything left to send, or an end to make known.</summary>
+    public bool AreDrained
+    {
+        get
+        {
+            int high = _core.Region.BlocksHigh;
+            for (int i = 0; i < high; i++)
+            {
+                NicBlock* block = _core.Region.BlockAt(i);
+                if (block->Use == NicUse.Live && !IsDrained(block))
+                    return false;
+            }
+            return true;
+        }
+    }
+
+    private bool IsDrained(NicBlock* block)
+    {
+        if (block->Tcb.SndUna != block->Tcb.SndNxt)
+            return false;
+        if (!NicWire.TryOf(_core.Local, block, out NicWire wire))
+            return true;
+        TcpStreams streams = NicStreams.Of(block, in wire);
+        bool finDue = streams.Finished && (block->Tcb.Flags & TcbFlags.FinSent) == 0;
+        return streams.Queued == 0 && !finDue;
+    }
+
+    /// <summary>A segment for a block has arrived.</summary>
+    public void OnSegment(int index, in TcpSegment seg, in NicPayload payload)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        _core.Head->InHand = (uint)index + 1;
+        if (block->Use != NicUse.HalfOpen || _core.Listeners.MayGoOn(index, in seg))
+        {
+            TcpStreams streams = Streams(block);
+            TcpEffects fx = default;
+            TcpInput.OnSegment(ref block->Tcb, in seg, _core.Context, in streams, ref fx);
+            if (fx.Has(TcpEvents.Reopen))
+                Reopen(index, in seg, fx.NextIss);
+            else if (Apply(index, in fx, in payload))
+            {
+                // What is out of order is answered one by one: peers without SACK count the answers.
+                if (fx.Has(TcpEvents.Send) && fx.Advance == 0 && fx.Acked == 0)
+                    Emit(index);
+                if (block->Use == NicUse.HalfOpen)
+                    _core.Listeners.TakeBack(block);
+                Later(index);
+            }
+        }
+        _core.Head->InHand = 0;
+    }
+
+    /// <summary>A block's timer is due.</summary>
+    public void OnTimer(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        _core.Head->InHand = (uint)index + 1;
+        bool alive = true;
+        if (_core.Paths.IsHopeless(block))
+        {
+            TcpEffects fx = new() { Events = TcpEvents.Failed, Error = TcpError.HostUnreachable };
+            alive = Apply(index, in fx, NicPayload.None);
+        }
+        else if (TcpTimers.Deadline(in block->Tcb) <= _core.NowNs)
+        {
+            TcpStreams streams = Streams(block);
+            TcpEffects fx = default;
+            TcpTimers.OnTimer(ref block->Tcb, _core.Context, in streams, ref fx);
+            alive = Apply(index, in fx, NicPayload.None);
+        }
+        _core.Head->InHand = 0;
+        if (alive)
+            Service(index);
+    }
+
+    /// <summary>ICMP has something to say about a block.</summary>
+    public void OnIcmp(int index, in IcmpEvent report)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        _core.Head->InHand = (uint)index + 1;
+        TcpEffects fx = default;
+        TcpIcmp.OnError(ref block->Tcb, report.Type, report.Code, new(report.Seq), report.Mtu, _core.Context, ref fx);
+        bool alive = Apply(index, in fx, NicPayload.None);
+        _core.Head->InHand = 0;
+        if (alive)
+            Service(index);
+    }
+
+    /// <summary>Ends a connection with a RST.</summary>
+    public void Abort(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        _core.Head->InHand = (uint)index + 1;
+        TcpEffects fx = default;
+        TcpClose.Abort(ref block->Tcb, _core.Context, ref fx);
+        if (fx.Has(TcpEvents.Send))
+            Emit(index);
+        fx.Events |= TcpEvents.Failed;
+        if (fx.Error == TcpError.None)
+            fx.Error = TcpError.Reset;
+        Apply(index, in fx, NicPayload.None);
+        _core.Head->InHand = 0;
+    }
+
+    private TcpStreams Streams(NicBlock* block)
+    {
+        TcpStreams streams = NicWire.TryOf(_core.Local, block, out NicWire wire)
+            ? NicStreams.Of(block, in wire) : NicStreams.None(uint.MaxValue);
+        streams.MaxEmission = _core.Output.MaxEmission(block);
+        return streams;
+    }
+
+    /// <summary>The block will be served when the round's segments are all in.</summary>
+    private void Later(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        if (block->Is(NicBlockFlags.Pending))
+            return;
+        if (_pendingCount == _pending.Length)
+            ServePending();
+        block->Flags |= NicBlockFlags.Pending;
+        _pending[_pendingCount++] = index;
+    }
+
+    public void ServePending()
+    {
+        int count = _pendingCount;
+        for (int i = 0; i < count; i++)
+            Service(_pending[i]);
+        _pendingCount = 0;
+    }
+
+    /// <summary>Looks at what the program did, sends what is due, tells the program, sets the timer.</summary>
+    public void Service(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        block->Flags &= ~NicBlockFlags.Pending;
+        if (block->Use == NicUse.Free)
+            return;
+        _core.Head->InHand = (uint)index + 1;
+        if (TakeProgram(index) && Emit(index))
+        {
+            if (NicWire.TryOf(_core.Local, block, out NicWire wire))
+            {
+                if (NicStreams.AskForRoom(block, in wire))
+                    Emit(index);
+                Tell(block, in wire);
+            }
+            _core.Timers.Arm(index);
+        }
+        _core.Head->InHand = 0;
+    }
+
+    private void Tell(NicBlock* block, in NicWire wire)
+    {
+        if (!block->Is(NicBlockFlags.NotifyDue))
+            return;
+        block->Flags &= ~NicBlockFlags.NotifyDue;
+        _core.Host.Notify(_core.Local, wire.Index, 1 - wire.EngineSide);
+    }
+
+    /// <summary>What the program's end says: close() and abort. False if the block has gone over it.</summary>
+    private bool TakeProgram(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        if (block->Is(NicBlockFlags.Detached) || !NicWire.TryOf(_core.Local, block, out NicWire wire))
+            return true;
+        bool abort = (Volatile.Read(ref wire.Engine->Flags) & (uint)SideFlags.Reset) != 0;
+        if (!abort && (Volatile.Read(ref wire.Program->Flags) & (uint)SideFlags.Closed) == 0)
+            return true;
+        block->Flags |= NicBlockFlags.Detached;
+        TcpStreams streams = Streams(block);
+        TcpEffects fx = default;
+        TcpClose.OnDetached(ref block->Tcb, _core.Context, in streams, abort, ref fx);
+        return Apply(index, in fx, NicPayload.None);
+    }
+
+    /// <summary>Sends what TCP has to send. False if the streams made no sense and the block has gone.</summary>
+    private bool Emit(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        if (!_core.Paths.IsReady(index))
+        {
+            _core.Count(NicCounter.TxNoNeighbour);
+            return true;
+        }
+        NicWire.TryOf(_core.Local, block, out NicWire wire);
+        if (block->Is(NicBlockFlags.Holds) && !TrySendHeld(block, in wire))
+            return true;
+        TcpStreams streams = Streams(block);
+        for (int n = 0; n < MaxEmissions; n++)
+        {
+            if (!TcpOutput.Next(ref block->Tcb, _core.Context, in streams, out TcpEmit emit))
+                return true;
+            if ((emit.Flags & Wire.TcpFlags.Rst) != 0)
+                _core.Count(NicCounter.ResetsSent);
+            if (_core.Output.TrySend(block, in wire, in emit))
+                continue;
+            Hold(block, in emit);
+            return true;
+        }
+        if (block->Conn != 0)
+            NicSet.Add(_core.Region.Kicked, (int)block->Conn - 1);
+        return true;
+    }
+
+    /// <summary>There is no buffer for an emission: it is kept, since TCP takes it for sent.</summary>
+    private void Hold(NicBlock* block, in TcpEmit emit)
+    {
+        _core.Count(NicCounter.TxStalled);
+        if (block->Conn == 0)
+            return;
+        block->Held = emit;
+        block->Flags |= NicBlockFlags.Holds;
+        NicSet.Add(_core.Region.Stalled, (int)block->Conn - 1);
+    }
+
+    private bool TrySendHeld(NicBlock* block, in NicWire wire)
+    {
+        // What is acknowledged meanwhile was on its way already; its bytes are no longer there.
+        int offset = block->Held.Seq - block->Tcb.SndUna;
+        if (block->Held.Length > 0)
+        {
+            if (offset < 0)
+            {
+                block->Flags &= ~NicBlockFlags.Holds;
+                return true;
+            }
+            block->Held.Offset = (uint)offset;
+        }
+        if (!_core.Output.TrySend(block, in wire, in block->Held))
+        {
+            NicSet.Add(_core.Region.Stalled, (int)block->Conn - 1);
+            return false;
+        }
+        block->Flags &= ~NicBlockFlags.Holds;
+        return true;
+    }
+
+    /// <summary>Does what a step of TCP asks for. False if the block has been given back.</summary>
+    private bool Apply(int index, in TcpEffects fx, in NicPayload payload)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        if (NicWire.TryOf(_core.Local, block, out NicWire wire))
+        {
+            if (fx.Acked > 0 && NicStreams.Acknowledge(_core.Local, in wire, fx.Acked))
+                block->Flags |= NicBlockFlags.NotifyDue;
+            if (!NicStreams.TryReceive(_core, in wire, in fx, in payload))
+                return Corrupt(index);
+            if (fx.Has(TcpEvents.GrowReceive))
+                NicStreams.Grow(_core, block, in wire, fx.ReceiveWanted);
+            if (fx.Has(TcpEvents.EndOfStream))
+                Interlocked.Or(ref wire.Engine->Flags, (uint)SideFlags.FinSent);
+            if (fx.Advance > 0 || fx.Has(TcpEvents.EndOfStream | TcpEvents.Urgent))
+                block->Flags |= NicBlockFlags.NotifyDue;
+        }
+        if (fx.Has(TcpEvents.Established))
+            OnEstablished(index);
+        if (fx.Has(TcpEvents.SendReset))
+            _core.Output.SendReset(ref block->Route, in fx, stranger: false);
+        if (fx.Has(TcpEvents.PathSuspect))
+            _core.Paths.Doubt(block);
+        if (fx.Has(TcpEvents.Failed))
+            Fail(block, fx.Error);
+        else if (fx.Has(TcpEvents.TimeWait))
+            return EnterTimeWait(index);
+        if (!fx.Has(TcpEvents.Failed | TcpEvents.Closed))
+            return true;
+        Free(index);
+        return false;
+    }
+
+    private void OnEstablished(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        if (block->Use == NicUse.HalfOpen)
+            _core.Listeners.OnEstablished(index);
+        else if (NicWire.TryOf(_core.Local, block, out NicWire wire))
+        {
+            NicConn.Set(wire.Engine, NicPhase.Established);
+            block->Flags |= NicBlockFlags.NotifyDue;
+        }
+    }
+
+    /// <summary>A stream's words cannot be: nothing of it can be trusted, the connection ends.</summary>
+    private bool Corrupt(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        _core.Count(NicCounter.CorruptStreams);
+        TcpEffects fx = default;
+        TcpClose.Abort(ref block->Tcb, _core.Context, ref fx);
+        if (fx.Has(TcpEvents.SendReset))
+            _core.Output.SendReset(ref block->Route, in fx, stranger: false);
+        Fail(block, TcpError.Reset);
+        Free(index);
+        return false;
+    }
+
+    /// <summary>The program is told why; its reads and writes fail from now on.</summary>
+    public void Fail(NicBlock* block, TcpError error)
+    {
+        if (block->Use == NicUse.HalfOpen || !NicWire.TryOf(_core.Local, block, out NicWire wire))
+            return;
+        SideFlags flags = error == TcpError.Broken ? SideFlags.Reset | SideFlags.ResetAfterFin : SideFlags.Reset;
+        NicConn.Set(wire.Engine, NicPhase.Failed, (NicError)error);
+        Interlocked.Or(ref wire.Program->Flags, (uint)flags);
+        block->Flags |= NicBlockFlags.NotifyDue;
+    }
+
+    /// <summary>RFC 9293 3.6.1: the name stays taken; the program may go on reading what it has.</summary>
+    private bool EnterTimeWait(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        GiveStreamsBack(block);
+        block->Use = NicUse.TimeWait;
+        if (_core.Head->Blocks.InUse <= MaxTimeWait)
+            return true;
+        // The last ACK of the handshake still has to leave.
+        Emit(index);
+        _core.Count(NicCounter.TimeWaitOverflows);
+        Free(index);
+        return false;
+    }
+
+    /// <summary>TIME-WAIT gives way to a SYN (RFC 9293 3.10.7.4 as RFC 6191 has it).</summary>
+    private void Reopen(int index, in TcpSegment seg, Wire.SeqNum iss)
+    {
+        NicRoute route = _core.Region.BlockAt(index)->Route;
+        Free(index);
+        _core.Head->InHand = 0;
+        _core.Listeners.OnSyn(ref route, in seg, hasIss: true, iss);
+    }
+
+    /// <summary>
+    /// The engine is done with its side of the connection: whoever closes second gives the slot and its rings back.
+    /// </summary>
+    public void GiveStreamsBack(NicBlock* block)
+    {
+        if (block->Use == NicUse.HalfOpen)
+        {
+            _core.Listeners.TakeBack(block);
+            return;
+        }
+        if (!NicWire.TryOf(_core.Local, block, out NicWire wire))
+            return;
+        block->Conn = 0;
+        block->Flags &= ~NicBlockFlags.Holds;
+        _core.Region.ConnBlocks[wire.Index] = 0;
+        if (NicConn.PhaseOf(wire.Conn) != NicPhase.Failed)
+            NicConn.Set(wire.Engine, NicPhase.Closed);
+        Interlocked.Or(ref wire.Engine->Flags, (uint)SideFlags.Closed);
+        block->Flags |= NicBlockFlags.NotifyDue;
+        Tell(block, in wire);
+        if (_core.Local.CloseSide(wire.Index, wire.EngineSide))
+            _core.Local.FreeConn(wire.Index);
+    }
+
+    /// <summary>Gives a block back with all that it has.</summary>
+    public void Free(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        GiveStreamsBack(block);
+        _core.Listeners.Uncount(block);
+        TcpClose.Free(ref block->Tcb, _core.Context);
+        Discard(index);
+    }
+
+    /// <summary>Gives a block back whose records are accounted for elsewhere.</summary>
+    public void Discard(int index)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        _core.Timers.Cancel(index);
+        if (block->Is(NicBlockFlags.Linked))
+            NicDemux.Unlink(_core.Region, index);
+        block->Use = NicUse.Free;
+        FreeList.Give(&_core.Head->Blocks, (byte*)_core.Region.BlockAt(0), sizeof(NicBlock), index);
+    }
+}

@@ -1,0 +1,177 @@
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Tcp;
+
+namespace Accel.Core.Nic;
+
+/// <summary>
+/// The engine's lock was taken over from a thread that died: whatever it was changing may be half changed. The tables
+/// that only repeat what blocks say are made anew from them; the one connection that it was working on is reset.
+/// </summary>
+internal sealed unsafe class NicRecovery(NicCore core)
+{
+    public void Run()
+    {
+        NicRegion region = core.Region;
+        core.Count(NicCounter.LocksRecovered);
+        foreach (ILink link in core.Links)
+            link.Recover();
+        Clear(region);
+        int high = region.BlocksHigh;
+        for (int i = high - 1; i >= 0; i--)
+            Restore(i);
+        for (int i = 0; i < LocalRegion.MaxListeners; i++)
+        {
+            if (region.ListenerAt(i)->Open != 0)
+                NicDemux.LinkListener(region, i);
+        }
+        RebuildRecords();
+        FindAbandoned();
+        core.Head->InHand = 0;
+    }
+
+    /// <summary>Connections whose block was given back, or not entered yet, while their streams still waited.</summary>
+    private void FindAbandoned()
+    {
+        int high = (int)Math.Min(core.Local.Tables->Conns.Bumped, LocalRegion.MaxConns);
+        for (int i = 0; i < high; i++)
+        {
+            Conn* conn = core.Local.ConnAt(i);
+            int side = NicConn.EngineSide(conn);
+            if (side < 0 || core.Region.ConnBlocks[i] != 0 || (conn->ClosedMask & 1u << side) != 0
+                || Volatile.Read(ref conn->State) == (uint)ConnState.Free)
+                continue;
+            if (conn->State == (uint)ConnState.Fresh)
+            {
+                // Nobody has seen it yet.
+                core.Local.FreeConn(i);
+                continue;
+            }
+            NicWire wire = NicWire.Of(core.Local, i, side);
+            NicConn.Set(wire.Engine, NicPhase.Failed, NicError.Reset);
+            Interlocked.Or(ref wire.Program->Flags, (uint)SideFlags.Reset);
+            Interlocked.Or(ref wire.Engine->Flags, (uint)SideFlags.Closed);
+            core.Host.Notify(core.Local, i, 1 - side);
+            if (core.Local.CloseSide(i, side))
+                core.Local.FreeConn(i);
+        }
+    }
+
+    private static void Clear(NicRegion region)
+    {
+        ulong now = region.Wheel->Now;
+        *region.Wheel = default;
+        region.Wheel->Now = now;
+        new Span<uint>(region.BucketHeads, NicRegion.Buckets).Clear();
+        new Span<uint>(region.PortHeads, NicRegion.PortBuckets).Clear();
+        new Span<uint>(region.ConnBlocks, LocalRegion.MaxConns).Clear();
+        for (int i = 0; i < LocalRegion.MaxListeners; i++)
+            region.ListenerAt(i)->HalfOpen = 0;
+        FreeList* blocks = &region.Tables->Blocks;
+        // The tag goes on, the chain begins anew.
+        blocks->Head = ((blocks->Head >> 32) + 1) << 32;
+        blocks->InUse = region.BlocksHigh;
+    }
+
+    private void Restore(int index)
+    {
+        NicBlock* block = core.Region.BlockAt(index);
+        block->HashNext = 0;
+        block->Timer = default;
+        block->Flags &= ~(NicBlockFlags.Pending | NicBlockFlags.Linked);
+        bool lost = core.Head->InHand == (uint)index + 1;
+        if (block->Use is not (NicUse.HalfOpen or NicUse.Live or NicUse.TimeWait)
+            || block->Route.Link >= core.Links.Length)
+        {
+            core.Connections.Discard(index);
+            return;
+        }
+        if (block->Conn - 1 < LocalRegion.MaxConns)
+            core.Region.ConnBlocks[block->Conn - 1] = (uint)index + 1;
+        NicDemux.Link(core.Region, index);
+        if (lost)
+        {
+            Lose(index);
+            return;
+        }
+        if (block->Is(NicBlockFlags.Counted) && block->Listener - 1 < LocalRegion.MaxListeners)
+            core.Region.ListenerAt((int)block->Listener - 1)->HalfOpen++;
+        core.Timers.Arm(index);
+        if (block->Conn != 0)
+            NicSet.Add(core.Region.Kicked, (int)block->Conn - 1);
+    }
+
+    /// <summary>TCP's block, or the streams, may be half changed: a RST with what there is, and no more.</summary>
+    private void Lose(int index)
+    {
+        NicBlock* block = core.Region.BlockAt(index);
+        core.Count(NicCounter.RecoveryResets);
+        TcpEffects fx = new()
+        {
+            Events = TcpEvents.SendReset,
+            ResetSeq = block->Tcb.SndNxt,
+            ResetAck = block->Tcb.RcvNxt,
+            ResetFlags = Wire.TcpFlags.Rst | Wire.TcpFlags.Ack,
+        };
+        if (block->Use == NicUse.Live)
+            core.Output.SendReset(ref block->Route, in fx, stranger: false);
+        block->Flags &= ~NicBlockFlags.Counted;
+        core.Connections.Fail(block, TcpError.Reset);
+        core.Connections.GiveStreamsBack(block);
+        core.Connections.Discard(index);
+    }
+
+    /// <summary>Records that no connection has in flight are free, whatever the free list said.</summary>
+    private void RebuildRecords()
+    {
+        NicRegion region = core.Region;
+        FreeList* records = &region.Tables->Records;
+        uint high = Math.Min(records->Bumped, NicRegion.MaxRecords);
+        new Span<ulong>(region.Marks, NicRegion.MaxRecords / 64).Clear();
+        int blocks = region.BlocksHigh, used = 0;
+        for (int i = 0; i < blocks; i++)
+        {
+            NicBlock* block = region.BlockAt(i);
+            if (block->Use == NicUse.Free)
+                continue;
+            int marked = Mark(block, high);
+            if (marked < 0)
+            {
+                // Another connection's records: this one's list is not to be trusted.
+                block->Tcb.Recovery.Sent = default;
+                Lose(i);
+                continue;
+            }
+            used += marked;
+        }
+        records->Head = 0;
+        for (uint r = high; r > 0; r--)
+        {
+            if ((region.Marks[(r - 1) / 64] & 1ul << (int)((r - 1) % 64)) != 0)
+                continue;
+            region.Records[r - 1] = default;
+            region.Records[r - 1].Next = (uint)records->Head;
+            records->Head = r;
+        }
+        records->Bumped = high;
+        records->InUse = used;
+    }
+
+    /// <summary>Marks what a connection has in flight. Returns how many records; -1 if that cannot be.</summary>
+    private int Mark(NicBlock* block, uint high)
+    {
+        int marked = 0;
+        for (uint r = block->Tcb.Recovery.Sent.Head; r != 0; r = core.Region.Records[r - 1].Next)
+        {
+            if (r > high)
+                return -1;
+            ulong bit = 1ul << (int)((r - 1) % 64);
+            ref ulong word = ref core.Region.Marks[(r - 1) / 64];
+            if ((word & bit) != 0)
+                return -1;
+            word |= bit;
+            marked++;
+        }
+        return marked;
+    }
+}

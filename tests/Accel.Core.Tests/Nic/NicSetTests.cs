@@ -1,0 +1,92 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+using Accel.Core.Nic;
+
+namespace Accel.Core.Tests.Nic;
+
+/// <summary>The set of numbers against one of the library, alone and with many who add.</summary>
+public unsafe class NicSetTests
+{
+    [Fact]
+    public void Agrees_with_a_set()
+    {
+        var set = (NicSet*)NativeMemory.AllocZeroed((nuint)sizeof(NicSet));
+        var model = new HashSet<int>();
+        var random = new Prng(Prng.Seed(1));
+        for (var i = 0; i < 100_000; i++)
+        {
+            if (!random.OneIn(10))
+            {
+                var number = random.Below(NicSet.Capacity);
+                NicSet.Add(set, number);
+                model.Add(number);
+            }
+            else if (NicSet.TakeWord(set, out var first, out var bits))
+            {
+                for (; bits != 0; bits &= bits - 1)
+                    Assert.True(model.Remove(first + BitOperations.TrailingZeroCount(bits)));
+            }
+            else
+                Assert.Empty(model);
+        }
+        while (NicSet.TakeWord(set, out var first, out var bits))
+            for (; bits != 0; bits &= bits - 1)
+                Assert.True(model.Remove(first + BitOperations.TrailingZeroCount(bits)));
+        Assert.Empty(model);
+        Assert.True(NicSet.IsEmpty(set));
+        NativeMemory.Free(set);
+    }
+
+    [Fact]
+    public void Nothing_that_was_added_is_lost_to_who_takes()
+    {
+        var set = (NicSet*)NativeMemory.AllocZeroed((nuint)sizeof(NicSet));
+        const int adders = 3, each = 200_000;
+        var pending = new int[adders];
+        var done = 0;
+        var threads = Enumerable.Range(0, adders).Select(a => new Thread(() =>
+        {
+            var random = new Prng((ulong)a);
+            for (var i = 0; i < each; i++)
+            {
+                // One number per adder, far apart or close: added again only when it was taken.
+                while (Volatile.Read(ref pending[a]) != 0)
+                    Thread.Yield();
+                Volatile.Write(ref pending[a], 1);
+                NicSet.Add(set, a * 1 + (random.OneIn(2) ? 0 : 4096 * (a + 1)));
+            }
+            Interlocked.Increment(ref done);
+        })).ToList();
+        threads.ForEach(t => t.Start());
+        var taken = 0;
+        var idle = 0;
+        while (taken < adders * each && idle < 50_000_000)
+        {
+            if (!NicSet.TakeWord(set, out var first, out var bits))
+            {
+                idle++;
+                continue;
+            }
+            idle = 0;
+            for (; bits != 0; bits &= bits - 1)
+            {
+                var number = first + BitOperations.TrailingZeroCount(bits);
+                taken++;
+                Volatile.Write(ref pending[number % 4096], 0);
+            }
+        }
+        Assert.Equal(adders * each, taken);
+        threads.ForEach(t => t.Join());
+        NativeMemory.Free(set);
+    }
+
+    [Fact]
+    public void Counters_and_their_rows_agree()
+    {
+        Assert.Equal((int)NicCounter.Count, NicCounterTable.Rows.Length);
+        for (var i = 0; i < NicCounterTable.Rows.Length; i++)
+            Assert.Equal((NicCounter)i, NicCounterTable.Rows[i].Counter);
+        Assert.Equal(NicCounterTable.Rows.Length, NicCounterTable.Rows.Select(r => r.Name).Distinct().Count());
+        Assert.True((int)NicCounter.Count <= NicCounters.Length);
+    }
+}
