@@ -29,23 +29,29 @@ sealed class NetworkPair : IDisposable
         try
         {
             Ip("netns", "add", Far);
-            Ip("link", "add", NearDevice, "netns", Near, "numrxqueues", $"{queues}", "numtxqueues", $"{queues}",
-                "mtu", $"{mtu}", "type", "veth", "peer", "name", FarDevice, "netns", Far, "mtu", $"{mtu}",
-                "numrxqueues", $"{queues}", "numtxqueues", $"{queues}");
-            Ip("-n", Near, "addr", "add", $"{NearAddress}/24", "dev", NearDevice);
-            Ip("-n", Far, "addr", "add", $"{FarAddress}/24", "dev", FarDevice);
-            Ip("-n", Near, "addr", "add", $"{NearAddress6}/64", "dev", NearDevice, "nodad");
-            Ip("-n", Far, "addr", "add", $"{FarAddress6}/64", "dev", FarDevice, "nodad");
-            foreach (var (name, device) in new[] { (Near, NearDevice), (Far, FarDevice) })
-            {
-                Ip("-n", name, "link", "set", "lo", "up");
-                Ip("-n", name, "link", "set", device, "up");
-            }
+            Connect(mtu, queues);
         }
         catch
         {
             Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Makes the pair of devices, with their addresses.</summary>
+    public void Connect(int mtu, int queues)
+    {
+        Ip("link", "add", NearDevice, "netns", Near, "numrxqueues", $"{queues}", "numtxqueues", $"{queues}",
+            "mtu", $"{mtu}", "type", "veth", "peer", "name", FarDevice, "netns", Far, "mtu", $"{mtu}",
+            "numrxqueues", $"{queues}", "numtxqueues", $"{queues}");
+        Ip("-n", Near, "addr", "add", $"{NearAddress}/24", "dev", NearDevice);
+        Ip("-n", Far, "addr", "add", $"{FarAddress}/24", "dev", FarDevice);
+        Ip("-n", Near, "addr", "add", $"{NearAddress6}/64", "dev", NearDevice, "nodad");
+        Ip("-n", Far, "addr", "add", $"{FarAddress6}/64", "dev", FarDevice, "nodad");
+        foreach (var (name, device) in new[] { (Near, NearDevice), (Far, FarDevice) })
+        {
+            Ip("-n", name, "link", "set", "lo", "up");
+            Ip("-n", name, "link", "set", device, "up");
         }
     }
 

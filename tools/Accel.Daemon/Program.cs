@@ -20,10 +20,10 @@ var queues = new Option<int>("--queues")
     Description = "Use this many queues of each interface at most",
     DefaultValueFactory = _ => int.MaxValue,
 };
-var frames = new Option<uint>("--frames")
+var frames = new Option<uint?>("--frames")
 {
-    Description = "Buffers of 4 KiB for each queue, shared by the stacks on it (a power of two)",
-    DefaultValueFactory = _ => 8192u,
+    Description = "Buffers of 4 KiB for each queue, shared by the stacks on it (a power of two; default: 8192, less if "
+        + "there are many queues)",
 };
 var socket = new Option<string?>("--socket")
 {

@@ -12,13 +12,13 @@ namespace Accel.Daemon;
 static class Serving
 {
     public sealed record Wishes(
-        string[] Interfaces, ModeWish Mode, int Queues, uint Frames, string? Socket, FileInfo? Policy, bool Keep);
+        string[] Interfaces, ModeWish Mode, int Queues, uint? Frames, string? Socket, FileInfo? Policy, bool Keep);
 
     public static int Run(Wishes wishes)
     {
         if (wishes.Interfaces.Length == 0)
             throw new ControlException("which interface? (--interface NAME)");
-        if (!BitOperations.IsPow2(wishes.Frames) || wishes.Frames is < 256 or > 1 << 18)
+        if (wishes.Frames is { } frames && (!BitOperations.IsPow2(frames) || frames is < 256 or > 1 << 18))
             throw new ControlException("--frames: a power of two from 256 to 262144");
         if (wishes.Queues < 1)
             throw new ControlException("--queues: at least 1");
@@ -30,7 +30,7 @@ static class Serving
             SocketPath = wishes.Socket ?? Protocol.SocketPath(DaemonKernel.Shared.NetworkNamespace()),
             Mode = wishes.Mode,
             MostQueues = wishes.Queues,
-            Sizes = QueueSizes.For(wishes.Frames),
+            Sizes = wishes.Frames is { } each ? QueueSizes.For(each) : null,
             Policy = new RootOnlyPolicy(),
             Log = Log,
             KeepWhenStopping = wishes.Keep,

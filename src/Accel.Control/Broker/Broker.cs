@@ -67,8 +67,12 @@ public sealed class Broker : IDisposable
         _mirror.Start();
         _interfaces.FindLeftovers();
         bool isTakingOver = _interfaces.Maps != null;
-        _interfaces.Changed += OnChanged;
-        _interfaces.Removed += served => _stacks.Forget(served.Device.Index);
+        _interfaces.Changed += served => Tell(served, served.Flags);
+        _interfaces.Removed += served =>
+        {
+            Tell(served, served.Flags & ~LinkFlags.Up);
+            _stacks.Forget(served.Device.Index);
+        };
         _interfaces.Refresh();
         if (_interfaces.Maps == null)
             throw new ControlException(_interfaces.Refusals.Count == 0
@@ -205,7 +209,7 @@ public sealed class Broker : IDisposable
         if (now >= _mixedAt)
         {
             _mixedAt = now + MixedMilliseconds;
-            if (KernelConnections.LocalPorts() is { } kernel)
+            if (_ports.HasListeners && KernelConnections.LocalPorts() is { } kernel)
                 _ports.MarkMixed(kernel.Contains);
         }
         if (now < _refreshAt)
@@ -275,13 +279,14 @@ public sealed class Broker : IDisposable
         }
     }
 
-    private unsafe void OnChanged(ServedInterface served)
+    /// <summary>Every stack gets to know how a link is now.</summary>
+    private unsafe void Tell(ServedInterface served, LinkFlags flags)
     {
         LinkStateMessage state = new()
         {
             Header = MessageHeader.Of(MessageKind.LinkState),
             InterfaceIndex = served.Device.Index,
-            Flags = served.Flags,
+            Flags = flags,
             Mtu = served.Device.Mtu,
         };
         served.Device.Mac.AsSpan(0, 6).CopyTo(new Span<byte>(state.Mac, 6));
@@ -296,7 +301,12 @@ public sealed class Broker : IDisposable
     public void Dispose()
     {
         if (!_options.KeepWhenStopping)
+        {
+            // New connections are the kernel's from now on; what was open gets its reset from there.
+            foreach (ServedInterface served in _interfaces.All)
+                Tell(served, served.Flags & ~LinkFlags.Up);
             _interfaces.Detach();
+        }
         foreach (Client client in _clients)
             client.Dispose();
         _clients.Clear();

@@ -14,7 +14,8 @@ public sealed record BrokerOptions
 
     public int MostQueues { get; init; } = int.MaxValue;
 
-    public QueueSizes Sizes { get; init; } = new(8192, 4096);
+    /// <summary>Of each queue; null: by the number of queues.</summary>
+    public QueueSizes? Sizes { get; init; }
 
     public IAccessPolicy Policy { get; init; } = new RootOnlyPolicy();
 

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Accel.Control.Links;
 using Accel.Control.Native;
 using Accel.Control.Steering;
@@ -182,19 +183,20 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
             QueueMemory? memory = served.Memory(queue, out refusal);
             if (memory == null)
                 break;
-            int socket = XdpSocket.Share(memory.SocketFd, served.Sizes.ReceiveRing, served.Sizes.SendRing,
+            int socket = XdpSocket.Share(memory.SocketFd, memory.Sizes.ReceiveRing, memory.Sizes.SendRing,
                 served.Device.Index, queue);
             if (socket < 0)
                 refusal = $"socket: {Libc.Text(-socket)}";
             else
-                stack.Sockets[(served.Device.Index, queue)] = socket;
+                stack.Sockets[(served.Device.Index, queue)] =
+                    new StackSocket(socket, memory.Sizes.ReceiveRing, memory.Sizes.SendRing);
         }
         for (uint queue = 0; queue < served.Queues; queue++)
         {
             if (refusal.Length == 0)
-                served.Connect(stack.Slot, queue, stack.Sockets[(served.Device.Index, queue)]);
-            else if (stack.Sockets.Remove((served.Device.Index, queue), out int socket))
-                Libc.Close(socket);
+                served.Connect(stack.Slot, queue, stack.Sockets[(served.Device.Index, queue)].Fd);
+            else if (stack.Sockets.Remove((served.Device.Index, queue), out StackSocket socket))
+                Libc.Close(socket.Fd);
         }
         if (refusal.Length == 0)
             return true;
@@ -240,9 +242,9 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
                 Header = MessageHeader.Of(MessageKind.Queue),
                 InterfaceIndex = info.InterfaceIndex,
                 Queue = queue,
-                RxRingSize = info.RxRingSize,
-                TxRingSize = info.TxRingSize,
-            }, stack.Sockets[(info.InterfaceIndex, queue)], served.Memories[queue].MemoryFd);
+                RxRingSize = stack.Sockets[(info.InterfaceIndex, queue)].ReceiveSize,
+                TxRingSize = stack.Sockets[(info.InterfaceIndex, queue)].SendSize,
+            }, stack.Sockets[(info.InterfaceIndex, queue)].Fd, served.Memories[queue].MemoryFd);
     }
 
     private void OnSteer(Client client, Stack stack, in SteerMessage wanted, int descriptor)
@@ -285,7 +287,8 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
     {
         ServedInterface? served = interfaces.Find(message.InterfaceIndex);
         (int, uint) key = (message.InterfaceIndex, message.Queue);
-        if (served == null || descriptors.Length < 2 || stack.Sockets.ContainsKey(key)
+        if (served == null || descriptors.Length < 2 || !IsRingSize(message.RxRingSize)
+            || !IsRingSize(message.TxRingSize) || stack.Sockets.ContainsKey(key)
             || Libc.Option(descriptors[0], Libc.SolSocket, Libc.SoDomain) != Libc.AfXdp)
             return;
         if (served.Adopt(message.Queue, descriptors[0], descriptors[1]) is { } refusal)
@@ -294,9 +297,11 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
                 + refusal);
             return;
         }
-        stack.Sockets[key] = descriptors[0];
+        stack.Sockets[key] = new StackSocket(descriptors[0], message.RxRingSize, message.TxRingSize);
         descriptors[0] = -1;
     }
+
+    private static bool IsRingSize(uint size) => BitOperations.IsPow2(size) && size <= 1 << 16;
 
     private static unsafe int FileOf(byte[] bytes)
     {

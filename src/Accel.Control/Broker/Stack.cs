@@ -1,3 +1,5 @@
+using Accel.Control.Links;
+
 namespace Accel.Control.Broker;
 
 /// <summary>
@@ -20,7 +22,7 @@ internal sealed class Stack(ulong id, uint slot, Peer peer)
     /// Its AF_XDP sockets by interface and queue. acceld holds them too, so that what lies in their rings when the
     /// stack dies can be taken back.
     /// </summary>
-    public Dictionary<(int Interface, uint Queue), int> Sockets { get; } = [];
+    public Dictionary<(int Interface, uint Queue), StackSocket> Sockets { get; } = [];
 
     public List<int> PacketSockets { get; } = [];
 

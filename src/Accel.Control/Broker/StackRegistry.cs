@@ -133,12 +133,12 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         {
             foreach ((uint queue, QueueMemory memory) in served.Memories)
             {
-                if (!stack.Sockets.Remove((served.Device.Index, queue), out int socket))
+                if (!stack.Sockets.Remove((served.Device.Index, queue), out StackSocket socket))
                     continue;
-                if (memory.TryBury(stack.Owner, socket, served.Sizes, out uint found))
+                if (memory.TryBury(stack.Owner, socket, out uint found))
                 {
                     frames += found;
-                    Libc.Close(socket);
+                    Libc.Close(socket.Fd);
                 }
                 else
                 {
@@ -152,8 +152,8 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         if (!done)
             options.Log($"stack {stack.Id:x16}: its frames cannot be taken back, since another stack does not give "
                 + "the lock of a queue back");
-        foreach (int socket in stack.Sockets.Values)
-            Libc.Close(socket);
+        foreach (StackSocket socket in stack.Sockets.Values)
+            Libc.Close(socket.Fd);
         foreach (int socket in stack.PacketSockets)
             Libc.Close(socket);
         stack.Sockets.Clear();
@@ -171,8 +171,8 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         {
             foreach ((int Interface, uint Queue) key in stack.Sockets.Keys.ToList())
             {
-                if (key.Interface == interfaceIndex && stack.Sockets.Remove(key, out int socket))
-                    Libc.Close(socket);
+                if (key.Interface == interfaceIndex && stack.Sockets.Remove(key, out StackSocket socket))
+                    Libc.Close(socket.Fd);
             }
         }
     }

@@ -13,9 +13,9 @@ namespace Accel.Control.Broker;
 public static unsafe class StatusReport
 {
     /// <summary>As enum count in Bpf/steering.h.</summary>
-    private static readonly string[] Counts =
+    internal static readonly string[] CountNames =
     [
-        "steered", "steered_bytes", "not_ip", "other_mac", "other_address", "fragment", "other_protocol",
+        "steered", "steered_bytes", "not_ip", "other_mac", "not_ours", "fragment", "other_protocol",
         "kernel_port", "kernel_connection", "no_socket",
     ];
 
@@ -90,8 +90,8 @@ public static unsafe class StatusReport
         }
         json.WriteEndArray();
         json.WriteStartObject("frames");
-        for (uint i = 0; i < Counts.Length; i++)
-            json.WriteNumber(Counts[i], served.Counts.Sum(i));
+        for (uint i = 0; i < CountNames.Length; i++)
+            json.WriteNumber(CountNames[i], served.Counts.Sum(i));
         json.WriteEndObject();
         json.WriteEndObject();
     }

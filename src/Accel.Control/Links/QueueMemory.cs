@@ -7,6 +7,12 @@ namespace Accel.Control.Links;
 /// <summary>How large things are for each queue.</summary>
 public sealed record QueueSizes(uint Frames, uint FrameBytes)
 {
+    private const uint MostFrames = 8192, FewestFrames = 1024, FramesOfAnInterface = 32_768;
+
+    /// <summary>32 MiB for each queue, less if there are many.</summary>
+    public static QueueSizes ForQueues(uint queues) => For(System.Numerics.BitOperations.RoundUpToPowerOf2(
+        Math.Clamp(FramesOfAnInterface / queues, FewestFrames, MostFrames)));
+
     /// <summary>
     /// Half of the frames wait to be filled, at most; one stack's ring can hold a quarter of them.
     /// </summary>
@@ -24,6 +30,9 @@ public sealed record QueueSizes(uint Frames, uint FrameBytes)
     public uint SendRing { get; init; } = 1024;
 }
 
+/// <summary>A stack's AF_XDP socket on a queue, and the sizes of its rings.</summary>
+public readonly record struct StackSocket(int Fd, uint ReceiveSize, uint SendSize);
+
 /// <summary>
 /// The frames of one queue of an interface, and acceld's own socket on it, from which those of the stacks are made.
 /// </summary>
@@ -35,8 +44,9 @@ public sealed unsafe class QueueMemory : IDisposable
     private readonly long _bytes;
     private readonly XskRings _rings;
 
-    private QueueMemory(int memory, int socket, Umem umem, long bytes, XskRings rings)
+    private QueueMemory(int memory, int socket, Umem umem, long bytes, XskRings rings, QueueSizes sizes)
     {
+        Sizes = sizes;
         MemoryFd = memory;
         SocketFd = socket;
         _umem = umem;
@@ -45,6 +55,8 @@ public sealed unsafe class QueueMemory : IDisposable
     }
 
     public int MemoryFd { get; }
+
+    public QueueSizes Sizes { get; }
 
     public int SocketFd { get; }
 
@@ -108,7 +120,7 @@ public sealed unsafe class QueueMemory : IDisposable
         }
         umem.Fill = rings.Fill;
         umem.Completion = rings.Completion;
-        return new QueueMemory(memory, socket, umem, bytes, rings);
+        return new QueueMemory(memory, socket, umem, bytes, rings, sizes);
     }
 
     /// <summary>
@@ -140,9 +152,11 @@ public sealed unsafe class QueueMemory : IDisposable
         }
         byte* address = Kernel.MapShare(stackMemory, bytes);
         int memory = Libc.Fcntl(stackMemory, 1030, 0);
-        var sizes = new QueueSizes(header.Frames, header.FrameBytes)
+        QueueSizes sizes = QueueSizes.For(header.Frames) with
         {
-            FillRing = header.FillRingSize, CompletionRing = header.CompletionRingSize,
+            FrameBytes = header.FrameBytes,
+            FillRing = header.FillRingSize,
+            CompletionRing = header.CompletionRingSize,
         };
         return Finish(memory, socket, new Umem(address, header.Frames, header.FrameBytes), bytes, sizes);
     }
@@ -151,13 +165,12 @@ public sealed unsafe class QueueMemory : IDisposable
     /// Takes back all frames of a stack that is gone: what it had in hand, and what lies in its socket's rings, which
     /// nobody uses any more. False if the memory cannot be had now: try again later.
     /// </summary>
-    public bool TryBury(byte owner, int stackSocket, QueueSizes sizes, out uint frames)
+    public bool TryBury(byte owner, StackSocket socket, out uint frames)
     {
         frames = 0;
         if (!_umem.TryEnter(Kernel.CurrentTid(), Kernel))
             return false;
-        if (stackSocket >= 0 && XskRings.TryMap(Kernel, stackSocket, sizes.ReceiveRing, sizes.SendRing, 0, 0,
-            out XskRings rings))
+        if (XskRings.TryMap(Kernel, socket.Fd, socket.ReceiveSize, socket.SendSize, 0, 0, out XskRings rings))
         {
             frames += _umem.Reclaim(rings.Receive);
             frames += _umem.Reclaim(rings.Send);

@@ -21,15 +21,15 @@ public sealed unsafe class ServedInterface : IDisposable
     private ushort _bindFlags;
     private bool _isZeroCopy;
 
-    private ServedInterface(NetInterface device, SteeringProgram program, XdpMode mode, string why, QueueSizes sizes,
+    private ServedInterface(NetInterface device, SteeringProgram program, XdpMode mode, string why, QueueSizes? sizes,
         int mostQueues)
     {
         Device = device;
         _program = program;
         Mode = mode;
         Why = why;
-        _sizes = sizes;
         _mostQueues = mostQueues;
+        _sizes = sizes ?? QueueSizes.ForQueues(Queues);
         _bindFlags = (ushort)(XdpSocket.NeedWakeup | XdpSocket.ScatterGather
             | (mode == XdpMode.Native ? XdpSocket.ZeroCopy : XdpSocket.Copy));
     }
@@ -41,7 +41,8 @@ public sealed unsafe class ServedInterface : IDisposable
     /// <summary>Why this mode, in words.</summary>
     public string Why { get; private set; }
 
-    public QueueSizes Sizes => _sizes;
+    /// <summary>Of the queues' memory: those that were taken over may have others than are made now.</summary>
+    public QueueSizes Sizes => _queues.Count > 0 ? _queues.Values.First().Sizes : _sizes;
 
     public BpfMap Sockets => _program.Maps["xsks"];
 
@@ -66,7 +67,7 @@ public sealed unsafe class ServedInterface : IDisposable
     /// <param name="wish">The user's.</param>
     /// <param name="sizes">Of rings and memory.</param>
     /// <param name="mostQueues">Queues to use at most.</param>
-    public static ServedInterface Open(NetInterface device, ref SteeringMaps? maps, ModeWish wish, QueueSizes sizes,
+    public static ServedInterface Open(NetInterface device, ref SteeringMaps? maps, ModeWish wish, QueueSizes? sizes,
         int mostQueues)
     {
         int old = XdpAttachment.Find(device.Index, out XdpMode oldMode, out string name);
@@ -250,12 +251,12 @@ public sealed unsafe class ServedInterface : IDisposable
         Queues = Queues,
         Slot = slot,
         MaxSuperFrame = MaxSuperFrame,
-        RxRingSize = _sizes.ReceiveRing,
-        TxRingSize = _sizes.SendRing,
-        FillRingSize = _sizes.FillRing,
-        CompletionRingSize = _sizes.CompletionRing,
-        Frames = _sizes.Frames,
-        FrameBytes = _sizes.FrameBytes,
+        RxRingSize = Sizes.ReceiveRing,
+        TxRingSize = Sizes.SendRing,
+        FillRingSize = Sizes.FillRing,
+        CompletionRingSize = Sizes.CompletionRing,
+        Frames = Sizes.Frames,
+        FrameBytes = Sizes.FrameBytes,
     };
 
     /// <summary>Takes the program off, if it is still there.</summary>

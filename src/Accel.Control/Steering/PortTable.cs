@@ -45,7 +45,7 @@ public sealed unsafe class PortTable(SteeringMaps maps)
     public NicRefusal Add(Transport transport, in Endpoint local, uint slot, bool v6Only, ulong flags)
     {
         int index = PortEntry.IndexOf(transport, local.Port);
-        Import(index, local.Port);
+        Import(index, Read(index), local.Port);
         Endpoint plain = local.Unmapped();
         bool isV6 = plain.Family == Endpoint.V6;
         Binding wanted = new(slot, plain, !isV6 || (plain.IsAny && !v6Only), isV6, flags);
@@ -65,7 +65,7 @@ public sealed unsafe class PortTable(SteeringMaps maps)
     public bool Remove(Transport transport, in Endpoint local, uint slot)
     {
         int index = PortEntry.IndexOf(transport, local.Port);
-        Import(index, local.Port);
+        Import(index, Read(index), local.Port);
         Endpoint plain = local.Unmapped();
         if (!_bindings.TryGetValue(index, out List<Binding>? there)
             || there.RemoveAll(one => one.Slot == slot && one.Local.SameAddress(plain)) == 0)
@@ -80,11 +80,10 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         int removed = 0;
         for (int index = 0; index < 2 * PortEntry.PortsPerTransport; index++)
         {
-            PortEntry entry = new(Volatile.Read(ref maps.Ports[index]));
-            bool isKnown = _bindings.TryGetValue(index, out List<Binding>? there);
-            if (entry.Bits == 0 && !isKnown)
+            PortEntry entry = Read(index);
+            if (entry.Bits == 0)
                 continue;
-            if (isKnown && there!.RemoveAll(one => one.Slot == slot) > 0)
+            if (_bindings.TryGetValue(index, out List<Binding>? there) && there.RemoveAll(one => one.Slot == slot) > 0)
             {
                 removed++;
                 Write(TransportOf(index), (ushort)index);
@@ -102,7 +101,7 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         HashSet<uint> slots = [];
         for (int index = 0; index < 2 * PortEntry.PortsPerTransport; index++)
         {
-            PortEntry entry = new(Volatile.Read(ref maps.Ports[index]));
+            PortEntry entry = Read(index);
             if (entry.HasSlot)
                 slots.Add(entry.Slot);
         }
@@ -118,12 +117,15 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         List<(Transport, ushort, PortEntry)> found = [];
         for (int index = 0; index < 2 * PortEntry.PortsPerTransport; index++)
         {
-            PortEntry entry = new(Volatile.Read(ref maps.Ports[index]));
+            PortEntry entry = Read(index);
             if (entry.Bits != 0)
                 found.Add((TransportOf(index), (ushort)index, entry));
         }
         return found;
     }
+
+    public bool HasListeners => _bindings.Any(b => TransportOf(b.Key) == Transport.Tcp
+        && b.Value.Exists(one => (one.Flags & PortEntry.Listener) != 0));
 
     /// <summary>Listening TCP ports: the kernel may have connections on them, or not (any more).</summary>
     public void MarkMixed(Func<ushort, bool> hasKernelConnections)
@@ -145,6 +147,8 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         }
     }
 
+    private PortEntry Read(int index) => new(Volatile.Read(ref maps.Ports[index]));
+
     private static Transport TransportOf(int index) =>
         index >= PortEntry.PortsPerTransport ? Transport.Udp : Transport.Tcp;
 
@@ -164,9 +168,8 @@ public sealed unsafe class PortTable(SteeringMaps maps)
     }
 
     /// <summary>Gets to know an entry that a stack wrote by itself, or that was there before this acceld.</summary>
-    private void Import(int index, ushort port)
+    private void Import(int index, PortEntry entry, ushort port)
     {
-        PortEntry entry = new(Volatile.Read(ref maps.Ports[index]));
         if (!entry.HasSlot)
             return;
         Endpoint local = new() { Family = entry.Has(PortEntry.NotV6) ? Endpoint.V4 : Endpoint.V6, Port = port };
@@ -188,11 +191,35 @@ public sealed unsafe class PortTable(SteeringMaps maps)
             there.Add(found);
     }
 
-    /// <summary>Makes both maps say what the bindings of a port are.</summary>
+    /// <summary>
+    /// Makes both maps say what the bindings of a port are. A stack that writes an entry for itself meanwhile counts.
+    /// </summary>
     private void Write(Transport transport, ushort port)
     {
         int index = PortEntry.IndexOf(transport, port);
-        List<Binding> there = Of(index);
+        PortEntry before = Read(index);
+        while (true)
+        {
+            HashSet<ExactKey> wanted = [];
+            ulong bits = Combine(transport, Of(index), wanted);
+            ulong found = Interlocked.CompareExchange(ref maps.Ports[index], bits, before.Bits);
+            if (found != before.Bits)
+            {
+                before = new PortEntry(found);
+                Import(index, before, port);
+                continue;
+            }
+            if (Of(index).Count == 0)
+                _bindings.Remove(index);
+            if (before.Has(PortEntry.Exact))
+                RemoveExact(transport, port, wanted);
+            return;
+        }
+    }
+
+    /// <summary>The entry for a port's bindings; those that it cannot hold are put into the other map.</summary>
+    private ulong Combine(Transport transport, List<Binding> there, HashSet<ExactKey> exact)
+    {
         ulong bits = 0;
         bool v4 = false, v6 = false;
         foreach (Binding one in there.FindAll(b => b.IsAny))
@@ -202,27 +229,26 @@ public sealed unsafe class PortTable(SteeringMaps maps)
             v6 |= one.V6;
         }
         List<Binding> single = there.FindAll(b => !b.IsAny);
-        HashSet<ExactKey> wanted = [];
         if (bits != 0)
             bits |= (v4 ? 0 : PortEntry.NotV4) | (v6 ? 0 : PortEntry.NotV6);
+        if (single.Count == 0)
+            return bits;
         if (bits == 0 && single.Count == 1)
-            bits = PortEntry.For(single[0].Slot, single[0].Local, single[0].Flags).Bits;
-        else if (single.Count > 0)
+            return PortEntry.For(single[0].Slot, single[0].Local, single[0].Flags).Bits;
+        foreach (Binding one in single)
         {
-            bits |= PortEntry.Exact;
-            foreach (Binding one in single)
-            {
-                ExactKey key = ExactKey.Of(transport == Transport.Udp, one.Local);
-                wanted.Add(key);
-                maps.Exact.Set(key, (one.Slot + 1) | one.Flags);
-            }
+            ExactKey key = ExactKey.Of(transport == Transport.Udp, one.Local);
+            exact.Add(key);
+            maps.Exact.Set(key, (one.Slot + 1) | one.Flags);
         }
-        Volatile.Write(ref maps.Ports[index], bits);
-        if (there.Count == 0)
-            _bindings.Remove(index);
+        return bits | PortEntry.Exact;
+    }
+
+    private void RemoveExact(Transport transport, ushort port, HashSet<ExactKey> but)
+    {
         foreach (ExactKey key in maps.Exact.Keys<ExactKey>())
         {
-            if (key.Local.Port == port && (key.IsUdp != 0) == (transport == Transport.Udp) && !wanted.Contains(key))
+            if (key.Local.Port == port && (key.IsUdp != 0) == (transport == Transport.Udp) && !but.Contains(key))
                 maps.Exact.Remove(key);
         }
     }

@@ -33,6 +33,7 @@ public sealed unsafe class AcceldClient : INicControl
     private uint _slot;
     private uint _serial;
     private ulong* _ports;
+    private int _patience = Protocol.AnswerMilliseconds;
     private long _retryNs;
     private long _dropsNs;
 
@@ -71,9 +72,11 @@ public sealed unsafe class AcceldClient : INicControl
     {
         _stackId = stackId;
         List<XdpLink> links = [];
+        _patience = Protocol.AttachMilliseconds;
         refusal = Open(0, out WelcomeMessage welcome);
         if (refusal == NicRefusal.None)
             refusal = ReceiveLinks(welcome, infos, max, links);
+        _patience = Protocol.AnswerMilliseconds;
         if (refusal != NicRefusal.None)
         {
             Leave();
@@ -256,16 +259,34 @@ public sealed unsafe class AcceldClient : INicControl
         if (_stackId == 0 || now < _retryNs)
             return false;
         _retryNs = now + RetryNs;
-        if (!IsPresent || Open(_slot + 1, out WelcomeMessage welcome) != NicRefusal.None
-            || ((welcome.Flags & WelcomeFlags.HandOver) != 0 && !HandOver()))
+        NicRefusal refusal = NicRefusal.NoDaemon;
+        WelcomeMessage welcome = default;
+        if (IsPresent)
+            refusal = Open(_slot + 1, out welcome);
+        if (refusal == NicRefusal.None && (welcome.Flags & WelcomeFlags.HandOver) != 0 && !HandOver())
+            refusal = NicRefusal.Failed;
+        if (refusal != NicRefusal.None)
         {
             Leave();
+            if (refusal is NicRefusal.NoSlot or NicRefusal.Version)
+                GiveUpLinks();
             return false;
         }
         if (_inherited >= 0)
             _disown(_inherited);
         _inherited = -1;
         return true;
+    }
+
+    /// <summary>
+    /// A new acceld that knows nothing of this stack: the old one was stopped, or this process was, for longer than
+    /// stacks are waited for. Nothing comes over the links any more.
+    /// </summary>
+    private void GiveUpLinks()
+    {
+        foreach (XdpLink link in _links)
+            link.Info->Flags &= ~(uint)LinkFlags.Up;
+        _retryNs = long.MaxValue;
     }
 
     /// <summary>acceld is a new one: it gets to know the queues, and serves others over them again.</summary>
@@ -372,7 +393,7 @@ public sealed unsafe class AcceldClient : INicControl
     private bool TryAwait(MessageKind kind, out Message packet, uint serial = 0)
     {
         packet = default;
-        long end = _kernel.NowNs() + Protocol.AnswerMilliseconds * 1_000_000L;
+        long end = _kernel.NowNs() + _patience * 1_000_000L;
         while (_fd >= 0)
         {
             long left = (end - _kernel.NowNs()) / 1_000_000;

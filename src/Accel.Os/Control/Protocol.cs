@@ -26,6 +26,9 @@ public static class Protocol
     /// <summary>Ends within a second in any case: the daemon is there or it is not.</summary>
     public const int AnswerMilliseconds = 1000;
 
+    /// <summary>The first time, there may be some 100 MB of frames to make.</summary>
+    public const int AttachMilliseconds = 5000;
+
     /// <summary>Where acceld listens: this and the number of its network namespace and ".sock".</summary>
     public const string Folder = "/run/accel";
 
