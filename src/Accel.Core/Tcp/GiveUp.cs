@@ -46,7 +46,9 @@ public static class GiveUp
             retries = OrphanRetries(in tcb, in ctx, alive);
         }
         uint user = tcb.Options.UserTimeoutMillis;
-        return user != 0 ? ctx.NowNs - tcb.TimeoutsSince >= user * TcpContext.NsPerMs : HasLasted(in tcb, in ctx, retries);
+        return user != 0
+            ? ctx.NowNs - tcb.TimeoutsSince >= user * TcpContext.NsPerMs
+            : HasLasted(in tcb, in ctx, retries);
     }
 
     public static void Now(ref Tcb tcb, in TcpContext ctx, ref TcpEffects fx)

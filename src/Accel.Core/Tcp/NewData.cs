@@ -63,6 +63,9 @@ public static class NewData
     {
         if (streams.Finished || streams.UrgentEnd > (uint)(tcb.SndNxt - tcb.SndUna))
             return true;
+        // RFC 8985 7.3: a loss probe does not wait for company.
+        if (tcb.Recovery.ProbeDue != 0)
+            return true;
         if (streams.MoreComes)
             return false;
         return streams.NoDelay || tcb.SndUna == tcb.SndNxt || tcb.SndSml <= tcb.SndUna;

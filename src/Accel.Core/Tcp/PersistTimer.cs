@@ -14,7 +14,7 @@ public static class PersistTimer
     /// <summary>As Linux's probe0: the RTO doubled for each probe, from 200 ms to 2 minutes.</summary>
     public static void Arm(ref Tcb tcb, in TcpContext ctx)
     {
-        long first = Math.Max(tcb.Recovery.Rtt.Rto, RttEstimator.MinRtoNs);
+        long first = Math.Max(tcb.Recovery.Rtt.BaseRto, RttEstimator.MinRtoNs);
         int backoff = Math.Min((int)tcb.Backoff, MostBackoff);
         long delay = Math.Min(first << backoff, RttEstimator.MaxRtoNs);
         if (tcb.Options.UserTimeoutMillis != 0 && tcb.ProbesSince != 0)
@@ -56,7 +56,7 @@ public static class PersistTimer
         uint most = ctx.Settings.Retries2;
         if ((tcb.Flags & TcbFlags.Detached) != 0)
         {
-            bool alive = tcb.Recovery.Rtt.Rto << Math.Min((int)tcb.Backoff, MostBackoff) < RttEstimator.MaxRtoNs;
+            bool alive = tcb.Recovery.Rtt.BaseRto << Math.Min((int)tcb.Backoff, MostBackoff) < RttEstimator.MaxRtoNs;
             most = GiveUp.OrphanRetries(in tcb, in ctx, alive);
             if (!alive && tcb.Backoff >= most)
             {

@@ -117,13 +117,25 @@ public struct Reassembly
         RecentCount = count;
     }
 
+    /// <summary>Blocks that are delivered make room for older ones, lest the peer never hears of those again.</summary>
     private void Forget(SeqNum next)
     {
         int kept = 0;
         for (int i = 0; i < RecentCount; i++)
             if (Recent[i].Right > next)
                 Recent[kept++] = Recent[i];
+        for (int i = 0; i < Count && kept < SackBlocks.Length && kept < Count && kept < RecentCount; i++)
+            if (!IsRecent(_intervals[i].Left, kept))
+                Recent[kept++] = _intervals[i];
         RecentCount = kept;
+    }
+
+    private readonly bool IsRecent(SeqNum left, int count)
+    {
+        for (int i = 0; i < count; i++)
+            if (Recent[i].Left == left)
+                return true;
+        return false;
     }
 
     [System.Runtime.CompilerServices.InlineArray(Capacity)]

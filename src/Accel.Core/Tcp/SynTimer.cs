@@ -8,7 +8,8 @@ public static class SynTimer
 
     public static void Arm(ref Tcb tcb, in TcpContext ctx)
     {
-        long delay = Math.Min(RttEstimator.InitialRtoNs << Math.Min((int)tcb.Backoff, MostBackoff), RttEstimator.MaxRtoNs);
+        int backoff = Math.Min((int)tcb.Backoff, MostBackoff);
+        long delay = Math.Min(RttEstimator.InitialRtoNs << backoff, RttEstimator.MaxRtoNs);
         if (tcb.Options.UserTimeoutMillis != 0)
         {
             long left = tcb.OpenedAt + tcb.Options.UserTimeoutMillis * TcpContext.NsPerMs - ctx.NowNs;

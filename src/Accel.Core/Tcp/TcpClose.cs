@@ -5,7 +5,9 @@ namespace Accel.Core.Tcp;
 /// <summary>The ends of a connection: close(), abort, reset (RFC 9293 3.10.4, 3.10.5).</summary>
 public static class TcpClose
 {
-    /// <summary>RFC 9293 3.10.4: the program sends no more, so the state moves at once; FIN follows the data.</summary>
+    /// <summary>
+    /// RFC 9293 3.10.4: the program sends no more, so the state moves at once; FIN follows the data.
+    /// </summary>
     public static void OnFinished(ref Tcb tcb)
     {
         if (tcb.State == TcpState.Established)

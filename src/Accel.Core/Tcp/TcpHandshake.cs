@@ -111,7 +111,7 @@ public static class TcpHandshake
         tcb.TimeoutsSince = 0;
         tcb.SendTimer = SendTimer.None;
         tcb.SendTimerAt = 0;
-        tcb.SentAt = ctx.NowNs;
+        tcb.SentAt = tcb.ReceivedAt = ctx.NowNs;
         TcpKeepalive.OnOptions(ref tcb, in ctx);
         fx.Events |= TcpEvents.Established;
     }

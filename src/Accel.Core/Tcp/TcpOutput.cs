@@ -117,7 +117,9 @@ public static class TcpOutput
         return true;
     }
 
-    /// <summary>Fills in what every segment of a synchronized connection has. Returns how many segments it is.</summary>
+    /// <summary>
+    /// Fills in what every segment of a synchronized connection has. Returns how many segments it is.
+    /// </summary>
     internal static uint Complete(ref Tcb tcb, in TcpContext ctx, in TcpStreams streams, ref TcpEmit emit)
     {
         emit.Flags |= TcpFlags.Ack;

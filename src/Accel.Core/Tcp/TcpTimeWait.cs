@@ -2,7 +2,7 @@ using Accel.Wire;
 
 namespace Accel.Core.Tcp;
 
-/// <summary>TIME-WAIT (RFC 9293 3.6.1, RFC 6191): old segments die out before the pair of ports is used again.</summary>
+/// <summary>TIME-WAIT (RFC 9293 3.6.1, RFC 6191): old segments die out before the ports are used again.</summary>
 public static class TcpTimeWait
 {
     /// <summary>Beyond what the old connection can have had in flight.</summary>

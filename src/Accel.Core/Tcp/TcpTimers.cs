@@ -90,8 +90,9 @@ public static class TcpTimers
                 break;
             case SendTimer.LossProbe:
                 uint flight = (uint)(tcb.SndNxt - tcb.SndUna);
-                bool hasNew = streams.Queued > flight && Window.Sendable(in tcb) != 0;
-                tcb.Recovery.OnProbeTimer(ctx.Pool, hasNew, TcpOutput.Mss(in tcb), ctx.NowNs);
+                uint unsent = streams.Queued > flight ? streams.Queued - flight : 0, mss = TcpOutput.Mss(in tcb);
+                bool hasNew = unsent != 0 && Math.Min(unsent, mss) <= Window.Sendable(in tcb);
+                tcb.Recovery.OnProbeTimer(ctx.Pool, hasNew, mss, ctx.NowNs);
                 tcb.Tally.LossProbes++;
                 ctx.Count(TcpCounter.LossProbes);
                 fx.Events |= TcpEvents.Send;

@@ -135,8 +135,8 @@ sealed unsafe class TcpEnd : IDisposable
 
     /// <summary>A segment made by hand.</summary>
     public TcpEffects Receive(
-        TcpFlags flags, uint seq, uint ack, long now, int length = 0, ushort window = 65535, TcpOptions options = default,
-        ushort urgent = 0, bool marked = false)
+        TcpFlags flags, uint seq, uint ack, long now, int length = 0, ushort window = 65535,
+        TcpOptions options = default, ushort urgent = 0, bool marked = false)
     {
         TcpSegment segment = new()
         {

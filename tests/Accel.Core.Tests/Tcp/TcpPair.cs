@@ -103,7 +103,8 @@ sealed class TcpPair : IDisposable
     string Text(TcpEnd to, Sent sent)
     {
         var seg = sent.Segment;
-        var (seq, ack) = (to == Server ? Client.Tcb.Iss : Server.Tcb.Iss, to == Server ? Server.Tcb.Iss : Client.Tcb.Iss);
+        var seq = to == Server ? Client.Tcb.Iss : Server.Tcb.Iss;
+        var ack = to == Server ? Server.Tcb.Iss : Client.Tcb.Iss;
         return $"{Now / 1000 % 1_000_000_000,9} {(to == Server ? ">" : "<")} {seg.Flags} {seg.Seq - seq}+{seg.Length} "
             + $"ack {seg.Ack - ack} win {seg.Window}{(Loses(to, sent) ? " LOST" : "")}";
     }
