@@ -46,8 +46,7 @@ public static class TcpHandshake
         if (!seg.Has(TcpFlags.Ece) || seg.Has(TcpFlags.Cwr))
             tcb.Flags &= ~TcbFlags.Ecn;
         Establish(ref tcb, in seg, in ctx, ref fx);
-        DelayedAck.EnterQuick(ref tcb, in ctx);
-        tcb.Acks |= AckFlags.Scheduled | AckFlags.Now;
+        tcb.Acks |= AckFlags.Now;
         fx.Events |= TcpEvents.Send;
     }
 
