@@ -94,7 +94,7 @@ sealed class TcpDriven : IDisposable
         if (flags != 0)
             words.Add(flags.ToString());
         if (segment.Length > 0 || segment.Has(TcpFlags.Rst) || segment.Seq != End.Tcb.SndNxt)
-            words.Add(segment.Length == 0 ? $"{segment.Seq - Iss}" : $"{segment.Seq - Iss}:{segment.Seq - Iss + (int)segment.Length}");
+            words.Add($"{segment.Seq - Iss}" + (segment.Length == 0 ? "" : $":{segment.Seq + segment.Length - Iss}"));
         if (segment.Has(TcpFlags.Ack))
             words.Add($"ack {segment.Ack - new SeqNum(PeerIss)}");
         for (var i = 0; i < segment.Options.SackCount; i++)
