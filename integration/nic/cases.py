@@ -56,7 +56,7 @@ def nic_connections(host):
     total = 0
     for program in host.world.programs:
         if program.host is host and program.accelerated and program.process.poll() is None:
-            text = host.stackdump("stats", "--pid", str(program.pid))
+            text = host.stackdump("stats", str(program.pid))
             total += sum(int(n) for n in re.findall(r"nic_(?:accepts|connects)\s+(\d+)", text))
     return total
 
@@ -228,7 +228,7 @@ def refused(w, column):
 @case("acceld killed and started again under load", columns=("server", "both"))
 def acceld_restart(w, column):
     redis(w)
-    load = w.b.start(["redis-benchmark", "-h", w.a.ip4, "-c", "10", "-n", "400000", "-t", "get", "-q"])
+    load = w.b.start(["redis-benchmark", "-h", w.a.ip4, "-c", "10", "-n", "150000", "-t", "get", "-q"])
     time.sleep(0.5)
     w.a.daemon.kill(9)
     time.sleep(0.5)

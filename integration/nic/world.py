@@ -4,6 +4,7 @@ What runs in them is a plain program or one under the preload; acceld serves a h
 Everything is gone when the world is: programs, namespaces with their interfaces, pins.
 """
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -138,6 +139,12 @@ class Host:
             if time.monotonic() > end:
                 raise Failure(f"nobody listens on port {port} in {self.name}")
             time.sleep(0.02)
+        # The kernel listens a little before the interface does.
+        while self.daemon and time.monotonic() < end and any(
+                p.host is self and p.accelerated and p.process.poll() is None
+                and not re.search(r"nic_listens +[1-9]", self.stackdump("stats", str(p.pid)))
+                for p in self.world.programs):
+            time.sleep(0.05)
 
     def stackdump(self, *arguments):
         return sh(STACKDUMP, *arguments, check=False)

@@ -9,7 +9,13 @@ public static unsafe class NicPorts
     /// </summary>
     public static void Collect(NicRegion region, ulong* ports)
     {
-        _ = region;
-        _ = ports;
+        int high = region.BlocksHigh;
+        for (int i = 0; i < high; i++)
+        {
+            NicBlock* block = region.BlockAt(i);
+            ushort port = block->Route.Local.Port;
+            if (block->Use != NicUse.Free)
+                ports[port >> 6] |= 1ul << (port & 63);
+        }
     }
 }

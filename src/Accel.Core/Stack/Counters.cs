@@ -46,6 +46,7 @@ public enum Counter
     NicAttached,
     NicConnects,
     NicAccepts,
+    NicListens,
     NicRefused,
     Count,
 }
@@ -103,6 +104,7 @@ public static class CounterTable
         new(Counter.NicAttached, "nic_attached", "Times the stack joined acceld's network interfaces."),
         new(Counter.NicConnects, "nic_connects", "Connections begun over a network interface by connect()."),
         new(Counter.NicAccepts, "nic_accepts", "Connections taken over a network interface by accept()."),
+        new(Counter.NicListens, "nic_listens", "Listening sockets that take connections from network interfaces."),
         new(Counter.NicRefused, "nic_refused", "Ports that acceld would not steer to this stack."),
     ];
 }

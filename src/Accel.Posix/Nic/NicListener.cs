@@ -23,6 +23,7 @@ public static unsafe class NicListener
         NicRefusal refusal = nic.Control.Steer(Transport.Tcp, socket->Local, fd, listener: true);
         if (refusal == NicRefusal.None)
         {
+            s.Count(t, Counter.NicListens);
             nic.StartProgress();
             return;
         }
