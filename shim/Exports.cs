@@ -300,7 +300,7 @@ public static unsafe class Exports
     [return: DNNE.C99Type("long")]
     public static nint Exit(
         [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
-        (nint)(Processes.Leave(S, t, ends: true));
+        (nint)(Linger.Exit(S, t));
 
     [UnmanagedCallersOnly(EntryPoint = "accel_progress")]
     [return: DNNE.C99Type("long")]

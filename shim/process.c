@@ -255,7 +255,7 @@ void shim_exit(void)
     uint32_t pid = (uint32_t)accel_process.pid; /* no flag: a child forked on the way out has a way out of its own */
     if (__atomic_exchange_n(&left, pid, __ATOMIC_ACQ_REL) == pid) return;
     turn_away();
-    MANAGED(s, accel_exit(&s->t));
+    MANAGED_WAIT(s, &shim_plain_sleep, accel_exit(&s->t));
     shim_log("exit");
 }
 

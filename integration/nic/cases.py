@@ -225,6 +225,19 @@ def refused(w, column):
         raise Failure(text)
 
 
+@case("a program that ends at once leaves nothing unsent")
+def leaving(w, column):
+    server = w.a.start([PYTHON, os.path.join(HERE, "leaving.py"), "serve", "7100"])
+    w.a.wait_listening(7100)
+    for n, how in enumerate(("exit", "_exit", "close", "shutdown"), 1):
+        w.b.run([PYTHON, os.path.join(HERE, "leaving.py"), "send", w.a.ip4, "7100", "6", how])
+        end = time.monotonic() + 10
+        while server.text().count("then") < n and time.monotonic() < end:
+            time.sleep(0.05)
+        if server.text().splitlines()[n - 1:] != [f"{6 << 20} then end"]:
+            raise Failure(f"{how}: {server.text()!r}")
+
+
 @case("acceld killed and started again under load", columns=("server", "both"))
 def acceld_restart(w, column):
     redis(w)
