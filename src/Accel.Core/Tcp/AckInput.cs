@@ -2,9 +2,13 @@ using Accel.Wire;
 
 namespace Accel.Core.Tcp;
 
-/// <summary>An acceptable ACK (SND.UNA &lt;= SEG.ACK &lt;= SND.NXT) as loss recovery sees it.</summary>
+/// <summary>
+/// An acceptable ACK (SND.UNA &lt;= SEG.ACK &lt;= SND.NXT) as loss recovery sees it; or an older one, for what its SACK
+/// blocks may say.
+/// </summary>
 public struct AckInput
 {
+    /// <summary>SEG.ACK itself: SACK blocks below it tell of duplicates (RFC 2883 4).</summary>
     public SeqNum Ack;
     public long NowNs;
 

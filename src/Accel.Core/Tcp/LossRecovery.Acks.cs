@@ -157,8 +157,9 @@ public partial struct LossRecovery
         }
         if (Frto)
         {
-            // Step 3b: something arrived that was never sent again. Then the rest may have as well.
-            if (outcome.Has(AckFindings.OriginalDelivered))
+            // Step 3b: something arrived that was never sent again. Then the rest may have as well. Without SACK the
+            // peer may have had it before the timeout: only what it acknowledges in answer to new data counts (2a).
+            if (outcome.Has(AckFindings.OriginalDelivered) && (HasSack || Sent.Nxt > HighSeq))
             {
                 UndoLoss(pool, frto: true, input.NowNs, ref outcome);
                 return;

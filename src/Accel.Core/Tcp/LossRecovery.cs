@@ -126,7 +126,7 @@ public partial struct LossRecovery
             return wanted;
         Congestion.Validate(true, in Sent, State, SegmentSize, Rtt.Rto, nowNs);
         // A window of less than a segment must not stop everything.
-        if (Sent.IsEmpty)
+        if (Sent.InFlight == 0)
             return Math.Min(wanted, Math.Max(room - room % SegmentSize, SegmentSize));
         return room - room % SegmentSize;
     }
@@ -176,7 +176,7 @@ public partial struct LossRecovery
             return false;
         uint room = Room;
         uint most = Math.Min(Math.Max(max, 1), room - room % SegmentSize);
-        if (Forced)
+        if (Forced || most == 0 && Sent.InFlight == 0)
             most = Math.Min(Math.Max(max, 1), SegmentSize);
         uint link = Sent.FirstLost(pool);
         if (link == 0)

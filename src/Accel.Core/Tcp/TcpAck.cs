@@ -33,7 +33,8 @@ public static class TcpAck
         tcb.SoftError = TcpError.None;
         uint flight = (uint)(tcb.SndNxt - tcb.SndUna);
         bool unsent = streams.Queued > flight || (streams.Finished && (tcb.Flags & TcbFlags.FinSent) == 0);
-        if (flight != 0)
+        // A DSACK may come when all is acknowledged (RFC 2883 4).
+        if (flight != 0 || seg.Options.Has(TcpOptionKinds.Sack))
         {
             AckOutcome outcome = Tell(ref tcb, in seg, seg.Ack, in ctx, unsent, mayBeDuplicate: !windowMoved);
             bool advanced = seg.Ack != tcb.SndUna;
@@ -118,7 +119,7 @@ public static class TcpAck
         TcpSegment again = seg;
         again.Options.Present &= ~TcpOptionKinds.Timestamps;
         bool unsent = streams.Queued > (uint)(tcb.SndNxt - tcb.SndUna);
-        AckOutcome outcome = Tell(ref tcb, in again, tcb.SndUna, in ctx, unsent, mayBeDuplicate: false);
+        AckOutcome outcome = Tell(ref tcb, in again, seg.Ack, in ctx, unsent, mayBeDuplicate: false);
         if (outcome.Findings != AckFindings.None)
             fx.Events |= TcpEvents.Send;
         return true;

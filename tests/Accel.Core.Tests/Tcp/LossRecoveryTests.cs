@@ -235,6 +235,34 @@ public class LossRecoveryTests
         Assert.Equal(1000u, sender.Recovery.Sent.Sacked);
     }
 
+    /// <summary>RFC 2883 4: below the ACK that brings it, not below what is acknowledged by now.</summary>
+    [Fact]
+    public void SACK_blocks_of_a_late_ACK_are_no_duplicates()
+    {
+        using var sender = Flight();
+        sender.After(100);
+        sender.Ack(1000, (2000, 6000));
+        Assert.Equal("1000-2000", sender.Resend());
+        sender.After(100);
+        sender.Ack(6000);
+        var outcome = sender.Ack(1000, (2000, 4000));
+        Assert.Equal(0u, outcome.DsackBytes);
+        Assert.False(outcome.Has(AckFindings.Undone | AckFindings.Duplicate));
+        Assert.Equal(7000u, sender.Recovery.Ssthresh);
+    }
+
+    /// <summary>A window of less than a segment: nobody would say anything any more.</summary>
+    [Fact]
+    public void Something_leaves_when_nothing_is_in_flight()
+    {
+        using var sender = Flight();
+        for (var link = sender.Recovery.Sent.Head; link != 0; link = sender.Pool[link].Next)
+            sender.Recovery.Sent.MarkLost(sender.Pool, link);
+        Assert.Equal(0u, sender.Recovery.InFlight);
+        sender.Recovery.Congestion.Cwnd = 10;
+        Assert.Equal("1000-2000", sender.Resend());
+    }
+
     /// <summary>RFC 3168 6.1.2.</summary>
     [Fact]
     public void An_echo_of_congestion_reduces_the_window_once_in_a_round_trip()

@@ -134,6 +134,35 @@ public class SpuriousTests
         Assert.Equal("2000-3000 3000-4000", sender.Resend());
     }
 
+    /// <summary>RFC 5682 2.1 step 2a: without SACK nothing says whether the first was lost.</summary>
+    [Fact]
+    public void Frto_without_SACK_learns_nothing_from_an_ACK_of_everything()
+    {
+        using var sender = Flight(sack: false);
+        TimeOut(sender);
+        Assert.Equal("1000-2000", sender.Resend());
+        sender.After(100);
+        Assert.False(sender.Ack(11000).Has(AckFindings.Undone));
+        Assert.Equal(7000u, sender.Recovery.Ssthresh);
+    }
+
+    /// <summary>RFC 5682 2.1 step 3b.</summary>
+    [Fact]
+    public void Frto_without_SACK_takes_a_timeout_back_at_the_second_ACK()
+    {
+        using var sender = Flight(sack: false);
+        TimeOut(sender);
+        sender.Resend();
+        sender.After(10);
+        Assert.False(sender.Ack(3000).Has(AckFindings.Undone));
+        Assert.Equal("", sender.Resend());
+        Assert.NotEqual(0u, sender.SendAllowed());
+        sender.After(1);
+        Assert.True(sender.Ack(4000).Has(AckFindings.Undone));
+        Assert.Equal("", sender.Resend());
+        Assert.True(sender.Recovery.Cwnd >= 10_000);
+    }
+
     /// <summary>All timers up to a timeout, the probe lost.</summary>
     static void TimeOut(Sender sender)
     {
