@@ -3,7 +3,9 @@ using System.Runtime.InteropServices;
 
 namespace Accel.Control.Mirror;
 
-/// <summary>A message of rtnetlink: its type, and what follows the header. Numbers are in the machine's order.</summary>
+/// <summary>
+/// A message of rtnetlink: its type, and what follows the header. Numbers are in the machine's order.
+/// </summary>
 internal readonly ref struct NetlinkMessage
 {
     public const int HeaderBytes = 16;

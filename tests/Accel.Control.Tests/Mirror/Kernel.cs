@@ -40,7 +40,7 @@ static unsafe class Kernel
         var route = document.RootElement[0];
         var type = Field("type") ?? "unicast";
         // IPv6 names what it would have chosen also if a source was given.
-        var source = Field("from") is { } given and not "::" ? given : Field("prefsrc");
+        var source = Field("from") is { } given and not "::" ? given : Field("prefsrc") ?? "-";
         if (type == "local")
             return $"local src {source}";
         if (type != "unicast")

@@ -152,11 +152,17 @@ public class NetMirrorTests
     [Fact]
     public unsafe void Storms_of_changes_are_survived()
     {
+        using var asleep = new ManualResetEventSlim();
         using var gate = new ManualResetEventSlim();
         using var space = Pair().StartMirror(eventBufferBytes: 4096);
         // The mirror's own thread, which so sleeps through the storm.
-        space.Mirror.AddressesChanged += gate.Wait;
+        space.Mirror.AddressesChanged += () =>
+        {
+            asleep.Set();
+            gate.Wait();
+        };
         space.Ip("addr add 10.0.7.1/24 dev eth1");
+        asleep.Wait(TestContext.Current.CancellationToken);
         var batch = Path.GetTempFileName();
         try
         {

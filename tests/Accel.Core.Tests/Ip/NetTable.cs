@@ -95,7 +95,8 @@ sealed unsafe class NetTable : IDisposable
         _rules.Add(new RuleEntry
         {
             Family = family, Priority = priority, Table = table, Flags = flags, From = Prefix.Of(source),
-            FromLength = (byte)sourceBits, To = Prefix.Of(target), ToLength = (byte)targetBits, ShortestPrefix = shortest,
+            FromLength = (byte)sourceBits, To = Prefix.Of(target), ToLength = (byte)targetBits,
+            ShortestPrefix = shortest,
         });
         return this;
     }
