@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using Accel.Control;
 using Accel.Control.Broker;
 using Accel.Control.Links;
+using Accel.Control.Mirror;
 using Accel.Control.Native;
 using Accel.Os.Control;
 
@@ -35,7 +36,9 @@ static class Serving
             Log = Log,
             KeepWhenStopping = wishes.Keep,
         };
-        using var broker = new Broker(options, new AddressPoll());
+        var mirror = new NetMirror();
+        mirror.Failed += Log;
+        using var broker = new Broker(options, mirror);
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         broker.Start();

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Accel.Control.Native;
 using Accel.Core.Ip;
 using Accel.Core.Local;
 
@@ -46,10 +47,10 @@ internal static class Families
 {
     public static byte Of(byte linux) => linux switch
     {
-        NetCalls.AfInet => Endpoint.V4,
-        NetCalls.AfInet6 => Endpoint.V6,
+        Libc.AfInet => Endpoint.V4,
+        Libc.AfInet6 => Endpoint.V6,
         _ => Endpoint.None,
     };
 
-    public static byte ToLinux(byte family) => (byte)(family == Endpoint.V4 ? NetCalls.AfInet : NetCalls.AfInet6);
+    public static byte ToLinux(byte family) => (byte)(family == Endpoint.V4 ? Libc.AfInet : Libc.AfInet6);
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Accel.Control.Native;
 using Accel.Core.Local;
 using Accel.Core.Nic;
 using Accel.Wire;
@@ -30,16 +31,16 @@ internal sealed unsafe class IcmpListener : IDisposable
         new Span<uint>(v6, 8).Fill(uint.MaxValue);
         v6[0] = ~(1u << Icmpv6View.Unreachable | 1u << Icmpv6View.PacketTooBig | 1u << Icmpv6View.TimeExceeded
             | 1u << Icmpv6View.ParameterProblem);
-        return new IcmpListener(OpenRaw(NetCalls.AfInet, IcmpV4, RawLevel, &v4, sizeof(uint)),
-            OpenRaw(NetCalls.AfInet6, IcmpV6, IcmpV6, v6, 32));
+        return new IcmpListener(OpenRaw(Libc.AfInet, IcmpV4, RawLevel, &v4, sizeof(uint)),
+            OpenRaw(Libc.AfInet6, IcmpV6, IcmpV6, v6, 32));
     }
 
     private static int OpenRaw(int family, int protocol, int level, void* filter, uint filterBytes)
     {
-        int fd = NetCalls.Socket(
-            family, NetCalls.SockRaw | NetCalls.SockCloexec | NetCalls.SockNonBlock, protocol);
+        int fd = Libc.Socket(
+            family, Libc.SockRaw | Libc.SockCloexec | Libc.SockNonBlock, protocol);
         if (fd >= 0)
-            NetCalls.SetSockOpt(fd, level, FilterOption, filter, filterBytes);
+            Libc.SetSockOpt(fd, level, FilterOption, filter, filterBytes);
         return fd;
     }
 
@@ -52,7 +53,7 @@ internal sealed unsafe class IcmpListener : IDisposable
             for (int i = 0; i < MaxAtOnce; i++)
             {
                 uint length = 28;
-                nint count = NetCalls.ReceiveFrom(fd, buffer, _buffer.Length, NetCalls.DontWait, from, &length);
+                nint count = Libc.ReceiveFrom(fd, buffer, _buffer.Length, Libc.DontWait, from, &length);
                 if (count < 0)
                     return;
                 ReadOnlySpan<byte> packet = _buffer.AsSpan(0, (int)count);
@@ -113,8 +114,8 @@ internal sealed unsafe class IcmpListener : IDisposable
     public void Dispose()
     {
         if (V4 >= 0)
-            NetCalls.Close(V4);
+            Libc.Close(V4);
         if (V6 >= 0)
-            NetCalls.Close(V6);
+            Libc.Close(V6);
     }
 }

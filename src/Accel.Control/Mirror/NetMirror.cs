@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Accel.Control.Broker;
+using Accel.Control.Native;
 using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Nic;
@@ -29,7 +30,7 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
     private const long EverythingAgainMs = 60_000;
 
     private readonly MirrorRegion _region = new();
-    private readonly int _wake = NetCalls.EventFd(0, NetCalls.SockCloexec | NetCalls.SockNonBlock);
+    private readonly int _wake = Libc.EventFd(0, Libc.SockCloexec | Libc.SockNonBlock);
     private readonly Lock _asking = new();
     private NetlinkSocket? _events, _questions, _requests;
     private IcmpListener? _icmp;
@@ -88,14 +89,14 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
 
     private void Follow()
     {
-        PollItem* items = stackalloc PollItem[4];
+        PollEntry* items = stackalloc PollEntry[4];
         while (!_ended)
         {
-            items[0] = new PollItem { Fd = _events!.Fd, Events = NetCalls.PollIn };
-            items[1] = new PollItem { Fd = _icmp!.V4, Events = NetCalls.PollIn };
-            items[2] = new PollItem { Fd = _icmp.V6, Events = NetCalls.PollIn };
-            items[3] = new PollItem { Fd = _wake, Events = NetCalls.PollIn };
-            NetCalls.Poll(items, 4, MillisecondsToNextRead());
+            items[0] = new PollEntry { Fd = _events!.Fd, Events = Libc.PollIn };
+            items[1] = new PollEntry { Fd = _icmp!.V4, Events = Libc.PollIn };
+            items[2] = new PollEntry { Fd = _icmp.V6, Events = Libc.PollIn };
+            items[3] = new PollEntry { Fd = _wake, Events = Libc.PollIn };
+            Libc.Poll(items, 4, MillisecondsToNextRead());
             try
             {
                 if (items[1].Returned != 0)
@@ -145,10 +146,10 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
             case NetlinkMessage.NewNeighbour or NetlinkMessage.DelNeighbour:
                 _neighboursChanged |= _tables!.ApplyNeighbour(message);
                 break;
-            case NetlinkMessage.NewRoute or NetlinkMessage.DelRoute when message.Body is [NetCalls.AfInet, ..]:
+            case NetlinkMessage.NewRoute or NetlinkMessage.DelRoute when message.Body is [Libc.AfInet, ..]:
                 _stale |= TableSet.RoutesV4;
                 break;
-            case NetlinkMessage.NewRoute or NetlinkMessage.DelRoute when message.Body is [NetCalls.AfInet6, ..]:
+            case NetlinkMessage.NewRoute or NetlinkMessage.DelRoute when message.Body is [Libc.AfInet6, ..]:
                 _stale |= TableSet.RoutesV6;
                 break;
             case NetlinkMessage.NewRule or NetlinkMessage.DelRule:
@@ -228,13 +229,13 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
         lock (_asking)
             _ended = true;
         ulong one = 1;
-        NetCalls.Write(_wake, &one, sizeof(ulong));
+        Libc.Write(_wake, &one, sizeof(ulong));
         _thread?.Join();
         _events?.Dispose();
         _questions?.Dispose();
         _requests?.Dispose();
         _icmp?.Dispose();
         _region.Dispose();
-        NetCalls.Close(_wake);
+        Libc.Close(_wake);
     }
 }

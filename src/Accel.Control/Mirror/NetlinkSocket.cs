@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Accel.Control.Native;
 
 namespace Accel.Control.Mirror;
 
@@ -24,37 +25,37 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     {
         var socket = new NetlinkSocket(NewSocket(0));
         // Without it the kernel also tells of cached exceptions, and does not look at the filters of a request.
-        NetCalls.SetOption(socket.Fd, NetCalls.SolNetlink, NetCalls.StrictCheck, 1);
+        Libc.SetOption(socket.Fd, Libc.SolNetlink, Libc.NetlinkStrictCheck, 1);
         long* timeout = stackalloc long[] { AnswerSeconds, 0 };
-        NetCalls.SetSockOpt(socket.Fd, NetCalls.SolSocket, NetCalls.SoReceiveTimeout, timeout, 16);
+        Libc.SetSockOpt(socket.Fd, Libc.SolSocket, Libc.SoRcvTimeO, timeout, 16);
         return socket;
     }
 
     /// <summary>A socket that hears of changes.</summary>
     public static NetlinkSocket Listen(ReadOnlySpan<int> groups, int bufferBytes)
     {
-        var socket = new NetlinkSocket(NewSocket(NetCalls.SockNonBlock));
-        if (!NetCalls.SetOption(socket.Fd, NetCalls.SolSocket, NetCalls.SoReceiveBufferForce, bufferBytes))
-            NetCalls.SetOption(socket.Fd, NetCalls.SolSocket, NetCalls.SoReceiveBuffer, bufferBytes);
+        var socket = new NetlinkSocket(NewSocket(Libc.SockNonBlock));
+        if (!Libc.SetOption(socket.Fd, Libc.SolSocket, Libc.SoRcvBufForce, bufferBytes))
+            Libc.SetOption(socket.Fd, Libc.SolSocket, Libc.SoRcvBuf, bufferBytes);
         foreach (int group in groups)
             // A kernel without a group has nothing to tell of it.
-            NetCalls.SetOption(socket.Fd, NetCalls.SolNetlink, NetCalls.AddMembership, group);
+            Libc.SetOption(socket.Fd, Libc.SolNetlink, Libc.NetlinkAddMembership, group);
         return socket;
     }
 
     private static int NewSocket(int flags)
     {
         const int Route = 0;
-        int fd = NetCalls.Socket(NetCalls.AfNetlink, NetCalls.SockRaw | NetCalls.SockCloexec | flags, Route);
+        int fd = Libc.Socket(Libc.AfNetlink, Libc.SockRaw | Libc.SockCloexec | flags, Route);
         if (fd < 0)
-            throw new ControlException($"no netlink socket: {NetCalls.Error}");
+            throw new ControlException($"no netlink socket: {Libc.Error}");
         byte* address = stackalloc byte[12];
         new Span<byte>(address, 12).Clear();
-        *(ushort*)address = NetCalls.AfNetlink;
-        if (NetCalls.Bind(fd, address, 12) == 0)
+        *(ushort*)address = Libc.AfNetlink;
+        if (Libc.Bind(fd, address, 12) == 0)
             return fd;
-        string error = NetCalls.Error;
-        NetCalls.Close(fd);
+        string error = Libc.Error;
+        Libc.Close(fd);
         throw new ControlException($"netlink socket cannot be bound: {error}");
     }
 
@@ -81,7 +82,7 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         {
             nint count = Receive(0);
             if (count < 0)
-                throw new ControlException($"netlink request {type} was not answered: {NetCalls.Error}");
+                throw new ControlException($"netlink request {type} was not answered: {Libc.Error}");
             ReadOnlySpan<byte> rest = _buffer.AsSpan(0, (int)count);
             while (NetlinkMessage.TryTake(ref rest, out NetlinkMessage message))
             {
@@ -111,14 +112,14 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         *(uint*)(bytes + 8) = ++_sequence;
         *(uint*)(bytes + 12) = 0;
         body.CopyTo(new Span<byte>(bytes + NetlinkMessage.HeaderBytes, body.Length));
-        if (NetCalls.Send(Fd, bytes, length, 0) != length)
-            throw new ControlException($"netlink request {type} cannot be sent: {NetCalls.Error}");
+        if (Libc.Send(Fd, bytes, length, 0) != length)
+            throw new ControlException($"netlink request {type} cannot be sent: {Libc.Error}");
     }
 
     /// <summary>Throws away what was answered to requests whose answer nobody waits for.</summary>
     public void Drain()
     {
-        while (Receive(NetCalls.DontWait) > 0)
+        while (Receive(Libc.DontWait) > 0)
         {
         }
     }
@@ -131,9 +132,9 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     {
         for (int i = 0; i < 4096; i++)
         {
-            nint count = Receive(NetCalls.DontWait);
+            nint count = Receive(Libc.DontWait);
             if (count <= 0)
-                return count == 0 || NetCalls.Errno != NetCalls.ENOBUFS;
+                return count == 0 || Libc.Errno != Libc.ENOBUFS;
             ReadOnlySpan<byte> rest = _buffer.AsSpan(0, (int)count);
             while (NetlinkMessage.TryTake(ref rest, out NetlinkMessage message))
                 handler(message);
@@ -147,11 +148,11 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         {
             nint count;
             do
-                count = NetCalls.Receive(Fd, buffer, _buffer.Length, flags);
-            while (count < 0 && NetCalls.Errno == NetCalls.EINTR);
+                count = Libc.Receive(Fd, buffer, _buffer.Length, flags);
+            while (count < 0 && Libc.Errno == Libc.EINTR);
             return count;
         }
     }
 
-    public void Dispose() => NetCalls.Close(Fd);
+    public void Dispose() => Libc.Close(Fd);
 }

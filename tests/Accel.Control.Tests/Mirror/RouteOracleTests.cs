@@ -38,6 +38,20 @@ public class RouteOracleTests
     /// <summary>All questions; those with a prefix of <paramref name="kernels"/> may be left to the kernel.</summary>
     static void CompareNow(TestNamespace space, List<string> questions, params string[] kernels)
     {
+        // The kernel may still be busy with the last change (addresses, carriers), which it tells of afterwards.
+        List<string> wrong = [];
+        for (var i = 0; i < 5; i++)
+        {
+            space.Settle();
+            wrong = Differences(space, questions, kernels);
+            if (wrong.Count == 0)
+                return;
+        }
+        Assert.Fail($"{wrong.Count} of {questions.Count}:\n{string.Join('\n', wrong.Take(40))}");
+    }
+
+    static List<string> Differences(TestNamespace space, List<string> questions, string[] kernels)
+    {
         var truth = Kernel.Routes(space, questions);
         List<string> wrong = [];
         var plain = 0;
@@ -50,8 +64,9 @@ public class RouteOracleTests
             if (said != truth[i] && !(said == "kernel" && mayAsk))
                 wrong.Add($"{questions[i]}: kernel {truth[i]}, mirror {said}");
         }
-        Assert.True(wrong.Count == 0, $"{wrong.Count} of {questions.Count}:\n{string.Join('\n', wrong.Take(40))}");
-        Assert.True(plain > questions.Count / 4, $"only {plain} of {questions.Count} tell anything");
+        if (wrong.Count == 0 && plain <= questions.Count / 4)
+            wrong.Add($"only {plain} tell anything");
+        return wrong;
     }
 
     /// <summary>Addresses near each prefix, and some anywhere.</summary>

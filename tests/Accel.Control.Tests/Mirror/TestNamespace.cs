@@ -86,6 +86,10 @@ sealed unsafe partial class TestNamespace : IDisposable
 
     public string Shell(string command) => Must("ip", "netns", "exec", Name, "sh", "-c", command);
 
+    /// <summary>Waits until the kernel has finished with new addresses.</summary>
+    public void Settle() => Until(() => Must("ip", "-n", Name, "addr", "show", "tentative").Length == 0,
+        () => "addresses stay tentative");
+
     public int Index(string link) => int.Parse(Shell($"cat /sys/class/net/{link}/ifindex").Trim());
 
     /// <summary>Runs what makes sockets in the namespace.</summary>
