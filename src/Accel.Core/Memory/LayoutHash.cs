@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x6b5ab9368ab9e86a;
+    public const ulong Value = 0x4c61b5bba484b5d6;
 }
