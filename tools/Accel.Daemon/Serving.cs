@@ -5,6 +5,7 @@ using Accel.Control.Broker;
 using Accel.Control.Links;
 using Accel.Control.Mirror;
 using Accel.Control.Native;
+using Accel.Control.Policy;
 using Accel.Os.Control;
 
 namespace Accel.Daemon;
@@ -25,6 +26,7 @@ static class Serving
             throw new ControlException("--queues: at least 1");
         if (Environment.UserName != "root" && !Environment.IsPrivilegedProcess)
             throw new ControlException("needs root: it attaches XDP programs and makes sockets for others");
+        ReloadablePolicy? policy = wishes.Policy == null ? null : new(wishes.Policy.FullName, Log);
         var options = new BrokerOptions
         {
             Patterns = wishes.Interfaces,
@@ -32,7 +34,7 @@ static class Serving
             Mode = wishes.Mode,
             MostQueues = wishes.Queues,
             Sizes = QueueSizes.For(wishes.Frames),
-            Policy = new RootOnlyPolicy(),
+            Policy = policy ?? (IAccessPolicy)new RootOnlyPolicy(),
             Log = Log,
             KeepWhenStopping = wishes.Keep,
         };
@@ -41,6 +43,7 @@ static class Serving
         using var broker = new Broker(options, mirror);
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Reload);
         broker.Start();
         Console.WriteLine($"acceld ready: {string.Join("; ", broker.Summary)}");
         Console.Out.Flush();
@@ -52,6 +55,12 @@ static class Serving
         {
             context.Cancel = true;
             broker.Stop();
+        }
+
+        void Reload(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            policy?.Reload();
         }
     }
 
