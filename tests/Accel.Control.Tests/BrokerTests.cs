@@ -19,7 +19,8 @@ public unsafe class BrokerTests
         public string? RefuseAttach(Peer peer, string interfaceName) =>
             peer.Uid == 5001 ? "user 5001 may not" : null;
 
-        public string? RefuseSteer(Peer peer, Transport transport, in Endpoint local, bool listener) =>
+        public string? RefuseSteer(
+            Peer peer, Transport transport, in Endpoint local, bool listener, IReadOnlyCollection<string> interfaces) =>
             local.Port == 6000 ? "port 6000 is nobody's" : null;
     }
 

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Accel.Control.Broker;
 using Accel.Control.Links;
+using Accel.Control.Mirror;
 using Accel.Core.Local;
 using Accel.Core.Nic;
 
@@ -68,13 +69,12 @@ sealed class InnerBroker : IDisposable
 /// <summary>A mirror that knows the near namespace's addresses and does what the test says.</summary>
 sealed class FixedMirror(NetworkPair pair) : INetMirror
 {
-    readonly AddressPoll _memory = new();
+    readonly MirrorRegion _memory = new();
 
     public int Fd => _memory.Fd;
 
     public void Start()
     {
-        _memory.Start();
         var index = int.Parse(NetworkPair.IpText("-n", pair.Near, "-o", "link", "show", NetworkPair.NearDevice)
             .Split(':')[0]);
         Addresses = [new OwnAddress(TestStack.Local(NetworkPair.NearAddress, 0), index, false)];

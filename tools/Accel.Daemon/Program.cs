@@ -29,7 +29,10 @@ var socket = new Option<string?>("--socket")
 {
     Description = $"Where stacks find the daemon (default: {Protocol.SocketPath(0).Replace("0.sock", "NETNS.sock")})",
 };
-var policy = new Option<FileInfo?>("--policy") { Description = "Who may have what; without it, root only" };
+var policy = new Option<FileInfo?>("--policy")
+{
+    Description = "File that says who may have what (read again on SIGHUP); without it, root only",
+};
 var keep = new Option<bool>("--keep")
 {
     Description = "Leave programs and steering in place when stopped, for the acceld that follows",

@@ -3,7 +3,9 @@ using System.Runtime.InteropServices;
 using Accel.Control;
 using Accel.Control.Broker;
 using Accel.Control.Links;
+using Accel.Control.Mirror;
 using Accel.Control.Native;
+using Accel.Control.Policy;
 using Accel.Os.Control;
 
 namespace Accel.Daemon;
@@ -24,6 +26,7 @@ static class Serving
             throw new ControlException("--queues: at least 1");
         if (Environment.UserName != "root" && !Environment.IsPrivilegedProcess)
             throw new ControlException("needs root: it attaches XDP programs and makes sockets for others");
+        ReloadablePolicy? policy = wishes.Policy == null ? null : new(wishes.Policy.FullName, Log);
         var options = new BrokerOptions
         {
             Patterns = wishes.Interfaces,
@@ -31,13 +34,16 @@ static class Serving
             Mode = wishes.Mode,
             MostQueues = wishes.Queues,
             Sizes = wishes.Frames is { } each ? QueueSizes.For(each) : null,
-            Policy = new RootOnlyPolicy(),
+            Policy = policy ?? (IAccessPolicy)new RootOnlyPolicy(),
             Log = Log,
             KeepWhenStopping = wishes.Keep,
         };
-        using var broker = new Broker(options, new AddressPoll());
+        var mirror = new NetMirror();
+        mirror.Failed += Log;
+        using var broker = new Broker(options, mirror);
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Reload);
         broker.Start();
         Console.WriteLine($"acceld ready: {string.Join("; ", broker.Summary)}");
         Console.Out.Flush();
@@ -49,6 +55,12 @@ static class Serving
         {
             context.Cancel = true;
             broker.Stop();
+        }
+
+        void Reload(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            policy?.Reload();
         }
     }
 

@@ -254,7 +254,7 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
         if (why != null)
             refusal = NicRefusal.NotYourPort;
         else if ((why = options.Policy.RefuseSteer(client.Peer, wanted.Transport, wanted.Local,
-            wanted.IsListener != 0)) != null)
+            wanted.IsListener != 0, NamesOf(stack))) != null)
             refusal = NicRefusal.Policy;
         if (refusal == NicRefusal.None)
         {
@@ -271,6 +271,12 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
             Header = MessageHeader.Of(MessageKind.Answer, wanted.Header.Serial, refusal),
         });
     }
+
+    private List<string> NamesOf(Stack stack) =>
+    [
+        .. interfaces.All.Where(i => stack.Sockets.Keys.Any(k => k.Interface == i.Device.Index))
+            .Select(i => i.Device.Name),
+    ];
 
     private void OnUnsteer(Client client, Stack stack, in SteerMessage wanted)
     {

@@ -19,9 +19,11 @@ public interface IAccessPolicy
     string? RefuseAttach(Peer peer, string interfaceName);
 
     /// <summary>
-    /// May the peer take a port from the kernel's path? That the kernel gave it the port is proved already.
+    /// May the peer take a port from the kernel's path on these interfaces, which are those that it has sockets on?
+    /// That the kernel gave it the port is proved already.
     /// </summary>
-    string? RefuseSteer(Peer peer, Transport transport, in Endpoint local, bool listener);
+    string? RefuseSteer(
+        Peer peer, Transport transport, in Endpoint local, bool listener, IReadOnlyCollection<string> interfaces);
 }
 
 /// <summary>Without a policy file: root only.</summary>
@@ -30,5 +32,7 @@ public sealed class RootOnlyPolicy : IAccessPolicy
     public string? RefuseAttach(Peer peer, string interfaceName) =>
         peer.IsRoot ? null : $"user {peer.Uid} is not root and there is no policy that lets it";
 
-    public string? RefuseSteer(Peer peer, Transport transport, in Endpoint local, bool listener) => null;
+    public string? RefuseSteer(
+        Peer peer, Transport transport, in Endpoint local, bool listener, IReadOnlyCollection<string> interfaces) =>
+        null;
 }

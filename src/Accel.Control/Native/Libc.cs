@@ -7,14 +7,15 @@ internal static unsafe class Libc
 {
     public const int AfUnix = 1, AfInet = 2, AfInet6 = 10, AfNetlink = 16, AfPacket = 17, AfXdp = 44;
     public const int SockStream = 1, SockDgram = 2, SockRaw = 3, SockSeqPacket = 5;
-    public const int SockCloexec = 0x80000, SockNonBlock = 0x800;
+    public const int SockCloexec = 0x80000, SockNonBlock = 0x800, DontWait = 0x40;
     public const int SolSocket = 1, SolXdp = 283, SolPacket = 263, SolIpv6 = 41;
     public const int SoType = 3, SoSndBuf = 7, SoPeerCred = 17, SoAttachFilter = 26, SoAcceptConn = 30;
     public const int SoSndBufForce = 32, SoProtocol = 38, SoDomain = 39, SoLockFilter = 44, SoPeerGroups = 59;
-    public const int SoNetnsCookie = 71;
+    public const int SoNetnsCookie = 71, SoRcvBuf = 8, SoRcvTimeO = 20, SoRcvBufForce = 33;
+    public const int SolNetlink = 270, NetlinkAddMembership = 1, NetlinkStrictCheck = 12;
     public const short PollIn = 1, PollOut = 4, PollHup = 16;
     public const int EPERM = 1, ENOENT = 2, EINTR = 4, EAGAIN = 11, EBUSY = 16, EEXIST = 17, ENODEV = 19;
-    public const int EADDRINUSE = 98, EOPNOTSUPP = 95;
+    public const int EADDRINUSE = 98, EOPNOTSUPP = 95, ENOBUFS = 105;
 
     private const string Name = "libc";
 
@@ -48,6 +49,9 @@ internal static unsafe class Libc
     [DllImport(Name, EntryPoint = "recv")]
     public static extern nint Receive(int fd, void* bytes, nint count, int flags);
 
+    [DllImport(Name, EntryPoint = "recvfrom")]
+    public static extern nint ReceiveFrom(int fd, void* bytes, nint count, int flags, void* address, uint* length);
+
     [DllImport(Name, EntryPoint = "read")]
     public static extern nint Read(int fd, void* bytes, nint count);
 
@@ -80,6 +84,15 @@ internal static unsafe class Libc
 
     [DllImport(Name, EntryPoint = "open")]
     public static extern int Open(byte* path, int flags, uint mode);
+
+    [DllImport(Name, EntryPoint = "mmap")]
+    public static extern nint Map(nint address, nint bytes, int protection, int flags, int fd, long offset);
+
+    [DllImport(Name, EntryPoint = "munmap")]
+    public static extern int Unmap(nint address, nint bytes);
+
+    [DllImport(Name, EntryPoint = "geteuid")]
+    public static extern uint UserId();
 
     public static int Errno => Marshal.GetLastSystemError();
 

@@ -103,12 +103,18 @@ public struct RuleEntry
     /// </summary>
     public const byte Unusual = 1;
 
+    /// <summary>It applies where the prefixes do not.</summary>
+    public const byte Inverted = 2;
+
     [FieldOffset(0)] public uint Priority;
     [FieldOffset(4)] public uint Table;
     [FieldOffset(8)] public byte Family;
     [FieldOffset(9)] public byte Flags;
     [FieldOffset(10)] public byte FromLength;
     [FieldOffset(11)] public byte ToLength;
+
+    /// <summary>Routes with a shorter prefix than this are passed over (suppress_prefixlength, plus one).</summary>
+    [FieldOffset(12)] public byte ShortestPrefix;
     [FieldOffset(16)] public Prefix From;
     [FieldOffset(32)] public Prefix To;
 }

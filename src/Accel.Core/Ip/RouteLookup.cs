@@ -68,17 +68,20 @@ internal readonly unsafe struct RouteLookup
         for (int i = 0; i < _tables.RuleCount; i++)
         {
             RuleEntry* rule = _tables.Rules + i;
-            if (rule->Family != to.Family || !key.StartsLike(rule->To, rule->ToLength))
+            if (rule->Family != to.Family)
                 continue;
             askedSource |= rule->FromLength != 0;
-            if (rule->FromLength != 0 && (!isBound || !source.StartsLike(rule->From, rule->FromLength)))
+            bool applies = key.StartsLike(rule->To, rule->ToLength)
+                && (rule->FromLength == 0 || (isBound && source.StartsLike(rule->From, rule->FromLength)));
+            if (applies == ((rule->Flags & RuleEntry.Inverted) != 0))
                 continue;
             if ((rule->Flags & RuleEntry.Unusual) != 0)
                 return RouteKind.Kernel;
             RouteKind kind = AskTable(to, rule->Table, out entry);
-            if (kind != RouteKind.None)
+            if (kind != RouteKind.None && (entry == null || entry->PrefixLength >= rule->ShortestPrefix))
                 return kind;
         }
+        entry = null;
         return RouteKind.None;
     }
 

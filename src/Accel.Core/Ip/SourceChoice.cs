@@ -46,13 +46,11 @@ internal readonly unsafe struct SourceChoice(NetSnapshot tables)
                 break;
             if ((entry->Flags & AddressEntry.Secondary) != 0 || entry->Scope == ScopeLink || entry->Scope > scope)
                 continue;
-            LinkEntry* link = tables.Link(entry->InterfaceIndex);
-            bool isLoopback = link != null && link->Kind == LinkKind.Loopback;
             if (lender == 0)
             {
                 lender = entry->InterfaceIndex;
                 source.AddressLow = entry->AddressLow;
-                if (isLoopback)
+                if (IsLoopback(lender))
                     return true;
             }
             // The kernel goes by the order in which interfaces came, which nobody tells.
@@ -82,8 +80,10 @@ internal readonly unsafe struct SourceChoice(NetSnapshot tables)
                 continue;
             Score score = new(target, *entry);
             int order = found ? score.Order(best) : 1;
-            // Among equals the kernel takes the first interface, in an order which nobody tells.
-            ambiguous = order == 0 ? ambiguous || entry->InterfaceIndex != best.InterfaceIndex : order < 0 && ambiguous;
+            // Among equals the kernel takes the first interface: loopback, or else in an order which nobody tells.
+            ambiguous = order == 0
+                ? ambiguous || (entry->InterfaceIndex != best.InterfaceIndex && !IsLoopback(best.InterfaceIndex))
+                : order < 0 && ambiguous;
             if (order <= 0)
                 continue;
             found = true;
@@ -94,6 +94,12 @@ internal readonly unsafe struct SourceChoice(NetSnapshot tables)
         if (Ipv6Scope.IsLinkLocal(source))
             source.ScopeId = (uint)interfaceIndex;
         return found && !ambiguous;
+    }
+
+    private bool IsLoopback(int interfaceIndex)
+    {
+        LinkEntry* link = tables.Link(interfaceIndex);
+        return link != null && link->Kind == LinkKind.Loopback;
     }
 
     private static bool IsCandidate(in AddressEntry entry) =>

@@ -88,7 +88,7 @@ sealed unsafe class NetTable : IDisposable
     }
 
     public NetTable Rule(byte family, uint priority, uint table, string? from = null, string? to = null,
-        byte flags = 0)
+        byte flags = 0, byte shortest = 0)
     {
         var (source, sourceBits) = from == null ? default : Split(from);
         var (target, targetBits) = to == null ? default : Split(to);
@@ -96,6 +96,7 @@ sealed unsafe class NetTable : IDisposable
         {
             Family = family, Priority = priority, Table = table, Flags = flags, From = Prefix.Of(source),
             FromLength = (byte)sourceBits, To = Prefix.Of(target), ToLength = (byte)targetBits,
+            ShortestPrefix = shortest,
         });
         return this;
     }

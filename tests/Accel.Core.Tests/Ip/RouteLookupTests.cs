@@ -170,6 +170,21 @@ public class RouteLookupTests
     }
 
     [Fact]
+    public void Rules_turned_round_and_rules_that_pass_over_short_prefixes()
+    {
+        using var table = Simple().Rule(Endpoint.V4, 100, 7, from: "10.1.0.0/16", to: "30.0.0.0/8",
+            flags: RuleEntry.Inverted).Rule(Endpoint.V4, 101, RouteTable.Main, shortest: 1)
+            .Rule(Endpoint.V4, 102, 8).Route("30.0.0.0/8", 3, via: "10.1.0.9", table: 7)
+            .Route("31.0.0.0/8", 3, via: "10.1.0.8", table: 7).Route("0.0.0.0/0", 3, via: "10.1.0.7", table: 8)
+            .Publish();
+        Assert.Equal("3 via 10.1.0.9 src 10.0.0.1", table.Ask("30.1.1.1", "10.0.0.1"));
+        Assert.Equal("3 via 10.1.0.7 src 10.1.0.1", table.Ask("30.1.1.1", "10.1.0.1"));
+        Assert.Equal("3 via 10.1.0.8 src 10.1.0.1", table.Ask("31.1.1.1", "10.1.0.1"));
+        Assert.Equal("2 via 10.0.0.7 src 10.0.0.1", table.Ask("10.0.0.7", "10.0.0.1"));
+        Assert.Equal("3 via 10.1.0.7 src 10.0.0.1", table.Ask("99.0.0.7", "10.0.0.1"));
+    }
+
+    [Fact]
     public void Local_and_main_may_be_one_table()
     {
         using var table = Simple()

@@ -96,6 +96,9 @@ public class SourceChoiceTests
             .Route("2001:db8:7::/48", 2, via: "fe80::99").Route("2001:db8:8::/48", 4, via: "fe80::99").Publish();
         Assert.EndsWith(" src 2001:db8:1::4", table.Ask("2001:db8:8::1"));
         Assert.Equal("Kernel", table.Ask("2001:db8:7::1"));
+        // But loopback is always the first.
+        table.Address(1, "2001:db8:1::1/128").Publish();
+        Assert.EndsWith(" src 2001:db8:1::1", table.Ask("2001:db8:7::1"));
     }
 
     /// <summary>The newest one of a scope stands first in the kernel's list.</summary>
