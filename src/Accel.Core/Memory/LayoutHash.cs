@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x4c61b5bba484b5d6;
+    public const ulong Value = 0x898703da7ff6fccc;
 }

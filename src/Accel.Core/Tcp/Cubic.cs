@@ -116,6 +116,20 @@ public struct Cubic
             PriorCwnd = cwnd;
         }
         else
-            K = Math.Cbrt((WMax - cwnd) / C);
+            K = CubeRoot((WMax - cwnd) / C);
+    }
+
+    /// <summary>
+    /// By Newton's method from a first guess that is a third of the exponent: Math.Cbrt() would bring libm into every
+    /// program. The argument is positive or 0.
+    /// </summary>
+    public static double CubeRoot(double x)
+    {
+        if (x <= 0)
+            return 0;
+        double y = BitConverter.UInt64BitsToDouble(BitConverter.DoubleToUInt64Bits(x) / 3 + 0x2A9F84FE36D22425);
+        for (int i = 0; i < 4; i++)
+            y -= (y * y * y - x) / (3 * y * y);
+        return y;
     }
 }

@@ -3,8 +3,8 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// A process ends while its connections are not done: what it wrote is still sent, and its FINs, as the kernel would for
-/// it. The process stays until then, or until the peers have been silent for some seconds.
+/// A process ends while its connections are not done: what it wrote is still sent, and its FINs, as the kernel would do
+/// for it. The process stays until then, or until the peers have been silent for some seconds.
 /// </summary>
 public static unsafe class Linger
 {

@@ -305,4 +305,12 @@ public class CongestionTests
 
     static void Grow(ref CongestionControl congestion, uint delivered, long rttMs, long now) =>
         congestion.Grow(delivered, Mss, default, rttMs * Ms, rttMs * Ms, now);
+
+    [Fact]
+    public void Cube_root_is_the_cube_root()
+    {
+        for (var x = 1e-9; x < 1e12; x *= 1.37)
+            Assert.Equal(Math.Cbrt(x), Cubic.CubeRoot(x), Math.Cbrt(x) * 1e-9);
+        Assert.Equal(0, Cubic.CubeRoot(0));
+    }
 }
