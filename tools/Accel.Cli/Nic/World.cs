@@ -13,6 +13,7 @@ public sealed class World : IDisposable
     private const string Prefix = "accel-cli-";
     private static readonly List<World> Alive = [];
     private static int _made;
+    private static bool _ending;
     private static PosixSignalRegistration[]? _signals;
     private readonly List<Host> _hosts = [];
 
@@ -25,8 +26,8 @@ public sealed class World : IDisposable
             $"{Prefix}{Environment.ProcessId}-{Interlocked.Increment(ref _made)}");
         try
         {
-            Add(new Host($"{name}-a", "a0", 1));
-            Add(new Host($"{name}-b", "b0", 2));
+            Add($"{name}-a", "a0", 1);
+            Add($"{name}-b", "b0", 2);
             Tool.Run("ip", "link", "add", A.Interface, "netns", A.Namespace, "type", "veth", "peer", "name",
                 B.Interface, "netns", B.Namespace);
             foreach (Host host in _hosts) host.Configure(offloads, mtu);
@@ -57,16 +58,14 @@ public sealed class World : IDisposable
         for (int i = _hosts.Count - 1; i >= 0; i--) _hosts[i].Dispose();
     }
 
-    private void Add(Host host)
+    private void Add(string name, string @interface, int number)
     {
+        // Under the lock: what is made before we are told to end is known then, and nothing is made after.
         lock (Alive)
         {
-            _hosts.Add(host);
-            if (Alive.Contains(this)) return;
+            if (_ending) throw new MeasurementException("interrupted");
+            _hosts.Add(new Host(name, @interface, number));
         }
-        // We were told to end meanwhile.
-        host.Dispose();
-        throw new MeasurementException("interrupted");
     }
 
     private static void CleanUpWhenToldToEnd()
@@ -86,12 +85,16 @@ public sealed class World : IDisposable
     private static void DisposeAll()
     {
         World[] all;
-        lock (Alive) all = [.. Alive];
+        lock (Alive)
+        {
+            _ending = true;
+            all = [.. Alive];
+        }
         foreach (World world in all) world.Dispose();
     }
 
     /// <summary>Namespaces of one of us that was killed: their names say whose they were.</summary>
-    private static void Reap()
+    internal static void Reap()
     {
         const string Names = "/run/netns";
         if (!Directory.Exists(Names)) return;
