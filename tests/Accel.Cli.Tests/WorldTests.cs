@@ -7,7 +7,8 @@ using Accel.Cli.Processes;
 
 namespace Accel.Cli.Tests;
 
-/// <summary>Two hosts made of namespaces: they reach each other, and nothing is left of them, however they end.</summary>
+/// <summary>Two hosts made of namespaces: they reach each other, and nothing is left of them, however they end.
+/// </summary>
 public sealed class WorldTests
 {
     private static readonly string Program = typeof(WorldTests).Assembly
