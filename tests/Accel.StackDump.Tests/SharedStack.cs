@@ -1,7 +1,9 @@
 using System.Runtime.InteropServices;
 using Accel.Core.Local;
 using Accel.Core.Memory;
+using Accel.Core.Nic;
 using Accel.Core.Stack;
+using Accel.Core.Tcp;
 
 namespace Accel.StackDump.Tests;
 
@@ -10,8 +12,11 @@ namespace Accel.StackDump.Tests;
 /// </summary>
 internal sealed unsafe partial class SharedStack : IDisposable
 {
-    private const ulong LocalId = 77;
+    // Of the regions: several stacks live in the process at a time.
+    private const ulong LocalId = 1 << 21, NicId = 1 << 20;
     private readonly int _stackFile, _localFile;
+    private NicRegion _nic;
+    private int _nicFile = -1;
 
     public SharedStack(ulong id)
     {
@@ -20,11 +25,11 @@ internal sealed unsafe partial class SharedStack : IDisposable
         Stack.Format(id, Environment.ProcessId, 0, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() * 1_000_000);
         long size = LocalRegion.FixedBytes + (64 << 20);
         Local = new LocalRegion(Create("accel-local", size, out _localFile));
-        Local.Format(LocalId, id, size, Environment.ProcessId, 0, 1);
+        Local.Format(LocalId + id, id, size, Environment.ProcessId, 0, 1);
         ProcessSlot* process = Stack.ProcessAt(3);
         process->Pid = Environment.ProcessId;
         process->State = ProcessSlot.Live;
-        Stack.RegionAt(0)->Id = LocalId;
+        Stack.RegionAt(0)->Id = LocalId + id;
         foreach (OptionRow row in OptionTable.Rows) Stack.Tables->Options.Values[(int)row.Option] = row.Default;
     }
 
@@ -33,6 +38,45 @@ internal sealed unsafe partial class SharedStack : IDisposable
     public StackRegion Stack { get; }
 
     public LocalRegion Local { get; }
+
+    /// <summary>The stack's network path; made when first asked for.</summary>
+    public NicRegion Nic
+    {
+        get
+        {
+            if (!_nic.IsMapped)
+            {
+                _nic = new NicRegion(Create("accel-nic", NicRegion.SizeBytes, out _nicFile));
+                _nic.Format(NicId + Id, Id, Environment.ProcessId, 0, 1);
+                Stack.Tables->NicRegionId = NicId + Id;
+            }
+            return _nic;
+        }
+    }
+
+    /// <summary>A link by its name.</summary>
+    public LinkInfo* AddLink(int index, string name, LinkFlags flags)
+    {
+        LinkInfo* link = Nic.LinkAt(index);
+        link->InterfaceIndex = index + 2;
+        link->Flags = (uint)flags;
+        for (int i = 0; i < name.Length; i++) link->Name[i] = (byte)name[i];
+        return link;
+    }
+
+    /// <summary>A block of the engine; with a connection: its engine's side is side 1.</summary>
+    public NicBlock* AddBlock(NicUse use, TcpState state, int conn = -1)
+    {
+        int index = FreeList.Take(&Nic.Tables->Blocks, (byte*)Nic.BlockAt(0), sizeof(NicBlock));
+        NicBlock* block = Nic.BlockAt(index);
+        block->Use = use;
+        block->Tcb.State = state;
+        if (conn < 0) return block;
+        block->Conn = (uint)conn + 1;
+        Nic.ConnBlocks[conn] = (uint)index + 1;
+        Local.ConnAt(conn)->Side1.Watch |= Side.EngineWatch;
+        return block;
+    }
 
     /// <summary>A socket of the given state under a descriptor of this process.</summary>
     public Socket* Add(int descriptor, SocketState state, PathReason reason)
@@ -49,13 +93,14 @@ internal sealed unsafe partial class SharedStack : IDisposable
     /// <summary>Spoils the header, as another build's region would look.</summary>
     public void PretendOtherLayout() => Stack.Tables->Header.LayoutHash++;
 
-    /// <summary>How much memory the two files take.</summary>
-    public long StackBlocks() => Blocks(_stackFile) + Blocks(_localFile);
+    /// <summary>How much memory the files take.</summary>
+    public long StackBlocks() => Blocks(_stackFile) + Blocks(_localFile) + (_nicFile < 0 ? 0 : Blocks(_nicFile));
 
     public void Dispose()
     {
         _ = Close(_stackFile);
         _ = Close(_localFile);
+        if (_nicFile >= 0) _ = Close(_nicFile);
     }
 
     private static byte* Create(string name, long bytes, out int file)

@@ -1,6 +1,8 @@
 using System.Text.Json.Nodes;
 using Accel.Core.Local;
+using Accel.Core.Nic;
 using Accel.Core.Stack;
+using Accel.Core.Tcp;
 using Accel.StackDump.Attach;
 using Accel.StackDump.Verbs;
 
@@ -161,10 +163,13 @@ public sealed unsafe class StackDumpTests
     {
         using SharedStack stack = NewStack();
         stack.Add(5, SocketState.Listening, PathReason.Local);
+        stack.AddBlock(NicUse.TimeWait, TcpState.TimeWait);
         long before = stack.StackBlocks();
         using Machine machine = Machine.Look();
         _ = SocketsVerb.Show(machine, null);
         _ = StatsVerb.Show(machine, null);
+        _ = LinksVerb.Show(machine, null);
+        _ = NicVerb.Show(machine, null);
         Assert.Equal(before, stack.StackBlocks());
     }
 

@@ -37,12 +37,19 @@ var root = new Command("stackdump", """
 root.SetAction(parsed => Show(parsed, StacksVerb.Show));
 
 var sockets = new Command("sockets", "A line for each socket: state, queues, names, owners, path and why") { pid };
-sockets.SetAction(parsed => Show(parsed, m => SocketsVerb.Show(m, parsed.GetValue(pid))));
+var info = new Option<bool>("--info", "-i") { Description = "TCP's inside in a second line, as `ss -i` shows it" };
+sockets.Options.Add(info);
+sockets.SetAction(parsed => Show(parsed, m => SocketsVerb.Show(m, parsed.GetValue(pid), parsed.GetValue(info))));
 var one = new Command("socket", "All fields of one socket and its connection") { socket };
 one.SetAction(parsed => Show(parsed, m => SocketVerb.Show(m, parsed.GetValue(socket)!)));
 var stats = new Command("stats", "Counters, and how full each table is") { pid };
 stats.SetAction(parsed => Show(parsed, m => StatsVerb.Show(m, parsed.GetValue(pid))));
 var options = new Command("options", "The ACCEL_* options as the stack took them") { pid };
 options.SetAction(parsed => Show(parsed, m => OptionsVerb.Show(m, parsed.GetValue(pid))));
-foreach (Command verb in (Command[])[sockets, one, stats, options]) root.Subcommands.Add(verb);
+var links = new Command("links", "Network interfaces of each stack: mode, rings, what they carried and dropped")
+    { pid };
+links.SetAction(parsed => Show(parsed, m => LinksVerb.Show(m, parsed.GetValue(pid))));
+var nic = new Command("nic", "The network path: engine, tables, listeners, settings, counters") { pid };
+nic.SetAction(parsed => Show(parsed, m => NicVerb.Show(m, parsed.GetValue(pid))));
+foreach (Command verb in (Command[])[sockets, one, links, nic, stats, options]) root.Subcommands.Add(verb);
 return root.Parse(args).Invoke();

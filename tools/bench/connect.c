@@ -7,7 +7,7 @@
 
 static void serve(void)
 {
-    int listener = listen_on_loopback(128);
+    int listener = open_server(SOCK_STREAM, 128);
     for (;;) {
         int s = accept(listener, NULL, NULL);
         if (s < 0) fail("accept");
@@ -20,7 +20,7 @@ static void measure(int port, double seconds)
     uint64_t count = 0, start = nanoseconds(), limit = start + (uint64_t)(seconds * 1e9), now;
     do {
         char byte;
-        int s = connect_to_loopback(port);
+        int s = open_client(SOCK_STREAM, port);
         if (recv(s, &byte, 1, 0) != 0) fail("recv: expected the end of file");
         close(s);
         count++;

@@ -1,5 +1,5 @@
-// What the load programs share: a clock that costs little, loopback sockets, and errors that end the program with a
-// line.
+// What the load programs share: a clock that costs little, sockets on the address in LOAD_ADDRESS (default: loopback),
+// and errors that end the program with a line.
 #pragma once
 
 #define _GNU_SOURCE
@@ -47,28 +47,34 @@ static inline uint64_t ticks(void)
 #endif
 }
 
-// A listening socket on 127.0.0.1; says "port N" on standard output, which is what the harness waits for.
-static inline int listen_on_loopback(int backlog)
+static inline struct sockaddr_in load_address(int port)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const char *text = getenv("LOAD_ADDRESS");
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    if (inet_pton(AF_INET, text == NULL ? "127.0.0.1" : text, &a.sin_addr) != 1) fail("LOAD_ADDRESS");
+    return a;
+}
+
+// A socket that clients reach; says "port N" on standard output, which is what the harness waits for.
+static inline int open_server(int type, int backlog)
+{
+    struct sockaddr_in a = load_address(0);
     socklen_t len = sizeof a;
-    int one = 1, s = socket(AF_INET, SOCK_STREAM, 0);
+    int one = 1, s = socket(AF_INET, type, 0);
     if (s < 0) fail("socket");
     if (setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0) fail("SO_REUSEADDR");
     if (bind(s, (struct sockaddr *)&a, sizeof a) < 0) fail("bind");
-    if (listen(s, backlog) < 0) fail("listen");
+    if (type == SOCK_STREAM && listen(s, backlog) < 0) fail("listen");
     if (getsockname(s, (struct sockaddr *)&a, &len) < 0) fail("getsockname");
     printf("port %d\n", ntohs(a.sin_port));
     fflush(stdout);
     return s;
 }
 
-static inline int connect_to_loopback(int port)
+static inline int open_client(int type, int port)
 {
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
-    };
-    int s = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = load_address(port);
+    int s = socket(AF_INET, type, 0);
     if (s < 0) fail("socket");
     if (connect(s, (struct sockaddr *)&a, sizeof a) < 0) fail("connect");
     return s;

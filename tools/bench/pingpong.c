@@ -1,8 +1,10 @@
-// Round trips of a few bytes over one TCP connection.
-//   pingpong server spin|block SIZE              echoes, one connection after another, until it is ended
-//   pingpong client spin|block SIZE PORT SECONDS prints "p50_us X", "p99_us X", "operations N"
+// Round trips of a few bytes over one TCP connection, or in datagrams.
+//   pingpong server spin|block SIZE [udp]              echoes, one connection after another, until it is ended
+//   pingpong client spin|block SIZE PORT SECONDS [udp] prints "p50_us X", "p99_us X", "operations N"
 // "spin" asks a non-blocking socket again and again, "block" sleeps in recv(). The same text runs on both paths.
 #include "load.h"
+
+enum { PATIENCE_MS = 200 };
 
 static int spinning;
 
@@ -41,7 +43,7 @@ static void echo(int s, char *buffer, size_t size)
 static void serve(size_t size)
 {
     char *buffer = malloc(size);
-    int listener = listen_on_loopback(16);
+    int listener = open_server(SOCK_STREAM, 16);
     for (;;) {
         int s = accept(listener, NULL, NULL);
         if (s < 0) fail("accept");
@@ -51,29 +53,74 @@ static void serve(size_t size)
     }
 }
 
+// One socket hears all clients.
+static void serve_datagrams(size_t size)
+{
+    char *buffer = malloc(size);
+    int s = open_server(SOCK_DGRAM, 0);
+    for (;;) {
+        struct sockaddr_in peer;
+        socklen_t length = sizeof peer;
+        ssize_t n = recvfrom(s, buffer, size, spinning ? MSG_DONTWAIT : 0, (struct sockaddr *)&peer, &length);
+        if (n < 0 && errno != EAGAIN && errno != ECONNREFUSED) fail("recvfrom");
+        if (n < 0) relax();
+        else if (sendto(s, buffer, (size_t)n, 0, (struct sockaddr *)&peer, length) < 0) fail("sendto");
+    }
+}
+
+// A datagram and its echo; sent again if nothing comes.
+static void exchange(int s, char *buffer, size_t size)
+{
+    for (;;) {
+        if (send(s, buffer, size, 0) < 0) fail("send");
+        uint64_t limit = nanoseconds() + PATIENCE_MS * 1000000ull;
+        for (unsigned i = 1; ; i++) {
+            ssize_t n = recv(s, buffer, size, spinning ? MSG_DONTWAIT : 0);
+            if (n >= 0) return;
+            if (errno != EAGAIN) fail("recv");
+            relax();
+            if ((!spinning || (i & 1023) == 0) && nanoseconds() > limit) break;
+        }
+    }
+}
+
+static void round_trip(int s, char *buffer, size_t size, int type)
+{
+    if (type == SOCK_DGRAM) {
+        exchange(s, buffer, size);
+        return;
+    }
+    send_all(s, buffer, size);
+    receive_all(s, buffer, size);
+}
+
+static int open_measured(int type, int port)
+{
+    int s = open_client(type, port);
+    struct timeval patience = { .tv_usec = PATIENCE_MS * 1000 };
+    if (type == SOCK_STREAM) no_delay(s);
+    else if (setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0) fail("SO_RCVTIMEO");
+    return s;
+}
+
 static int by_value(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return x < y ? -1 : x > y;
 }
 
-static void measure(size_t size, int port, double seconds)
+static void measure(size_t size, int port, double seconds, int type)
 {
     enum { SAMPLES = 1 << 21 }; // the newest two million: enough for a percentile, bounded for any length of run
     uint32_t *samples = malloc(SAMPLES * sizeof *samples);
     char *buffer = malloc(size);
     memset(buffer, 'x', size);
-    int s = connect_to_loopback(port);
-    no_delay(s);
-    for (int i = 0; i < 2000; i++) { // warm-up
-        send_all(s, buffer, size);
-        receive_all(s, buffer, size);
-    }
+    int s = open_measured(type, port);
+    for (int i = 0; i < 2000; i++) round_trip(s, buffer, size, type); // warm-up
     uint64_t count = 0, start = nanoseconds(), first = ticks(), before = first;
     uint64_t limit = (uint64_t)(seconds * 1e9);
     do {
-        send_all(s, buffer, size);
-        receive_all(s, buffer, size);
+        round_trip(s, buffer, size, type);
         uint64_t now = ticks();
         samples[count++ & (SAMPLES - 1)] = (uint32_t)(now - before);
         before = now;
@@ -93,13 +140,15 @@ static void measure(size_t size, int port, double seconds)
 
 int main(int argc, char **argv)
 {
+    int type = argc > 4 && strcmp(argv[argc - 1], "udp") == 0 ? SOCK_DGRAM : SOCK_STREAM;
+    argc -= type == SOCK_DGRAM;
     if (argc < 4) {
-        fprintf(stderr, "usage: pingpong server spin|block SIZE | client spin|block SIZE PORT SECONDS\n");
+        fprintf(stderr, "usage: pingpong server spin|block SIZE [udp] | client spin|block SIZE PORT SECONDS [udp]\n");
         return 2;
     }
     spinning = strcmp(argv[2], "spin") == 0;
     size_t size = (size_t)atol(argv[3]);
-    if (strcmp(argv[1], "server") == 0) serve(size);
-    else if (argc == 6) measure(size, atoi(argv[4]), atof(argv[5]));
+    if (strcmp(argv[1], "server") == 0) (type == SOCK_DGRAM ? serve_datagrams : serve)(size);
+    else if (argc == 6) measure(size, atoi(argv[4]), atof(argv[5]), type);
     return 0;
 }

@@ -7,8 +7,21 @@ namespace Accel.Cli.Bench;
 /// </summary>
 public sealed record BenchCase(
     string Name, string Unit, bool LessIsBetter, Dictionary<string, string> Environment, string[] Programs,
-    Func<Side, BenchCase, Surroundings, Sample> Measure)
+    Func<Stage, BenchCase, Surroundings, Sample> Measure)
 {
+    public Ends Accelerated { get; init; } = Ends.Both;
+
+    /// <summary>Segmentation and checksums are left to the devices, as machines come.</summary>
+    public bool Offloads { get; init; } = true;
+
+    /// <summary>The ratio that is wanted at least.</summary>
+    public double? Target { get; init; }
+
     /// <summary>Above 1: the accelerated side is better.</summary>
     public double Ratio(double kernel, double accel) => LessIsBetter ? kernel / accel : accel / kernel;
+
+    /// <summary>CPU time for one operation, of the ends that the case accelerates.</summary>
+    public double CpuMicros(Sample sample) =>
+        (Accelerated.HasFlag(Ends.Server) ? sample.ServerMicros : 0)
+        + (Accelerated.HasFlag(Ends.Client) ? sample.ClientMicros : 0);
 }

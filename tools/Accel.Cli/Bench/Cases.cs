@@ -1,5 +1,3 @@
-using Accel.Cli.Processes;
-
 namespace Accel.Cli.Bench;
 
 /// <summary>The cases of `accel bench local`, in the order they are run.</summary>
@@ -11,16 +9,16 @@ public static class Cases
 
     public static readonly BenchCase[] Local =
     [
-        new("pingpong-64-spin", "us", true, Defaults, [], (s, c, a) => OwnLoads.PingPong(s, c, a, "spin", 64)),
-        new("pingpong-64-block", "us", true, NoSpin, [], (s, c, a) => OwnLoads.PingPong(s, c, a, "block", 64)),
+        new("pingpong-64-spin", "us", true, Defaults, [], (s, c, a) => OwnLoads.PingPong(s, a, "spin", 64)),
+        new("pingpong-64-block", "us", true, NoSpin, [], (s, c, a) => OwnLoads.PingPong(s, a, "block", 64)),
         new("stream-64", "M/s", false, Defaults, [],
-            (s, c, a) => OwnLoads.Stream(s, c, a, 64, "writes_per_second", 1e6)),
+            (s, c, a) => OwnLoads.Stream(s, a, 64, "writes_per_second", 1e6)),
         new("stream-65536", "GB/s", false, Defaults, [],
-            (s, c, a) => OwnLoads.Stream(s, c, a, 65536, "bytes_per_second", 1e9)),
-        new("connect", "1/s", false, Defaults, [], OwnLoads.Connect),
-        new("redis-get-c50-p1", "1/s", false, Defaults, Redis, (s, c, a) => RedisLoad.Run(s, c, a, "get", 50, 1)),
-        new("redis-get-c1-p1", "1/s", false, Defaults, Redis, (s, c, a) => RedisLoad.Run(s, c, a, "get", 1, 1)),
-        new("redis-get-c50-p16", "1/s", false, Defaults, Redis, (s, c, a) => RedisLoad.Run(s, c, a, "get", 50, 16)),
-        new("nginx-1k-c32", "1/s", false, Defaults, ["nginx", "wrk"], NginxLoad.Run),
+            (s, c, a) => OwnLoads.Stream(s, a, 65536, "bytes_per_second", 1e9)),
+        new("connect", "1/s", false, Defaults, [], (s, c, a) => OwnLoads.Connect(s, a)),
+        new("redis-get-c50-p1", "1/s", false, Defaults, Redis, (s, c, a) => RedisLoad.Get(s, c, a, 50, 1)),
+        new("redis-get-c1-p1", "1/s", false, Defaults, Redis, (s, c, a) => RedisLoad.Get(s, c, a, 1, 1)),
+        new("redis-get-c50-p16", "1/s", false, Defaults, Redis, (s, c, a) => RedisLoad.Get(s, c, a, 50, 16)),
+        new("nginx-1k-c32", "1/s", false, Defaults, ["nginx", "wrk"], (s, c, a) => NginxLoad.Run(s, a)),
     ];
 }

@@ -19,7 +19,7 @@ public static class Interleaved
             {
                 try
                 {
-                    samples[side].Add(c.Measure(side, c, at));
+                    samples[side].Add(at.Run(side, c));
                 }
                 catch (MeasurementException e)
                 {
@@ -31,7 +31,8 @@ public static class Interleaved
     }
 
     private static Sample? Median(List<Sample> samples)
-        => samples.Count == 0 ? null : new(Median(samples, s => s.Value), Median(samples, s => s.CpuMicros));
+        => samples.Count == 0 ? null : new(Median(samples, s => s.Value), Median(samples, s => s.ServerMicros),
+            Median(samples, s => s.ClientMicros));
 
     private static double Median(List<Sample> samples, Func<Sample, double> figure)
     {

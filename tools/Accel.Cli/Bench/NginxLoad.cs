@@ -6,27 +6,42 @@ namespace Accel.Cli.Bench;
 /// <summary>Debian's nginx with one worker, and wrk with 32 keep-alive connections asking for a 1 KB file.</summary>
 internal static class NginxLoad
 {
-    public static Sample Run(Side side, BenchCase c, Surroundings at)
+    public static Sample Run(Stage stage, Surroundings at)
     {
         using var scratch = new Scratch();
-        int port = Scratch.FreePort();
+        using Child server = Serve(stage.Server, scratch, out int port);
         scratch.Write("1k", new string('x', 1024));
-        string configuration = scratch.Write("nginx.conf", Configuration(scratch.Folder, port));
-        using Child server = Child.Start(side, at.ServerCpu, c.Environment, "nginx", "-p", scratch.Folder, "-c",
-            configuration,
-            "-e", Path.Combine(scratch.Folder, "error.log"));
-        Scratch.AwaitListener(port, server);
         double before = server.CpuMicros();
         int seconds = Math.Max(1, (int)at.Seconds); // wrk counts in whole seconds
-        (string output, double client) = Child.Run(side, at.ClientCpu, c.Environment, at.Limit, "wrk", "-t1", "-c32",
+        (string output, double client) = Child.Run(stage.Client, at.Limit, "wrk", "-t1", "-c32",
             string.Create(CultureInfo.InvariantCulture, $"-d{seconds}s"),
-            string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}/1k"));
-        double requests = Printed.WrkRequests(output);
-        return new(Printed.Number(output, "Requests/sec:"), (client + server.CpuMicros() - before) / requests);
+            string.Create(CultureInfo.InvariantCulture, $"http://{stage.Address}:{port}/1k"));
+        return Sample.Of(Printed.Number(output, "Requests/sec:"), Printed.WrkRequests(output),
+            server.CpuMicros() - before, client);
+    }
+
+    /// <summary>A server for the files in a folder.</summary>
+    public static Child Serve(End end, Scratch scratch, out int port)
+    {
+        port = Scratch.FreePort(end.Place);
+        string configuration = scratch.Write("nginx.conf", Configuration(scratch.Folder, end.Place.Address, port));
+        Child server = Child.Start(end, "nginx", "-p", scratch.Folder, "-c", configuration, "-e",
+            Path.Combine(scratch.Folder, "error.log"));
+        try
+        {
+            Scratch.AwaitListener(port, end.Place, server);
+        }
+        catch (MeasurementException)
+        {
+            server.Dispose();
+            throw;
+        }
+        return server;
     }
 
     /// <summary>As Debian configures it (sendfile, tcp_nopush), without logs. The worker stays who we are.</summary>
-    private static string Configuration(string folder, int port) => string.Create(CultureInfo.InvariantCulture, $$"""
+    private static string Configuration(string folder, string address, int port) => string.Create(
+        CultureInfo.InvariantCulture, $$"""
         daemon off;
         worker_processes 1;
         {{(Environment.IsPrivilegedProcess ? "user root;" : "")}}
@@ -44,7 +59,7 @@ internal static class NginxLoad
             uwsgi_temp_path {{folder}}/uwsgi;
             scgi_temp_path {{folder}}/scgi;
             server {
-                listen 127.0.0.1:{{port}};
+                listen {{address}}:{{port}};
                 root {{folder}};
             }
         }

@@ -61,7 +61,7 @@ internal static partial class PassThrough
         {
             foreach (Side side in (Side[])[Side.Kernel, Side.Accel])
             {
-                (string output, _) = Child.Run(side, cpu, [], TimeSpan.FromSeconds(30),
+                (string output, _) = Child.Run(new End(side, new Place(cpu), []), TimeSpan.FromSeconds(30),
                     Installation.LoadProgram("passthrough"));
                 foreach (string line in output.Trim().Split('\n'))
                 {
@@ -87,7 +87,7 @@ internal static partial class PassThrough
                 string log = Path.GetTempFileName();
                 try
                 {
-                    Child.Run(side, cpu, [], TimeSpan.FromSeconds(60), "valgrind",
+                    Child.Run(new End(side, new Place(cpu), []), TimeSpan.FromSeconds(60), "valgrind",
                         ["--tool=callgrind", "--callgrind-out-file=/dev/null", $"--log-file={log}", path,
                             .. program[1..]]);
                     Match total = Collected().Match(File.ReadAllText(log));

@@ -8,16 +8,22 @@ public static class Report
 {
     public static Table Table(IEnumerable<Result> results)
     {
+        Result[] rows = [.. results];
+        bool targets = rows.Any(r => r.Case.Target is not null);
         Table table = new Table().Border(TableBorder.Simple);
-        foreach (string title in (string[])["case", "unit", "kernel", "accel", "ratio", "CPU/op kernel", "CPU/op accel",
-            "ring"])
-            table.AddColumn(title == "case" || title == "unit" ? new TableColumn(title)
-                : new TableColumn(title).RightAligned());
-        foreach (Result r in results)
+        foreach (string title in (string[])["case", "unit", "kernel", "accel", "ratio", "target", "CPU/op kernel",
+            "CPU/op accel", "ring"])
         {
-            table.AddRow(r.Case.Name, r.Case.Unit, Number(r.Kernel?.Value), Number(r.Accel?.Value),
-                r.Ratio is { } ratio ? $"[bold]{Number(ratio)}x[/]" : "[red]failed[/]",
-                Number(r.Kernel?.CpuMicros), Number(r.Accel?.CpuMicros), Number(r.RingMicros));
+            if (title == "target" && !targets) continue;
+            table.AddColumn(title is "case" or "unit" ? new TableColumn(title)
+                : new TableColumn(title).RightAligned());
+        }
+        foreach (Result r in rows)
+        {
+            string[] target = !targets ? [] : [r.Case.Target is { } wanted ? $"{Number(wanted)}x" : ""];
+            table.AddRow([r.Case.Name, r.Case.Unit, Number(r.Kernel?.Value), Number(r.Accel?.Value),
+                r.Ratio is { } ratio ? $"[bold]{Number(ratio)}x[/]" : "[red]failed[/]", .. target,
+                Number(r.KernelCpu), Number(r.AccelCpu), Number(r.RingMicros)]);
         }
         return table;
     }

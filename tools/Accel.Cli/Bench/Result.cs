@@ -7,6 +7,10 @@ public sealed record Result(BenchCase Case, double RingMicros, Sample? Kernel, S
 {
     public double? Ratio => Kernel is { } k && Accel is { } a ? Case.Ratio(k.Value, a.Value) : null;
 
+    public double? KernelCpu => Kernel is { } k ? Case.CpuMicros(k) : null;
+
+    public double? AccelCpu => Accel is { } a ? Case.CpuMicros(a) : null;
+
     public string ToJson()
     {
         var json = new JsonObject
@@ -16,9 +20,10 @@ public sealed record Result(BenchCase Case, double RingMicros, Sample? Kernel, S
             ["accel"] = Round(Accel?.Value),
             ["ratio"] = Round(Ratio),
             ["unit"] = Case.Unit,
-            ["cpu_kernel"] = Round(Kernel?.CpuMicros),
-            ["cpu_accel"] = Round(Accel?.CpuMicros),
+            ["cpu_kernel"] = Round(KernelCpu),
+            ["cpu_accel"] = Round(AccelCpu),
         };
+        if (Case.Target is { } target) json["target"] = target;
         if (Error is not null) json["error"] = Error;
         return json.ToJsonString();
     }

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Diagnostics;
 using Accel.Cli.Bench;
 using Accel.Cli.Processes;
 using Spectre.Console;
@@ -14,9 +13,14 @@ internal static class DemoCommand
     public static Command Create()
     {
         var quick = new Option<bool>("--quick") { Description = "One short run of each instead of three" };
+        var nic = new Option<bool>("--nic")
+        {
+            Description = "Across a wire: two network namespaces, acceld, redis, nginx, curl and iperf3 (needs root)",
+        };
         var command = new Command("demo",
-            "Unmodified redis-server and redis-benchmark, on the kernel and accelerated") { quick };
-        command.SetAction(parsed => Run(parsed.GetValue(quick)));
+            "Unmodified redis-server and redis-benchmark, on the kernel and accelerated") { quick, nic };
+        command.SetAction(parsed => parsed.GetValue(nic) ? NicDemo.Run(parsed.GetValue(quick))
+            : Run(parsed.GetValue(quick)));
         return command;
     }
 
@@ -51,7 +55,9 @@ internal static class DemoCommand
         BenchCase c = Cases.Local.First(c => c.Name == Shown[0]);
         try
         {
-            RedisLoad.Run(Side.Accel, c, at, "get", 50, 1, pid => dump = Dump("sockets", $"{pid}"));
+            var end = new End(Side.Accel, new(at.ServerCpu), c.Environment);
+            RedisLoad.Run(new(end, end with { Place = new(at.ClientCpu) }), c.Name, at, "get", 50, 1,
+                pid => dump = StackDump.Text("sockets", $"{pid}"));
         }
         catch (MeasurementException e)
         {
@@ -63,14 +69,5 @@ internal static class DemoCommand
         foreach (string line in lines.Take(8)) Console.WriteLine("  " + line);
         if (lines.Length > 8) Console.WriteLine($"  ... {lines.Length - 8} more");
         return lines.Length > 2;
-    }
-
-    private static string Dump(params string[] args)
-    {
-        using Process process = Process.Start(
-            new ProcessStartInfo(Installation.StackDump, args) { RedirectStandardOutput = true })!;
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit(10_000);
-        return output;
     }
 }

@@ -31,19 +31,15 @@ public sealed class Child : IDisposable
     public int Id => _process.Id;
 
     /// <summary>Starts a program that runs until it is stopped.</summary>
-    public static Child Start(Side side, int cpu, Dictionary<string, string> environment, string program,
-        params string[] args)
-        => Start(side, cpu, environment, null, program, args);
+    public static Child Start(End end, string program, params string[] args) => Start(end, null, program, args);
 
     /// <summary>Runs a program to its end and returns what it printed and the CPU time it took.</summary>
-    public static (string Output, double CpuMicros) Run(
-        Side side, int cpu, Dictionary<string, string> environment, TimeSpan limit, string program,
-        params string[] args)
+    public static (string Output, double CpuMicros) Run(End end, TimeSpan limit, string program, params string[] args)
     {
         string costFile = Path.GetTempFileName();
         try
         {
-            using Child child = Start(side, cpu, environment, costFile, program, args);
+            using Child child = Start(end, costFile, program, args);
             Task<string> output = child._process.StandardOutput.ReadToEndAsync();
             if (!child._process.WaitForExit(limit) || !output.Wait(TimeSpan.FromSeconds(5)))
                 throw new MeasurementException($"{child._name} had not ended after {limit.TotalSeconds:0} s");
@@ -64,6 +60,9 @@ public sealed class Child : IDisposable
         if (!line.Wait(limit)) throw new MeasurementException($"{_name} said nothing for {limit.TotalSeconds:0} s");
         return line.Result ?? throw new MeasurementException($"{_name} ended: {Errors()}");
     }
+
+    /// <summary>Whatever else it prints is read and forgotten, so that it is never held up by a full pipe.</summary>
+    public void Ignore() => _process.StandardOutput.BaseStream.CopyToAsync(Stream.Null);
 
     /// <summary>CPU time so far of the process and its children, in microseconds.</summary>
     public double CpuMicros() => CpuTime.OfTreeMicros(_process.Id);
@@ -87,12 +86,18 @@ public sealed class Child : IDisposable
         _process.Dispose();
     }
 
-    private static Child Start(
-        Side side, int cpu, Dictionary<string, string> environment, string? costFile, string program, string[] args)
+    private static Child Start(End end, string? costFile, string program, string[] args)
     {
         string path = Installation.Find(program)
             ?? throw new MeasurementException($"{program} is not installed: run tools/setup");
-        var start = new ProcessStartInfo(Installation.LoadProgram("launch"))
+        bool accelerated = end.Side == Side.Accel;
+        string[] command =
+        [
+            .. end.Place.Prefix, Installation.LoadProgram("launch"),
+            end.Place.Cpu.ToString(CultureInfo.InvariantCulture), costFile ?? "-",
+            accelerated ? Installation.Library : "-", path, .. args,
+        ];
+        var start = new ProcessStartInfo(command[0], command[1..])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -103,16 +108,13 @@ public sealed class Child : IDisposable
             .Where(k => k.StartsWith("ACCEL_", StringComparison.Ordinal)).ToArray())
             start.Environment.Remove(key);
         start.Environment.Remove("LD_PRELOAD");
-        if (side == Side.Accel)
-            foreach ((string key, string value) in environment) start.Environment[key] = value;
-        string preload = side == Side.Accel ? Installation.Library : "-";
-        foreach (string arg in (string[])[cpu.ToString(CultureInfo.InvariantCulture), costFile ?? "-", preload, path,
-            .. args])
-            start.ArgumentList.Add(arg);
+        start.Environment["LOAD_ADDRESS"] = end.Place.Address;
+        if (accelerated)
+            foreach ((string key, string value) in end.Environment) start.Environment[key] = value;
         Process process = Process.Start(start) ?? throw new MeasurementException($"{program} did not start");
         process.StandardInput.Close();
-        return new Child(process, $"{Path.GetFileName(program)} ({(side == Side.Accel ? "accelerated" : "kernel")})",
-            costFile);
+        string how = accelerated ? "accelerated" : "kernel";
+        return new Child(process, $"{Path.GetFileName(program)} ({how})", costFile);
     }
 
     private double CostMicros()

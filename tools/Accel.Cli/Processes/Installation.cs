@@ -11,6 +11,8 @@ public static class Installation
 
     public static string StackDump => Path.Combine(Artifacts, "bin", "Accel.StackDump", "release", "stackdump");
 
+    public static string Daemon => Path.Combine(Artifacts, "bin", "Accel.Daemon", "release", "acceld");
+
     /// <summary>A load program of tools/bench.</summary>
     public static string LoadProgram(string name) => Path.Combine(Artifacts, "bench", name);
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 
@@ -15,16 +16,35 @@ public sealed class Scratch : IDisposable
         return path;
     }
 
-    public static int FreePort()
+    /// <summary>Below the range that clients' ports come from; in a namespace of our own all of them are free.
+    /// </summary>
+    public static int FreePort(Place at)
     {
-        using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        probe.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)probe.LocalEndPoint!).Port;
+        while (true)
+        {
+            int port = Random.Shared.Next(10_000, 32_000);
+            if (at.Namespace is not null) return port;
+            using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            try
+            {
+                probe.Bind(new IPEndPoint(IPAddress.Any, port));
+                return port;
+            }
+            catch (SocketException)
+            {
+                // somebody's: another one
+            }
+        }
     }
 
     /// <summary>Waits until somebody listens on the port.</summary>
-    public static void AwaitListener(int port, Child server)
+    public static void AwaitListener(int port, Place at, Child server)
     {
+        if (at.Namespace is not null)
+        {
+            AwaitTable(port, server);
+            return;
+        }
         for (int i = 0; i < 500; i++)
         {
             using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -43,6 +63,38 @@ public sealed class Scratch : IDisposable
             }
         }
         throw new MeasurementException($"no server came up on port {port}: {server.Errors()}");
+    }
+
+    /// <summary>Where we cannot connect to: until the kernel's table of the server's namespace has the listener.
+    /// </summary>
+    private static void AwaitTable(int port, Child server)
+    {
+        string wanted = string.Create(CultureInfo.InvariantCulture, $":{port:X4}");
+        for (int i = 0; i < 500 && !server.HasEnded; i++)
+        {
+            foreach (string table in (string[])["tcp", "tcp6"])
+            {
+                foreach (string line in ReadLines($"/proc/{server.Id}/net/{table}"))
+                {
+                    string[] f = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+                    if (f.Length > 3 && f[1].EndsWith(wanted, StringComparison.Ordinal) && f[3] == "0A") return;
+                }
+            }
+            Thread.Sleep(10);
+        }
+        throw new MeasurementException($"no server came up on port {port}: {server.Errors()}");
+    }
+
+    private static string[] ReadLines(string path)
+    {
+        try
+        {
+            return File.ReadAllLines(path);
+        }
+        catch (IOException)
+        {
+            return []; // it has ended: seen by the caller
+        }
     }
 
     public void Dispose()

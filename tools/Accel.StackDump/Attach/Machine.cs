@@ -1,5 +1,5 @@
+using System.Diagnostics;
 using System.Globalization;
-using Accel.Core.Local;
 using Accel.Core.Memory;
 
 namespace Accel.StackDump.Attach;
@@ -9,6 +9,10 @@ public sealed class Machine : IDisposable
 {
     private readonly List<StackView> _stacks = [];
     private readonly Dictionary<ulong, LocalView> _locals = [];
+    private readonly Dictionary<ulong, NicView> _nics = [];
+
+    /// <summary>CLOCK_MONOTONIC of the look, which deadlines in the regions are told by.</summary>
+    public long NowNs { get; init; } = Stopwatch.GetTimestamp();
 
     public IReadOnlyList<StackView> Stacks => _stacks;
 
@@ -25,6 +29,8 @@ public sealed class Machine : IDisposable
                 if (machine._stacks.All(s => s.Id != file.Header.Id)) machine.Add(file);
             foreach (RegionFile file in RegionFile.Of(pid, RegionFile.LocalName, RegionKind.Local, machine.Refusals))
                 machine.AddLocal(file);
+            foreach (RegionFile file in RegionFile.Of(pid, RegionFile.NicName, RegionKind.Nic, machine.Refusals))
+                machine.AddNic(file);
         }
         machine._stacks.Sort((a, b) => a.Header.CreatedNs.CompareTo(b.Header.CreatedNs));
         return machine;
@@ -45,8 +51,14 @@ public sealed class Machine : IDisposable
 
     public LocalView? OwnLocal(StackView stack) => _locals.Values.FirstOrDefault(l => l.Header.StackId == stack.Id);
 
+    /// <summary>The stack's network path, or null if it has none.</summary>
+    public unsafe NicView? Nic(StackView stack) =>
+        _nics.GetValueOrDefault(stack.Region.Tables->NicRegionId)
+        ?? _nics.Values.FirstOrDefault(n => n.Header.StackId == stack.Id);
+
     public void Dispose()
     {
+        foreach (NicView nic in _nics.Values) nic.Dispose();
         foreach (StackView stack in _stacks) stack.Dispose();
         foreach (LocalView local in _locals.Values) local.Dispose();
     }
@@ -63,6 +75,19 @@ public sealed class Machine : IDisposable
         }
     }
 
+    private void AddNic(RegionFile file)
+    {
+        if (_nics.ContainsKey(file.Header.Id)) return;
+        try
+        {
+            _nics[file.Header.Id] = new NicView(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Refusals.Add($"network path of process {file.Pid}: {e.Message}");
+        }
+    }
+
     private void AddLocal(RegionFile file)
     {
         if (_locals.ContainsKey(file.Header.Id)) return;
@@ -75,16 +100,4 @@ public sealed class Machine : IDisposable
             Refusals.Add($"local region of process {file.Pid}: {e.Message}");
         }
     }
-}
-
-/// <summary>A copy of a local region's tables, without the bytes in flight.</summary>
-public sealed unsafe class LocalView(RegionFile file) : IDisposable
-{
-    private readonly SparseCopy _copy = file.Copy(LocalRegion.FixedBytes);
-
-    public RegionHeader Header => file.Header;
-
-    public LocalRegion Region => new(_copy.Address);
-
-    public void Dispose() => _copy.Dispose();
 }

@@ -9,7 +9,7 @@ namespace Accel.StackDump.Attach;
 /// </summary>
 public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
 {
-    public const string StackName = "accel-stack", LocalName = "accel-local";
+    public const string StackName = "accel-stack", LocalName = "accel-local", NicName = "accel-nic";
 
     /// <summary>The process' regions of that name; what cannot be used goes into <paramref name="refusals"/>.</summary>
     public static IEnumerable<RegionFile> Of(int pid, string name, RegionKind kind, ICollection<string> refusals)

@@ -1,4 +1,5 @@
 using Accel.Core.Local;
+using Accel.Core.Nic;
 using Accel.Core.Stack;
 using Accel.StackDump.Attach;
 
@@ -6,9 +7,13 @@ namespace Accel.StackDump.Verbs;
 
 /// <summary>What one line says of a socket.</summary>
 internal sealed record SocketLine(
-    string State, long ReceiveQueue, long SendQueue, string Local, string Remote, bool OnKernel, bool Routed,
-    string Path)
+    string State, long ReceiveQueue, long SendQueue, string Local, string Remote, string Route, string Path)
 {
+    public const string Kernel = "kernel", Shared = "local", Nic = "nic", None = "none";
+
+    /// <summary>Index of the connection's block in the region of the network path; -1: none.</summary>
+    public int Block { get; init; } = -1;
+
     public static unsafe SocketLine Of(Machine machine, SocketView view)
     {
         Socket* s = view.Stack.Region.SocketAt(view.Index);
@@ -20,33 +25,67 @@ internal sealed record SocketLine(
         {
             KernelSocket? k = view.Holders.Count == 0 ? null
                 : KernelSockets.Find(view.Holders[0].Process.Pid, view.Holders[0].Descriptor);
-            return k is null ? new("KERNEL", 0, 0, local, remote, true, true, path)
-                : new(k.State, k.ReceiveQueue, k.SendQueue, k.Local, k.Remote, true, true, path);
+            return k is null ? new("KERNEL", 0, 0, local, remote, Kernel, path)
+                : new(k.State, k.ReceiveQueue, k.SendQueue, k.Local, k.Remote, Kernel, path);
         }
         LocalView? region = view.Stack.RegionOf(machine, *s);
-        switch ((SocketState)s->State)
+        string route = s->Reason == (byte)PathReason.Nic ? Nic : Shared;
+        return (SocketState)s->State switch
         {
-            case SocketState.Unconnected:
-                return new("UNCONN", 0, 0, local, remote, false, false, path);
-            case SocketState.Listening:
-                Listener* listener = region is null || s->Index >= LocalRegion.MaxListeners ? null
-                    : region.Region.ListenerAt((int)s->Index);
-                return listener == null ? new("LISTEN", 0, 0, local, "*:*", false, true, path)
-                    : new("LISTEN", listener->Queued, listener->Backlog, local, "*:*", false, true, path);
-            case SocketState.Connecting:
-                return new("SYN-SENT", 0, 0, local, remote, false, true, path);
-            case SocketState.Connected when region is null || s->Index >= LocalRegion.MaxConns:
-                return new("ESTAB", 0, 0, local, remote, false, true,
-                    $"{path}; its region is gone with the listener's processes");
-            case SocketState.Connected:
-                Conn* conn = region.Region.ConnAt((int)s->Index);
-                Pipe* sending = LocalRegion.PipeOf(conn, (int)s->Side);
-                Pipe* receiving = LocalRegion.PipeOf(conn, 1 - (int)s->Side);
-                return new(Named(conn, (int)s->Side), InFlight(receiving), InFlight(sending), local, remote, false,
-                    true, path);
-            default:
-                return new($"state {s->State}", 0, 0, local, remote, false, false, path);
+            SocketState.Unconnected => new("UNCONN", 0, 0, local, remote, None, path),
+            SocketState.Listening => Listening(machine, view.Stack, region, *s, local, path),
+            SocketState.Connecting or SocketState.Connected when region is not null
+                && s->Index < LocalRegion.MaxConns => Connected(machine, view.Stack, region, *s, local, remote, path),
+            SocketState.Connecting => new("SYN-SENT", 0, 0, local, remote, route, path),
+            SocketState.Connected => new("ESTAB", 0, 0, local, remote, route,
+                $"{path}; its region is gone with the listener's processes"),
+            _ => new($"state {s->State}", 0, 0, local, remote, None, path),
+        };
+    }
+
+    private static unsafe SocketLine Listening(
+        Machine machine, StackView stack, LocalView? region, in Socket socket, string local, string path)
+    {
+        if (region is null || socket.Index >= LocalRegion.MaxListeners)
+            return new("LISTEN", 0, 0, local, "*:*", Shared, path);
+        Listener* listener = region.Region.ListenerAt((int)socket.Index);
+        bool links = machine.Nic(stack)?.Listens((int)socket.Index) == true;
+        return new("LISTEN", listener->Queued, listener->Backlog, local, "*:*", links ? Nic : Shared,
+            links ? $"{PathReasonText.Rows[(int)PathReason.Nic]}; {path}" : path);
+    }
+
+    private static unsafe SocketLine Connected(Machine machine, StackView stack, LocalView region, in Socket socket,
+        string local, string remote, string path)
+    {
+        Conn* conn = region.Region.ConnAt((int)socket.Index);
+        int side = (int)socket.Side & 1;
+        long sending = InFlight(LocalRegion.PipeOf(conn, side));
+        long receiving = InFlight(LocalRegion.PipeOf(conn, 1 - side));
+        NicView? nic = region.Header.StackId == stack.Id ? machine.Nic(stack) : null;
+        int block = nic?.BlockOf(region.Region, (int)socket.Index) ?? -1;
+        if (block >= 0)
+        {
+            NicBlock* b = nic!.Region.BlockAt(block);
+            return new(TcpText.State(b->Tcb.State), receiving, sending, local, remote, Nic,
+                $"nic: over {nic.LinkName(b->Route.Link)}") { Block = block };
         }
+        string route = socket.Reason == (byte)PathReason.Nic ? Nic : Shared;
+        return socket.State == (uint)SocketState.Connecting ? new("SYN-SENT", 0, 0, local, remote, route, path)
+            : new(Named(conn, side), receiving, sending, local, remote, route, path);
+    }
+
+    /// <summary>A connection that no socket has any more, or none yet.</summary>
+    public static unsafe SocketLine OfBlock(NicView nic, int block)
+    {
+        NicBlock* b = nic.Region.BlockAt(block);
+        string why = b->Use switch
+        {
+            NicUse.HalfOpen => "handshake under way",
+            NicUse.TimeWait => "waiting for stray segments",
+            _ => "not accepted yet, or closed by its program",
+        };
+        return new(TcpText.State(b->Tcb.State), 0, 0, EndpointText.Of(b->Route.Local),
+            EndpointText.Of(b->Route.Remote), Nic, $"nic: over {nic.LinkName(b->Route.Link)}, {why}") { Block = block };
     }
 
     /// <summary>The name that TCP would have for what the two ends have done.</summary>

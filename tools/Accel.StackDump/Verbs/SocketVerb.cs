@@ -1,8 +1,11 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Accel.Core.Local;
+using Accel.Core.Nic;
 using Accel.Core.Stack;
+using Accel.Core.Tcp;
 using Accel.StackDump.Attach;
+using Accel.Wire;
 
 namespace Accel.StackDump.Verbs;
 
@@ -50,6 +53,7 @@ internal static class SocketVerb
             ["holders"] = string.Join(' ', view.Holders.Select(h => $"{h.Process.Pid}:{h.Descriptor}")),
         });
         Section("socket", Fields.Of(*s));
+        if (line.Block >= 0 && machine.Nic(stack) is { } nic) Network(machine, nic, line.Block, Section);
         LocalView? region = stack.RegionOf(machine, *s);
         if (region is not null && s->State == (uint)SocketState.Listening && s->Index < LocalRegion.MaxListeners)
             Section("listener", Fields.Of(*region.Region.ListenerAt((int)s->Index)));
@@ -72,5 +76,25 @@ internal static class SocketVerb
             item = e->SocketNext;
         }
         return new(json, lines);
+    }
+
+    /// <summary>The engine's end: its block, the way out, and all of TCP.</summary>
+    private static unsafe void Network(Machine machine, NicView nic, int block, Action<string, JsonObject> section)
+    {
+        NicBlock* b = nic.Region.BlockAt(block);
+        JsonObject tcp = TcpText.Info(in b->Tcb, machine.NowNs);
+        tcp["state"] = TcpText.State(b->Tcb.State);
+        tcp["link"] = nic.LinkName(b->Route.Link);
+        if (TcpText.Timer(in b->Tcb, machine.NowNs) is var (name, millis))
+            tcp["timer"] = string.Create(CultureInfo.InvariantCulture, $"{name} in {millis} ms");
+        section("tcp", tcp);
+        var held = new List<string>();
+        for (int i = 0; i < Math.Clamp(b->Tcb.Reassembly.Count, 0, Reassembly.Capacity); i++)
+        {
+            SackBlock run = b->Tcb.Reassembly[i];
+            held.Add($"{run.Left.Value}-{run.Right.Value}");
+        }
+        section("out of order", new() { ["Runs"] = string.Join(' ', held) });
+        foreach ((string title, JsonObject fields) in Fields.Sections("block", *b)) section(title, fields);
     }
 }

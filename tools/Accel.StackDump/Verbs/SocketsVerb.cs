@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Accel.Core.Nic;
 using Accel.StackDump.Attach;
 
 namespace Accel.StackDump.Verbs;
@@ -7,43 +8,89 @@ namespace Accel.StackDump.Verbs;
 /// <summary>A line for each socket, as `ss -tanpo` would, with the path it runs on and why.</summary>
 internal static class SocketsVerb
 {
-    public static Output Show(Machine machine, int? pid)
+    /// <param name="machine">The look.</param>
+    /// <param name="pid">Only the sockets of this process.</param>
+    /// <param name="info">A second line with TCP's inside, as `ss -i` has it.</param>
+    public static Output Show(Machine machine, int? pid, bool info = false)
     {
         var json = new JsonArray();
+        var insides = new List<string?>();
         var table = new TextTable("State", "Recv-Q", "Send-Q", "Local", "Peer", "Process", "Path").Right(1, 2);
+        void Add(StackView stack, SocketView? socket, SocketLine line)
+        {
+            NicView? nic = line.Block < 0 ? null : machine.Nic(stack);
+            string timer = nic is null ? "" : Timer(nic, line.Block, machine.NowNs);
+            table.Add(line.State, Text(line.ReceiveQueue), Text(line.SendQueue), line.Local, line.Remote,
+                Owners(socket), line.Path + timer);
+            JsonObject row = Json(stack, socket, line);
+            JsonObject? tcp = nic is null ? null : Describe(row, nic, line.Block, machine.NowNs);
+            insides.Add(tcp is null ? null : TcpText.Line(tcp));
+            json.Add(row);
+        }
+
         foreach (StackView stack in machine.Chosen(pid))
         {
+            var shown = new HashSet<int>();
             foreach (SocketView socket in stack.Sockets())
             {
-                if (pid is not null && socket.Holders.All(h => h.Process.Pid != pid)) continue;
                 SocketLine line = SocketLine.Of(machine, socket);
-                table.Add(line.State, Text(line.ReceiveQueue), Text(line.SendQueue), line.Local, line.Remote,
-                    Owners(socket), line.Path);
-                json.Add(Json(socket, line));
+                shown.Add(line.Block);
+                if (pid is null || socket.Holders.Any(h => h.Process.Pid == pid)) Add(stack, socket, line);
             }
+            if (machine.Nic(stack) is not { } nic) continue;
+            foreach (int block in nic.Blocks().Where(b => !shown.Contains(b)))
+                Add(stack, null, SocketLine.OfBlock(nic, block));
         }
-        return new(json, table.Lines());
+        List<string> lines = table.Lines();
+        return new(json, info ? Woven(lines, insides) : lines);
     }
 
-    private static string Owners(SocketView socket)
+    /// <summary>The table's lines, each followed by its socket's inside.</summary>
+    private static List<string> Woven(List<string> lines, List<string?> insides)
     {
-        if (socket.Holders.Count == 0) return "-";
+        List<string> woven = [lines[0]];
+        for (int i = 0; i < insides.Count; i++)
+        {
+            woven.Add(lines[i + 1]);
+            if (insides[i] is { } inside) woven.Add($"\t {inside}");
+        }
+        return woven;
+    }
+
+    private static unsafe string Timer(NicView nic, int block, long nowNs)
+        => TcpText.Timer(in nic.Region.BlockAt(block)->Tcb, nowNs) is not ({ } name, var millis) ? ""
+            : string.Create(CultureInfo.InvariantCulture, $"  timer:({name},{millis:0}ms)");
+
+    private static unsafe JsonObject Describe(JsonObject row, NicView nic, int block, long nowNs)
+    {
+        NicBlock* b = nic.Region.BlockAt(block);
+        JsonObject tcp = TcpText.Info(in b->Tcb, nowNs);
+        row["link"] = nic.LinkName(b->Route.Link);
+        if (TcpText.Timer(in b->Tcb, nowNs) is var (name, millis))
+            row["timer"] = new JsonObject { ["name"] = name, ["ms"] = millis };
+        row["tcp"] = tcp;
+        return tcp;
+    }
+
+    private static string Owners(SocketView? socket)
+    {
+        if (socket is null || socket.Holders.Count == 0) return "-";
         string shown = string.Join(',',
             socket.Holders.Take(3).Select(h => $"({h.Process.Name},{h.Process.Pid},{h.Descriptor})"));
         return socket.Holders.Count > 3 ? $"{shown},..." : shown;
     }
 
-    private static JsonObject Json(SocketView socket, SocketLine line) => new()
+    private static JsonObject Json(StackView stack, SocketView? socket, SocketLine line) => new()
     {
-        ["stack"] = socket.Stack.Id.ToString("x16", CultureInfo.InvariantCulture),
+        ["stack"] = stack.Id.ToString("x16", CultureInfo.InvariantCulture),
         ["state"] = line.State,
         ["recv_q"] = line.ReceiveQueue,
         ["send_q"] = line.SendQueue,
         ["local"] = line.Local,
         ["peer"] = line.Remote,
-        ["path"] = line.OnKernel ? "kernel" : line.Routed ? "local" : "none",
+        ["path"] = line.Route,
         ["why"] = line.Path,
-        ["holders"] = new JsonArray([.. socket.Holders.Select(h => new JsonObject
+        ["holders"] = new JsonArray([.. (socket?.Holders ?? []).Select(h => new JsonObject
         {
             ["pid"] = h.Process.Pid,
             ["name"] = h.Process.Name,

@@ -18,12 +18,14 @@ internal static class StatsVerb
             string id = stack.Id.ToString("x16", CultureInfo.InvariantCulture);
             lines.Add($"stack {id}  {string.Join(' ', stack.Processes.Select(p => $"{p.Name}({p.Pid})"))}");
             JsonObject counters = Counters(stack, lines), tables = Tables(machine, stack, lines);
+            JsonObject? nic = machine.Nic(stack) is { } path ? NicVerb.Counters(path, lines) : null;
             json.Add(new JsonObject
             {
                 ["stack"] = id,
                 ["pids"] = new JsonArray([.. stack.Processes.Select(p => JsonValue.Create(p.Pid))]),
                 ["counters"] = counters,
                 ["tables"] = tables,
+                ["nic_counters"] = nic,
             });
         }
         return new(json, lines);

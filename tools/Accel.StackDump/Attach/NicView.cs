@@ -1,0 +1,59 @@
+using System.Text;
+using Accel.Core.Local;
+using Accel.Core.Memory;
+using Accel.Core.Nic;
+
+namespace Accel.StackDump.Attach;
+
+/// <summary>A copy of the region of a stack's network path.</summary>
+public sealed unsafe class NicView(RegionFile file) : IDisposable
+{
+    private readonly SparseCopy _copy = file.Copy(NicRegion.SizeBytes);
+
+    public RegionHeader Header => file.Header;
+
+    public NicRegion Region => new(_copy.Address);
+
+    /// <summary>
+    /// The block of a connection of the stack's own local region, or -1 if its other end is a program.
+    /// </summary>
+    public int BlockOf(LocalRegion local, int conn)
+    {
+        if (conn >= LocalRegion.MaxConns || NicConn.EngineSide(local.ConnAt(conn)) < 0) return -1;
+        uint plusOne = Region.ConnBlocks[conn];
+        if (plusOne == 0 || plusOne > (uint)Region.BlocksHigh) return -1;
+        NicBlock* block = Region.BlockAt((int)plusOne - 1);
+        return block->Use != NicUse.Free && block->Conn == (uint)conn + 1 ? (int)plusOne - 1 : -1;
+    }
+
+    /// <summary>The listener with this index takes connections from the links too.</summary>
+    public bool Listens(int listener) =>
+        listener < LocalRegion.MaxListeners && Region.ListenerAt(listener)->Open != 0;
+
+    public IEnumerable<int> Links()
+    {
+        for (int i = 0; i < NicRegion.MaxLinks; i++)
+            if (IsLink(i)) yield return i;
+    }
+
+    /// <summary>Blocks in use, half-open and waiting ones among them.</summary>
+    public IEnumerable<int> Blocks()
+    {
+        for (int i = 0; i < Region.BlocksHigh; i++)
+            if (UseOf(i) != NicUse.Free) yield return i;
+    }
+
+    public string LinkName(int index)
+    {
+        if (!IsLink(index)) return "-";
+        byte* name = Region.LinkAt(index)->Name;
+        int length = new ReadOnlySpan<byte>(name, LinkInfo.NameBytes).IndexOf((byte)0);
+        return Encoding.UTF8.GetString(name, length < 0 ? LinkInfo.NameBytes : length);
+    }
+
+    public void Dispose() => _copy.Dispose();
+
+    private bool IsLink(int index) => index < NicRegion.MaxLinks && Region.LinkAt(index)->InterfaceIndex != 0;
+
+    private NicUse UseOf(int index) => Region.BlockAt(index)->Use;
+}
