@@ -254,7 +254,8 @@ def acceld_restart(w, column):
 def server_killed(w, column):
     server = redis(w)
     load = w.b.start(["redis-benchmark", "-h", w.a.ip4, "-c", "10", "-n", "10000000", "-t", "get", "-q"])
-    time.sleep(0.5)
+    # Refused while it connects, this redis-benchmark would turn in a circle, on the kernel too.
+    load.wait_for("GET: rps", 20)
     server.kill(9)
     end = time.monotonic() + 5
     while load.process.poll() is None and time.monotonic() < end:
@@ -263,3 +264,26 @@ def server_killed(w, column):
         raise Failure("clients of a killed server hang")
     redis(w)
     w.b.run([PYTHON, os.path.join(HERE, "redis_values.py"), w.a.ip4])
+
+
+WAIT = """import socket, sys
+s = socket.create_connection((sys.argv[1], 6379))
+print("connected", flush=True)
+try:
+    print("end" if s.recv(1) == b"" else "data")
+except ConnectionResetError:
+    print("reset")
+"""
+
+
+@case("a server killed with -9: a client that only waits hears of it")
+def waiting(w, column):
+    server = redis(w)
+    for address in (w.a.ip4, w.a.ip6):
+        client = w.b.start([PYTHON, "-c", WAIT, address])
+        client.wait_for("connected")
+    server.kill(9)
+    for client in w.programs[-2:]:
+        said = client.wait(10).split()[-1]
+        if said not in ("end", "reset"):
+            raise Failure(said)

@@ -33,4 +33,7 @@ internal sealed class Stack(ulong id, uint slot, Peer peer)
     public long DiedAt { get; set; }
 
     public int BurialAttempts { get; set; }
+
+    /// <summary>What there is to say to its peers when it dies; null if that is not known.</summary>
+    public LastWords? LastWords { get; set; }
 }

@@ -66,7 +66,7 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
 
     private Stack Enter(ulong id, uint slot, Peer peer)
     {
-        var stack = new Stack(id, slot, peer);
+        var stack = new Stack(id, slot, peer) { LastWords = LastWords.Of(peer.Pid, id) };
         _stacks[id] = stack;
         interfaces.Maps!.Slots.Set(slot, new SlotHolder(id, peer.Uid, 0));
         return stack;
@@ -81,8 +81,13 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         foreach (ServedInterface served in interfaces.All)
             served.Disconnect(stack.Slot);
         int freed = ports.RemoveSlot(stack.Slot);
+        // After the steering: what the peers answer is the kernel's already.
+        int reset = stack.LastWords?.Send() ?? 0;
+        stack.LastWords?.Dispose();
+        stack.LastWords = null;
         options.Log($"stack {stack.Id:x16} (process {stack.Peer.Pid}) is gone: "
-            + $"{freed} port{(freed == 1 ? "" : "s")} back to the kernel");
+            + $"{freed} port{(freed == 1 ? "" : "s")} back to the kernel, "
+            + $"{reset} connection{(reset == 1 ? "" : "s")} reset");
         stack.DiedAt = now;
         _dying.Add(stack);
     }
