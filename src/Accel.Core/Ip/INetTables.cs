@@ -12,6 +12,8 @@ public interface INetTables
     /// <summary>The route to a destination, from a source address if that is given.</summary>
     bool TryRoute(in Endpoint destination, in Endpoint source, out Route route);
 
-    /// <summary>The hardware address of a neighbour, if it is known and usable.</summary>
-    bool TryNeighbour(int interfaceIndex, in Endpoint neighbour, out MacAddress address);
+    /// <summary>The hardware address of a neighbour, if it is known and usable, and what the kernel thinks of it.
+    /// </summary>
+    bool TryNeighbour(
+        int interfaceIndex, in Endpoint neighbour, out MacAddress address, out NeighbourState state);
 }

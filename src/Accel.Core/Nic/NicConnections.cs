@@ -113,6 +113,9 @@ internal sealed unsafe class NicConnections
         block->Route.Ttl = settings.Ttl;
         block->Route.Tos = settings.Tos;
         block->Tcb.Options = NicOptions.Tuning(in settings);
+        block->Tcb.Recovery.Congestion.Algorithm = NicOptions.Congestion(in settings, in _core.Head->Settings);
+        if (settings.Has(NicSettingFlags.QuickAck))
+            DelayedAck.SetQuick(ref block->Tcb, on: true);
         TcpKeepalive.OnOptions(ref block->Tcb, _core.Context);
         _core.Head->InHand = 0;
         Service(index);
@@ -225,7 +228,7 @@ internal sealed unsafe class NicConnections
     private TcpStreams Streams(NicBlock* block)
     {
         TcpStreams streams = NicWire.TryOf(_core.Local, block, out NicWire wire)
-            ? NicStreams.Of(block, in wire) : NicStreams.None(uint.MaxValue);
+            ? NicStreams.Of(block, in wire) : NicStreams.None(block);
         streams.MaxEmission = _core.Output.MaxEmission(block);
         return streams;
     }
@@ -265,6 +268,9 @@ internal sealed unsafe class NicConnections
                 if (NicStreams.AskForRoom(block, in wire))
                     Emit(index);
                 Tell(block, in wire);
+                // Nobody writes or reads any more, and the peer has all: only its FIN is waited for.
+                if (block->Is(NicBlockFlags.Detached) && block->Tcb.State == TcpState.FinWait2)
+                    GiveStreamsBack(block);
             }
             _core.Timers.Arm(index);
         }

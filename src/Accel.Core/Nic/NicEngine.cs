@@ -289,6 +289,14 @@ public sealed unsafe class NicEngine
         return true;
     }
 
+    /// <summary>A connection as struct tcp_info tells it. False if it has ended.</summary>
+    public bool TryReadInfo(int conn, long nowNs, out TcpInfoView info)
+    {
+        int index = NicDemux.OfConn(_region, conn);
+        info = index < 0 ? default : new TcpInfoView(in _region.BlockAt(index)->Tcb, nowNs);
+        return index >= 0;
+    }
+
     /// <summary>An ICMP error that the control plane heard of.</summary>
     public void OnIcmp(in IcmpEvent report, long nowNs)
     {

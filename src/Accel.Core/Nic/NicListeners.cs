@@ -257,6 +257,8 @@ internal sealed unsafe class NicListeners(NicCore core)
         conn->ListenerGeneration = block->ListenerGeneration;
         conn->Side0.Name = block->Route.Remote;
         conn->Side1.Name = block->Route.Local;
+        if (NicPaths.IsLinkLocal(in conn->Side0.Name))
+            conn->Side0.Name.ScopeId = conn->Side1.Name.ScopeId = (uint)block->InterfaceIndex;
         conn->Pipe0.ReceiveLimit = listener->ReceiveLimit;
         conn->Pipe1.SendLimit = listener->SendLimit;
         conn->Side1.Cpu = listener->Cpu;

@@ -14,6 +14,10 @@ internal sealed unsafe class NicOutput(NicCore core)
     private const int MaxPacket = 65535;
     private const int EcnMask = 3;
 
+    /// <summary>Fewer segments leave sooner with all else that is queued: a super-frame is a system call of its own.
+    /// </summary>
+    private const int MinSuperSegments = 3;
+
     /// <summary>RSTs to strangers: so many at once, and in a second.</summary>
     private const long ResetBurst = 500, ResetsPerSecond = 2000;
 
@@ -44,7 +48,8 @@ internal sealed unsafe class NicOutput(NicCore core)
         ILink link = core.Links[block->Route.Link];
         if (emit.Length <= emit.SegmentSize || emit.SegmentSize == 0)
             return TrySendOne(link, ref block->Route, wire, in emit, 0, emit.Length, true);
-        if ((link.Info->Flags & (uint)LinkFlags.SuperFrames) != 0
+        if ((link.Info->Flags & (uint)LinkFlags.SuperFrames) != 0 && block->Route.Vlan == 0
+            && emit.Length >= MinSuperSegments * emit.SegmentSize
             && TrySendSuper(link, ref block->Route, wire, in emit))
             return true;
         for (uint at = 0; at < emit.Length; at += emit.SegmentSize)

@@ -33,8 +33,12 @@ internal sealed unsafe class NicPaths(NicCore core)
             return true;
         block->TablesVersion = version;
         Refresh(block);
-        if (core.Tables.TryNeighbour(block->InterfaceIndex, in block->NextHop, out MacAddress mac))
+        if (core.Tables.TryNeighbour(
+            block->InterfaceIndex, in block->NextHop, out MacAddress mac, out NeighbourState state))
         {
+            // The kernel sees nothing of what goes there: unless it is asked to look, it never finds out.
+            if ((state & NeighbourState.Stale) != 0 && block->Conn != 0)
+                NicSet.Add(core.Region.Asking, (int)block->Conn - 1);
             if (block->Is(NicBlockFlags.HasMac) && mac != block->Route.Mac)
                 core.Count(NicCounter.NeighboursChanged);
             block->Route.Mac = mac;
@@ -51,6 +55,8 @@ internal sealed unsafe class NicPaths(NicCore core)
     {
         Endpoint to = block->Route.Remote, from = block->Route.Local;
         to.Port = from.Port = 0;
+        if (IsLinkLocal(in to))
+            to.ScopeId = (uint)block->InterfaceIndex;
         if (!core.Tables.TryRoute(in to, in from, out Route route) || route.Kind != RouteKind.Unicast)
             return;
         int link = LinkOf(route.InterfaceIndex);
@@ -60,6 +66,10 @@ internal sealed unsafe class NicPaths(NicCore core)
         block->InterfaceIndex = route.InterfaceIndex;
         block->NextHop = route.NextHop;
     }
+
+    /// <summary>fe80::/10: means something on its link only.</summary>
+    public static bool IsLinkLocal(in Endpoint address) =>
+        address.Family == Endpoint.V6 && (byte)address.AddressLow == 0xFE && (address.AddressLow >> 14 & 3) == 2;
 
     private void Wait(NicBlock* block)
     {

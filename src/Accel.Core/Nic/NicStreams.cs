@@ -34,8 +34,13 @@ internal static unsafe class NicStreams
         };
     }
 
-    /// <summary>The same for a connection that has no streams: the room is what a first ring will have.</summary>
-    public static TcpStreams None(uint receiveLimit) => new() { ReceiveSpace = Math.Min(FirstSpace, receiveLimit) };
+    /// <summary>
+    /// The same for a connection that has no streams: half-open, the room is what was offered; later, its program has
+    /// gone.
+    /// </summary>
+    public static TcpStreams None(NicBlock* block) => block->Use == NicUse.HalfOpen
+        ? new TcpStreams { ReceiveSpace = block->Tcb.RcvWnd }
+        : new TcpStreams { ReceiveSpace = FirstSpace, Finished = true, ReadShut = true };
 
     /// <summary>
     /// The peer has what it acknowledged. Returns true if the program waits for room and has enough now.

@@ -16,6 +16,7 @@ public sealed class MirrorTables(INicControl control) : INetTables
     public bool TryRoute(in Endpoint destination, in Endpoint source, out Route route) =>
         control.Tables.TryRoute(destination, source, out route);
 
-    public bool TryNeighbour(int interfaceIndex, in Endpoint neighbour, out MacAddress address) =>
-        control.Tables.TryNeighbour(interfaceIndex, neighbour, out address);
+    public bool TryNeighbour(
+        int interfaceIndex, in Endpoint neighbour, out MacAddress address, out NeighbourState state) =>
+        control.Tables.TryNeighbour(interfaceIndex, neighbour, out address, out state);
 }

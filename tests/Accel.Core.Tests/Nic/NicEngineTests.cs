@@ -270,6 +270,54 @@ public class NicEngineTests
     }
 
     [Fact]
+    public void Who_closed_first_and_has_nothing_to_say_keeps_no_rings()
+    {
+        using var net = new TestNetwork();
+        var listener = net.Server.Listen(80);
+        var (c, s) = net.Connect(listener);
+        net.Server.Write(s, "bye"u8);
+        net.Server.Close(s);
+        net.Pass(TestNetwork.Second);
+        // FIN-WAIT-2: the client has not closed.
+        Assert.Equal(0, net.Server.ConnsInUse);
+        Assert.Equal(1, net.Server.BlocksInUse);
+        Assert.Equal("bye"u8.ToArray(), net.Client.Read(c));
+        net.Client.Close(c);
+        net.Settle();
+        Assert.Equal(0, net.Client.BlocksInUse);
+        net.Pass(61 * TestNetwork.Second);
+        Assert.Equal(0, net.Server.BlocksInUse);
+    }
+
+    [Fact]
+    public void Options_reach_the_wire_and_the_information_of_a_connection()
+    {
+        using var net = new TestNetwork();
+        var listener = net.Server.Listen(80);
+        var (c, s) = net.Connect(listener);
+        net.Client.Link.KeepSent = true;
+        var settings = new NicSettings { Ttl = 7, Tos = 0x10, Flags = NicSettingFlags.Cork };
+        net.Client.Locked(net.Now, e => Assert.True(e.Configure(c, settings, net.Now)));
+        net.Client.Write(c, "held"u8);
+        net.Client.Turn(net.Now);
+        Assert.Empty(net.Client.Link.Sent);
+        settings.Flags = NicSettingFlags.NoDelay;
+        net.Client.Locked(net.Now, e => e.Configure(c, settings, net.Now));
+        net.Client.Turn(net.Now);
+        var frame = Assert.Single(net.Client.Link.Sent);
+        Assert.Equal((7, 0x10), (frame[22], frame[15] & ~3));
+        net.Settle();
+        Assert.Equal("held"u8.ToArray(), net.Server.Read(s));
+        net.Client.Locked(net.Now, e =>
+        {
+            Assert.True(e.TryReadInfo(c, net.Now, out var info));
+            Assert.Equal((1, 4ul), (info.State, info.BytesSent));
+            Assert.False(e.TryReadInfo(c + 1, net.Now, out _));
+            Assert.False(e.Configure(c + 1, settings, net.Now));
+        });
+    }
+
+    [Fact]
     public void Abort_of_all_resets_all()
     {
         using var net = new TestNetwork();

@@ -1,3 +1,4 @@
+using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Nic;
 using Accel.Wire;
@@ -60,6 +61,18 @@ public class NicPathTests
         Assert.True(EthernetView.TryParse(net.Server.Link.Sent[^1], out var frame));
         Assert.Equal(MemoryLink.Mac(77), frame.Destination);
         Assert.Equal(1, net.Server.Count(NicCounter.NeighboursChanged));
+    }
+
+    [Fact]
+    public void A_stale_next_hop_is_used_and_asked_about()
+    {
+        using var net = new TestNetwork();
+        net.Server.Listen(80);
+        net.Client.Tables.State = NeighbourState.Stale;
+        var c = net.Client.Connect(net.Client.Name(40000), net.Server.Name(80), net.Now);
+        Assert.True(net.Client.Engine.HasUnresolved);
+        net.Settle();
+        Assert.Equal(NicPhase.Established, net.Client.Phase(c));
     }
 
     [Fact]

@@ -14,6 +14,8 @@ sealed class TestTables(int link, byte peer) : INetTables
 
     public bool KnowsNeighbour { get; set; } = true;
 
+    public NeighbourState State { get; set; } = NeighbourState.Reachable;
+
     public MacAddress Mac { get; set; } = MemoryLink.Mac(peer);
 
     public bool TryRoute(in Endpoint destination, in Endpoint source, out Route route)
@@ -28,9 +30,11 @@ sealed class TestTables(int link, byte peer) : INetTables
         return new Route { Kind = RouteKind.Unicast, InterfaceIndex = link, NextHop = to, Mtu = 1500 };
     }
 
-    public bool TryNeighbour(int interfaceIndex, in Endpoint neighbour, out MacAddress address)
+    public bool TryNeighbour(
+        int interfaceIndex, in Endpoint neighbour, out MacAddress address, out NeighbourState state)
     {
         address = Mac;
+        state = State;
         return KnowsNeighbour && interfaceIndex == link && neighbour.Family != Endpoint.None;
     }
 }
