@@ -98,7 +98,7 @@ public static class TcpTimers
                 fx.Events |= TcpEvents.Send;
                 break;
             case SendTimer.Reorder:
-                tcb.Recovery.OnReorderTimer(ctx.Pool, TcpOutput.Mss(in tcb), ctx.NowNs);
+                tcb.Recovery.OnReorderTimer(ctx.Pool, tcb.SndMss, ctx.NowNs);
                 fx.Events |= TcpEvents.Send;
                 break;
         }
@@ -128,7 +128,7 @@ public static class TcpTimers
             tcb.Retransmits++;
         if (tcb.Backoff < byte.MaxValue)
             tcb.Backoff++;
-        tcb.Recovery.OnTimeout(ctx.Pool, TcpOutput.Mss(in tcb), ctx.NowNs);
+        tcb.Recovery.OnTimeout(ctx.Pool, tcb.SndMss, ctx.NowNs);
         tcb.Tally.Timeouts++;
         ctx.Count(TcpCounter.Timeouts);
         fx.Events |= TcpEvents.Send;

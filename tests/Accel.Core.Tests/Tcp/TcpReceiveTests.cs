@@ -154,6 +154,19 @@ public class TcpReceiveTests
     }
 
     [Fact]
+    public void Fin_alone_is_acknowledged_at_once_and_after_data_it_waits()
+    {
+        using var alone = new TcpDriven();
+        alone.Gets(1, flags: TcpFlags.Ack | TcpFlags.Fin);
+        alone.Sends("ack 2");
+        using var after = Settled();
+        after.Gets(1, flags: TcpFlags.Ack | TcpFlags.Fin);
+        after.Sends();
+        after.After(41);
+        after.Sends("ack 2");
+    }
+
+    [Fact]
     public void Part_that_is_known_is_cut_off()
     {
         using var t = Settled();
