@@ -13,8 +13,8 @@ namespace Accel.Packet.Tests;
 /// </summary>
 public class ThroughputTests
 {
-    const long Rate = 100_000_000;
-    const int Runs = 3;
+    const long Rate = 50_000_000;
+    const int Runs = 2;
     const double MaxFall = 0.10;
 
     static readonly double[] Losses = [0, 0.0001, 0.001, 0.01, 0.03];
@@ -24,7 +24,7 @@ public class ThroughputTests
     static readonly string Golden = Path.Combine(typeof(ThroughputTests).Assembly
         .GetCustomAttributes<AssemblyMetadataAttribute>().First(a => a.Key == "Golden").Value!, "throughput.txt");
 
-    [Fact(Skip = "The machine is being written.")]
+    [Fact]
     public void Goodput_is_as_it_was()
     {
         var now = Algorithms.SelectMany(a => Losses.SelectMany(l => RoundTripMillis.Select(r => (a, l, r))))
@@ -48,7 +48,7 @@ public class ThroughputTests
     /// <summary>Mbit/s of payload that arrived, over several seeds.</summary>
     static double Measure(CongestionAlgorithm algorithm, double loss, int rtt)
     {
-        var seconds = Math.Clamp(rtt * 100 / 1000, 4, 12);
+        var seconds = Math.Clamp(rtt * 100 / 1000, 4, 10);
         double sum = 0;
         for (ulong seed = 1; seed <= Runs; seed++)
             sum += Goodput(algorithm, loss, rtt, seconds, new Prng(seed * 7919 + (ulong)rtt));
@@ -85,7 +85,7 @@ public class ThroughputTests
     static string Table(Dictionary<string, double> cells)
     {
         var text = new StringBuilder();
-        text.AppendLine("# Goodput in Mbit/s of one connection over a path of 100 Mbit/s with a queue of one");
+        text.AppendLine("# Goodput in Mbit/s of one connection over a path of 50 Mbit/s with a queue of one");
         text.AppendLine("# bandwidth-delay product, by random loss (rows) and round trip in ms (columns).");
         foreach (var algorithm in Algorithms)
         {

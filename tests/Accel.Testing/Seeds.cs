@@ -36,8 +36,9 @@ public static class Seeds
         if (failures.IsEmpty)
             return;
         var lowest = failures.MinBy(f => f.Key);
-        var others = string.Join(' ', failures.Keys.Order().Skip(1));
+        var others = string.Concat(failures.OrderBy(f => f.Key).Skip(1)
+            .Select(f => $"\n  {f.Key}: {f.Value.Message.Split('\n')[0]}"));
         throw new SeedException($"{lowest.Value.Message}\n{lowest.Value.StackTrace}\n"
-            + $"ACCEL_SEED={lowest.Key} runs this again. Other seeds that failed: {(others == "" ? "none" : others)}");
+            + $"ACCEL_SEED={lowest.Key} runs this again. Other seeds that failed:{(others == "" ? " none" : others)}");
     }
 }

@@ -119,6 +119,9 @@ static class ScriptCalls
             case "ecn":
                 run.Options.Ecn = words[1] == "on" ? EcnMode.Full : EcnMode.Off;
                 break;
+            case "sack":
+                run.Options.Sack = words[1] == "on";
+                break;
             case "congestion":
                 run.Options.Congestion = words[1] == "reno" ? CongestionAlgorithm.Reno : CongestionAlgorithm.Cubic;
                 break;

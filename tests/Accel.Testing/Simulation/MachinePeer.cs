@@ -48,8 +48,12 @@ public sealed class MachinePeer : IPeer
     long NextWrite => !Host.IsEstablished || Host.Finished || Host.IsOver ? NeverNs
         : IsWritten || Host.Sending.Queued < _plan.SendBuffer ? _writeAt : NeverNs;
 
+    /// <summary>A closed socket's data is given up after few timeouts: only a hasty program closes before it is there.
+    /// </summary>
+    bool MayClose => Host.IsEndOfStream && Host.Finished && (_plan.IsHasty || Host.Sending.Queued == 0);
+
     long NextRead => _closed ? NeverNs
-        : Host.Receiving.Readable > 0 || (Host.IsEndOfStream && Host.Finished) ? _readAt
+        : Host.Receiving.Readable > 0 || MayClose ? _readAt
         : Host.IsOver && Host.Seen != TcpEvents.None ? _readAt : NeverNs;
 
     public void Deliver(Packet packet)

@@ -29,6 +29,7 @@ public sealed class ModelPeer : IPeer
     long _edge;
     uint _irs;
     int _peerScale;
+    TcpOptionKinds _offered;
     uint _peerMss;
     uint _echo;
     bool _knowsPeer;
@@ -86,7 +87,7 @@ public sealed class ModelPeer : IPeer
         _readAt = _clock.NowNs + (_plan.ReaderPauseNs > 0 ? _random.Between(0, _plan.ReaderPauseNs) : 0);
         // Silly windows avoided: an update only when it is worth one.
         var room = _taken + _plan.Buffer - _edge;
-        if (_established && room >= Math.Min(_plan.Mss, _plan.Buffer / 2))
+        if (_established && !_finReceived && room >= Math.Min(_plan.Mss, _plan.Buffer / 2))
             SendAcknowledgment();
     }
 
@@ -95,7 +96,7 @@ public sealed class ModelPeer : IPeer
         ref readonly var header = ref packet.Header;
         if (header.Has(TcpFlags.Rst))
         {
-            Must(IsDone, "the machine reset the connection");
+            Must(IsAllAcknowledged && _finReceived, "the machine reset the connection");
             return;
         }
         if (header.Has(TcpFlags.Syn))
@@ -123,8 +124,8 @@ public sealed class ModelPeer : IPeer
             throw new InvariantException("a second SYN has another number");
         _irs = header.Seq.Value;
         _knowsPeer = true;
-        var isScaled = header.Options.Has(TcpOptionKinds.WindowScale) && _plan.Scale != null;
-        _peerScale = isScaled ? header.Options.WindowScale : 0;
+        _offered = header.Options.Present;
+        _peerScale = IsScaled ? header.Options.WindowScale : 0;
         _peerMss = header.Options.Has(TcpOptionKinds.Mss) ? header.Options.Mss : 536u;
         _echo = header.Options.TsVal;
         if (!_plan.IsClient)
@@ -246,19 +247,22 @@ public sealed class ModelPeer : IPeer
         header.Ack = new SeqNum(_irs + 1 + (uint)_received.InOrder + finCount);
         header.Flags |= TcpFlags.Ack;
         header.Merged = 1;
-        var scale = _plan.Scale ?? 0;
+        var scale = IsScaled ? _plan.Scale!.Value : 0;
         var room = Math.Max(0, _taken + _plan.Buffer - _received.InOrder);
         _edge = Math.Max(_edge, _received.InOrder + (room >> scale << scale));
         var window = Math.Min((_edge - _received.InOrder) >> scale, 65_535);
         _edge = Math.Max(_received.InOrder + (window << scale), _edge);
         header.Window = (ushort)window;
-        if (_plan.Sack)
+        if (_plan.Sack && _offered.HasFlag(TcpOptionKinds.SackPermitted))
             _received.WriteBlocks(ref header.Options, new SeqNum(_irs + 1), _plan.Timestamps ? 3 : 4);
         AddTimestamps(ref header.Options);
         _unacknowledged = 0;
         _ackAt = NeverNs;
         Output(packet);
     }
+
+    /// <summary>What both SYNs had is used.</summary>
+    bool IsScaled => _plan.Scale != null && _offered.HasFlag(TcpOptionKinds.WindowScale);
 
     void SendSyn()
     {
@@ -273,7 +277,7 @@ public sealed class ModelPeer : IPeer
         header.Options.Mss = _plan.Mss;
         if (_plan.Sack)
             header.Options.Present |= TcpOptionKinds.SackPermitted;
-        if (_plan.Scale is { } shift)
+        if (_plan.Scale is { } shift && (!_knowsPeer || IsScaled))
         {
             header.Options.Present |= TcpOptionKinds.WindowScale;
             header.Options.WindowScale = shift;
@@ -285,7 +289,7 @@ public sealed class ModelPeer : IPeer
 
     void AddTimestamps(ref TcpOptions options)
     {
-        if (!_plan.Timestamps)
+        if (!_plan.Timestamps || (_knowsPeer && !_offered.HasFlag(TcpOptionKinds.Timestamps)))
             return;
         options.Present |= TcpOptionKinds.Timestamps;
         options.TsVal = (uint)(_clock.NowNs / VirtualClock.Millisecond);

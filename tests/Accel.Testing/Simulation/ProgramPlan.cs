@@ -21,6 +21,9 @@ public sealed record ProgramPlan
 
     public long ReaderPauseNs { get; init; }
 
+    /// <summary>It closes when it has read all, though its own bytes may be on their way.</summary>
+    public bool IsHasty { get; init; }
+
     /// <summary>Switches TCP_NODELAY and TCP_CORK now and then, and marks bytes as urgent.</summary>
     public bool IsFickle { get; init; }
 }

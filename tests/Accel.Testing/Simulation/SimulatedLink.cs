@@ -63,7 +63,7 @@ public sealed class SimulatedLink(LinkFaults faults, Prng random, VirtualClock c
             return true;
         var start = Math.Max(clock.NowNs, _lineFreeAt);
         var queued = (start - clock.NowNs) * faults.Rate / BitsInByte / VirtualClock.Second;
-        if (queued + packet.Payload.Length + OverheadBytes > faults.QueueBytes)
+        if (queued > 0 && queued + packet.Payload.Length + OverheadBytes > faults.QueueBytes)
             return false;
         leaves = start + (packet.Payload.Length + OverheadBytes) * BitsInByte * VirtualClock.Second / faults.Rate;
         _lineFreeAt = leaves;

@@ -1,3 +1,5 @@
+using Accel.Wire;
+
 namespace Accel.Testing.Simulation;
 
 /// <summary>Two peers and the links between them: delivers what is due, runs timers that are due, moves time.</summary>
@@ -5,13 +7,30 @@ public sealed class SimulatedNetwork
 {
     readonly VirtualClock _clock;
     readonly (IPeer Peer, SimulatedLink In)[] _ends;
+    readonly SeqNum?[] _bases = [null, null];
 
     public SimulatedNetwork(VirtualClock clock, IPeer a, IPeer b, SimulatedLink fromA, SimulatedLink fromB)
     {
         _clock = clock;
         _ends = [(a, fromB), (b, fromA)];
-        a.Output = fromA.Send;
-        b.Output = fromB.Send;
+        a.Output = Tracing(fromA, "A >");
+        b.Output = Tracing(fromB, "  < B");
+    }
+
+    /// <summary>ACCEL_TRACE=1 with ACCEL_SEED=n: one line for each segment that is sent.</summary>
+    Action<Packet> Tracing(SimulatedLink link, string arrow)
+    {
+        if (Environment.GetEnvironmentVariable("ACCEL_TRACE") != "1" || Seeds.Asked == null)
+            return link.Send;
+        return packet =>
+        {
+            var lost = link.Lost;
+            link.Send(packet);
+            Console.WriteLine($"{_clock.NowNs / 1e9,10:0.000000} {arrow} "
+                + PacketText.Of(in packet.Header, _bases[arrow[0] == 'A' ? 0 : 1] ??= packet.Header.Seq,
+                    _bases[arrow[0] == 'A' ? 1 : 0] ?? packet.Header.Ack, packet.Ecn)
+                + (link.Lost > lost ? "  LOST" : ""));
+        };
     }
 
     public long Steps { get; private set; }
