@@ -18,6 +18,7 @@ public sealed class TcpHost
     bool _usesCookies;
     bool _isWorking;
     bool _isNew;
+    bool _isDetached;
 
     public TcpHost(
         HostOptions options, VirtualClock clock, RecordMemory records, Pattern writes, Pattern reads, ushort port)
@@ -147,7 +148,7 @@ public sealed class TcpHost
     {
         TcpEffects effects = default;
         TcpClose.OnDetached(ref Tcb, Context(), Streams(), abort, ref effects);
-        Finished = true;
+        Finished = _isDetached = true;
         Apply(in effects, null);
         Work();
     }
@@ -288,6 +289,7 @@ public sealed class TcpHost
     {
         Queued = Sending.Queued,
         Finished = Finished,
+        ReadShut = _isDetached,
         MoreComes = MoreComes,
         NoDelay = NoDelay,
         ReceiveSpace = Receiving.Space,
