@@ -83,7 +83,9 @@ public static class DelayedAck
     {
         if ((tcb.Acks & AckFlags.Scheduled) == 0)
             return;
-        if ((tcb.Acks & AckFlags.Now) != 0 || !inOrder || IsQuick(in tcb) || tcb.RcvNxt - tcb.RcvWup > tcb.RcvMss)
+        // Before any data came nothing is known of the peer's pace: a FIN alone is not kept waiting.
+        if ((tcb.Acks & AckFlags.Now) != 0 || !inOrder || IsQuick(in tcb) || tcb.AckTimeout == 0
+            || tcb.RcvNxt - tcb.RcvWup > tcb.RcvMss)
         {
             tcb.Acks |= AckFlags.Now;
             return;
