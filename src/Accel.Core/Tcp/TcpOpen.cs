@@ -101,7 +101,9 @@ public static class TcpOpen
             return emit;
         emit.Options.Present |= agreed & ~TcpOptionKinds.Mss;
         emit.Options.WindowScale = Window.ScaleFor(ctx.Settings.ReceiveMax);
-        emit.Options.TsVal = SynCookie.Timestamp(in syn.Options, ecn, ctx.NowMs)
+        TcpOptions kept = syn.Options;
+        kept.Present = agreed;
+        emit.Options.TsVal = SynCookie.Timestamp(in kept, ecn, ctx.NowMs)
             + InitialSequence.TimestampOffset(in opening.Flow, in ctx.Settings);
         emit.Options.TsEcr = syn.Options.TsVal;
         return emit;
