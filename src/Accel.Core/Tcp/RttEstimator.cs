@@ -16,6 +16,9 @@ public struct RttEstimator
     /// <summary>Linux's TCP_RTO_MIN, TCP_RTO_MAX and TCP_TIMEOUT_INIT.</summary>
     public const long MinRtoNs = NsPerSecond / 5, MaxRtoNs = 120 * NsPerSecond, InitialRtoNs = NsPerSecond;
 
+    /// <summary>Linux's TCP_TIMEOUT_FALLBACK.</summary>
+    private const long UnmeasuredRtoNs = 3 * NsPerSecond;
+
     /// <summary>The minimum is that of the last 150 to 300 seconds (Linux: 300).</summary>
     private const uint MinWindowSeconds = 150;
     private const int MaxBackoff = 20;
@@ -23,7 +26,8 @@ public struct RttEstimator
     /// <summary>SRTT; 0 before the first sample.</summary>
     [FieldOffset(0)] public long Srtt;
 
-    /// <summary>RTTVAR, as the timeout uses it.</summary>
+    /// <summary>RTTVAR, as the timeout uses it. Without a sample: a quarter of the timeout, 0 for the initial one.
+    /// </summary>
     [FieldOffset(8)] public long RttVar;
     [FieldOffset(16)] public long Deviation;
     [FieldOffset(24)] public long MaxDeviation;
@@ -45,10 +49,13 @@ public struct RttEstimator
 
     /// <summary>RFC 6298 2: the timeout before back-off.</summary>
     public readonly long BaseRto =>
-        Srtt == 0 ? InitialRtoNs : Math.Min(MaxRtoNs, Srtt + Math.Max(MinRtoNs, 4 * RttVar));
+        Srtt == 0 ? (RttVar == 0 ? InitialRtoNs : 4 * RttVar) : Math.Min(MaxRtoNs, Srtt + Math.Max(MinRtoNs, 4 * RttVar));
 
     /// <summary>RFC 6298 5.5: the timeout now.</summary>
     public readonly long Rto => Math.Min(MaxRtoNs, BaseRto << Backoffs);
+
+    /// <summary>RFC 6298 5.7: a SYN was sent again, and nothing could be measured: data starts with 3 seconds.</summary>
+    public void StartUnmeasured() => RttVar = UnmeasuredRtoNs / 4;
 
     /// <summary>A round trip of a segment that was sent once. Ends the back-off (RFC 6298 5).</summary>
     public void Sample(long rttNs, long nowNs) => Sample(rttNs, rttNs, nowNs);

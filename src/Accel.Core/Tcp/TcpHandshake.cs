@@ -99,6 +99,8 @@ public static class TcpHandshake
         long rtt = RoundTrip(in tcb, in seg, in ctx);
         if (rtt > 0)
             tcb.Recovery.Rtt.Sample(rtt, ctx.NowNs);
+        else
+            tcb.Recovery.Rtt.StartUnmeasured();
         uint segments = tcb.Retransmits > 1 ? SegmentsAfterLoss : InitialSegments;
         tcb.Recovery.Congestion.SlowStartAfterIdle = ctx.Settings.SlowStartAfterIdle;
         tcb.Recovery.Start(
