@@ -10,10 +10,10 @@ namespace Accel.Packet.Tests;
 /// </summary>
 public class SimulationTests
 {
-    const int Machines = 600;
-    const int Models = 400;
+    const int Machines = 1200;
+    const int Models = 800;
     const long MaxSteps = 400_000;
-    const long MaxNs = 4 * 3600 * VirtualClock.Second;
+    const long MaxNs = 24 * 3600 * VirtualClock.Second;
 
     [Fact]
     public void Two_machines_over_a_bad_network() => Seeds.Run(1, Machines, TwoMachines);
