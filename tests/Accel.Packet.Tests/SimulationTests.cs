@@ -44,7 +44,7 @@ public class SimulationTests
         var other = PlanFor(random, faults, toClient, toServer);
         var client = new MachinePeer(OptionsFor(random), plan, random, clock, memory, isClient: true);
         var server = new MachinePeer(OptionsFor(random), other, random, clock, memory, isClient: false);
-        // Of a cookie's connection nothing is kept: if not its first segment comes first, it is reset, in Linux as well.
+        // Of a cookie's connection nothing is kept: if another segment comes first, it is reset, in Linux as well.
         server.Host.Listen(cookies: faults is { Loss: 0, Reorder: 0, Corrupt: 0, Outage: 0, Rate: 0 });
         var network = new SimulatedNetwork(clock, client, server,
             new SimulatedLink(faults, random, clock), new SimulatedLink(faults, random, clock));

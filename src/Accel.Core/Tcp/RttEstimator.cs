@@ -49,12 +49,13 @@ public struct RttEstimator
 
     /// <summary>RFC 6298 2: the timeout before back-off.</summary>
     public readonly long BaseRto =>
-        Srtt == 0 ? (RttVar == 0 ? InitialRtoNs : 4 * RttVar) : Math.Min(MaxRtoNs, Srtt + Math.Max(MinRtoNs, 4 * RttVar));
+        Srtt == 0 ? (RttVar == 0 ? InitialRtoNs : 4 * RttVar)
+        : Math.Min(MaxRtoNs, Srtt + Math.Max(MinRtoNs, 4 * RttVar));
 
     /// <summary>RFC 6298 5.5: the timeout now.</summary>
     public readonly long Rto => Math.Min(MaxRtoNs, BaseRto << Backoffs);
 
-    /// <summary>RFC 6298 5.7: a SYN was sent again, and nothing could be measured: data starts with 3 seconds.</summary>
+    /// <summary>RFC 6298 5.7: a SYN was sent again, nothing could be measured: data starts with 3 seconds.</summary>
     public void StartUnmeasured() => RttVar = UnmeasuredRtoNs / 4;
 
     /// <summary>A round trip of a segment that was sent once. Ends the back-off (RFC 6298 5).</summary>
