@@ -42,4 +42,7 @@ public struct UdpBinding
     [FieldOffset(104)] public ulong ReceivedBytes;
     [FieldOffset(128)] public ulong Sent;
     [FieldOffset(136)] public ulong SentBytes;
+
+    /// <summary>The name that frames are steered here by: the first that the socket had.</summary>
+    [FieldOffset(144)] public Endpoint Steered;
 }

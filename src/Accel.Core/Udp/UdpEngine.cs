@@ -55,6 +55,7 @@ public sealed unsafe class UdpEngine
             NativeMemory.Clear(binding, (nuint)sizeof(UdpBinding));
             binding->Generation = generation;
             binding->Identification = (ushort)_host.Random();
+            binding->Steered = local;
         }
         binding->Local = local;
         binding->Remote = remote;
@@ -63,14 +64,16 @@ public sealed unsafe class UdpEngine
         UdpTable.Link(_udp, conn);
     }
 
-    /// <summary>No datagram comes any more. True if no other socket needs frames of this name.</summary>
-    public bool Unbind(int conn)
+    /// <summary>No datagram comes any more. True if no other socket needs the frames that are steered by this name.
+    /// </summary>
+    public bool Unbind(int conn, out Endpoint steered)
     {
         UdpBinding* binding = _udp.BindingAt(conn);
+        steered = binding->Steered;
         if (binding->Open == 0)
             return false;
         UdpTable.Unlink(_udp, conn);
-        return !UdpTable.IsUsed(_udp, binding->Local);
+        return !UdpTable.IsUsed(_udp, steered);
     }
 
     /// <summary>The lock was taken over from the dead: chains may be half changed, and are made anew.</summary>

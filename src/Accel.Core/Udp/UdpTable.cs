@@ -103,7 +103,7 @@ public static unsafe class UdpTable
         for (int steps = 0; at - 1 < LocalRegion.MaxConns && steps < LocalRegion.MaxConns; steps++)
         {
             UdpBinding* binding = region.BindingAt((int)at - 1);
-            if (binding->Open != 0 && binding->Local.Port == local.Port && binding->Local.SameAddress(local))
+            if (binding->Open != 0 && binding->Steered.Port == local.Port && binding->Steered.SameAddress(local))
                 return true;
             at = binding->Next;
         }
