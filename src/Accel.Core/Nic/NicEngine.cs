@@ -334,5 +334,9 @@ public sealed unsafe class NicEngine
     }
 
     /// <summary>The control plane has other tables.</summary>
-    public void SetTables(INetTables tables) => _core.Tables = tables;
+    public void SetTables(INetTables tables)
+    {
+        _core.Tables = tables;
+        _core.Udp.SetTables(tables);
+    }
 }

@@ -58,13 +58,14 @@ public sealed unsafe class UdpWays(UdpRegion region, ILink[] links, INetTables t
         }
         fresh.State = UdpWayState.Kernel;
         if (_tables.TryRoute(fresh.Destination, fresh.Wanted, out Route route) && route.Kind == RouteKind.Unicast
-            && route.Source.Family == destination.Family && TryLink(route.InterfaceIndex, out fresh.Link))
+            && TryLink(route.InterfaceIndex, out fresh.Link))
         {
             fresh.InterfaceIndex = route.InterfaceIndex;
-            fresh.Source = route.Source;
+            fresh.Source = wanted.Family != Endpoint.None ? fresh.Wanted : route.Source;
             fresh.Mtu = Math.Min(route.Mtu == 0 ? uint.MaxValue : route.Mtu, links[fresh.Link].Info->Mtu);
             fresh.HopLimit = route.HopLimit;
-            fresh.State = _tables.TryNeighbour(route.InterfaceIndex, route.NextHop, out fresh.Mac)
+            fresh.State = fresh.Source.Family != destination.Family ? UdpWayState.Kernel
+                : _tables.TryNeighbour(route.InterfaceIndex, route.NextHop, out fresh.Mac)
                 ? UdpWayState.Ours : UdpWayState.NoNeighbour;
         }
         *way = fresh;
