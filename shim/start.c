@@ -262,7 +262,8 @@ bool shim_pending_register(int fd)
     shim_pending_drop_slow(fd);
     if (shim_entry(fd) != 0 || !still_fresh(fd, &domain, &protocol) || !shim_start()) return false;
     long flags = RAW(SYS_fcntl, fd, F_GETFL);
-    int type = (protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | (flags > 0 && (flags & O_NONBLOCK) ? SOCK_NONBLOCK : 0);
+    int type = protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+    if (flags > 0 && (flags & O_NONBLOCK)) type |= SOCK_NONBLOCK;
     long r = MANAGED(s, accel_socket(&s->t, fd, domain, type, protocol));
     if (r < 0) shim_log("socket %d stays on the kernel: %ld", fd, r);
     errno = saved;

@@ -96,8 +96,8 @@ public sealed unsafe partial class LinuxKernel : IKernel
 
     public int Connect(int fd, byte* address, uint length) => (int)Call(SystemCall.Connect, fd, (long)address, length);
 
-    public long ReceiveMessage(int fd, void* message, int flags) =>
-        Call(SystemCall.RecvMsg, fd, (long)message, flags);
+    public long ReceiveDatagram(int fd, void* message, int flags) =>
+        Call(SystemCall.ReceiveMessage, fd, (long)message, flags);
 
     public int GetSockName(int fd, byte* address, uint* length) =>
         (int)Call(SystemCall.GetSockName, fd, (long)address, (long)length);

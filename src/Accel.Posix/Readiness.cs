@@ -104,7 +104,9 @@ public static unsafe class Readiness
     /// </summary>
     public static ulong StateWord(PosixStack s, Socket* socket)
     {
-        ulong word = socket->State | (socket->Flags & (uint)(SocketFlags.ReceiveShut | SocketFlags.SendShut)) << 8 | (ulong)socket->SpaceEvents << 32 | (socket->Is(SocketFlags.Dead) ? 0x80u : 0u);
+        const uint Shut = (uint)(SocketFlags.ReceiveShut | SocketFlags.SendShut);
+        ulong word = socket->State | (socket->Flags & Shut) << 8 | (ulong)socket->SpaceEvents << 32
+            | (socket->Is(SocketFlags.Dead) ? 0x80u : 0u);
         if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return word;
         return word | (ulong)(wire.Me->Flags & 0xFF) << 8 | (ulong)(wire.Peer->Flags & 0xFF) << 16

@@ -52,7 +52,7 @@ public unsafe interface IKernel : ILiveness
     int Connect(int fd, byte* address, uint length);
 
     /// <summary>recvmsg(), which never blocks if the flags say so.</summary>
-    long ReceiveMessage(int fd, void* message, int flags);
+    long ReceiveDatagram(int fd, void* message, int flags);
 
     int GetSockName(int fd, byte* address, uint* length);
 

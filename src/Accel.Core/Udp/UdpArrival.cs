@@ -3,7 +3,8 @@ using Accel.Core.Nic;
 
 namespace Accel.Core.Udp;
 
-/// <summary>An IP packet that holds a datagram, whole, where the link keeps it; its IP header has been checked.</summary>
+/// <summary>An IP packet that holds a datagram, whole, where the link keeps it; its IP header has been checked.
+/// </summary>
 public unsafe ref struct UdpArrival
 {
     /// <summary>Destination and source, without ports.</summary>

@@ -63,7 +63,7 @@ public static unsafe class UdpReceiver
         MsgHdr plain = new() { Vectors = vectors, VectorCount = count };
         // After a sleep the number may be another's.
         int from = t->Wait.Phase == 0 ? fd : Sockets.KernelDescriptor(s, index);
-        return s.Kernel.ReceiveMessage(from, message == null ? &plain : message, flags | Msg.DONTWAIT);
+        return s.Kernel.ReceiveDatagram(from, message == null ? &plain : message, flags | Msg.DONTWAIT);
     }
 
     private static long FromRing(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
