@@ -50,7 +50,9 @@ public static unsafe class Exports
         int domain,
         int type,
         int protocol) =>
-        (nint)(Sockets.Register(S, t, fd, domain));
+        (nint)(protocol == UdpProtocol ? UdpSockets.Register(S, t, fd, domain) : Sockets.Register(S, t, fd, domain));
+
+    private const int UdpProtocol = 17;
 
     [UnmanagedCallersOnly(EntryPoint = "accel_bind")]
     [return: DNNE.C99Type("long")]

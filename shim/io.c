@@ -6,7 +6,9 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-enum { COUNT_MAX = 1024 }; /* the kernel's UIO_MAXIOV */
+enum { COUNT_MAX = 1024 };        /* the kernel's UIO_MAXIOV */
+enum { COUNT_BYTES = 0x7FFFF000 }; /* and its MAX_RW_COUNT */
+enum { BATCH = 0x40000 };          /* MSG_BATCH: another message of the same sendmmsg() follows */
 
 /* Runs CALL on managed code, which may sleep; from ACCEL_PASS on the function goes on with what follows. */
 #define TRY_IN(call)                                                                                                   \
@@ -97,13 +99,21 @@ WRAP(ssize_t, recvfrom, (int fd, void *buf, size_t n, int flags, struct sockaddr
      (fd, buf, n, flags, addr, len), fd)
 {
     if (NOT_OURS(fd)) return REAL(recvfrom)(fd, buf, n, flags, addr, len);
+    if (addr == NULL) {
+        TRY_IN(accel_recv(&s->t, fd, buf, n, flags));
+        return REAL(recvfrom)(fd, buf, n, flags, addr, len);
+    }
+    struct sockaddr_storage from;
+    struct iovec iov = { .iov_base = buf, .iov_len = n > COUNT_BYTES ? COUNT_BYTES : n };
+    struct msghdr msg = { .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &iov, .msg_iovlen = 1 };
     struct shim_thread *s = &shim_self;
-    long r = MANAGED_WAIT(s, &shim_plain_sleep, accel_recv(&s->t, fd, buf, n, flags));
+    long r = MANAGED_WAIT(s, &shim_plain_sleep, accel_recvmsg(&s->t, fd, &msg, flags));
     if (unlikely(r == ACCEL_PASS)) return REAL(recvfrom)(fd, buf, n, flags, addr, len);
-    if (r >= 0 && addr != NULL) { /* a stream has no sender's address: the kernel stores its length, zero */
+    if (r >= 0) { /* a stream has no sender's address: the kernel stores its length, zero */
         if (len == NULL) return shim_give(-EFAULT);
         if ((int)*len < 0) return shim_give(-EINVAL);
-        *len = 0;
+        __builtin_memcpy(addr, &from, *len < msg.msg_namelen ? *len : msg.msg_namelen);
+        *len = msg.msg_namelen;
     }
     return shim_give(r);
 }
@@ -204,40 +214,53 @@ WRAP(ssize_t, send, (int fd, const void *buf, size_t n, int flags), (fd, buf, n,
 }
 ALIAS(__send, send)
 
-/* On a stream the address counts only for MSG_FASTOPEN, but its length is always checked. */
-WRAP(ssize_t, sendto, (int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len),
-     (fd, buf, n, flags, addr, len), fd)
+/* On a stream the address counts only for MSG_FASTOPEN, but its length is always checked. A datagram's first one makes
+ * the socket ours. */
+WRAP_IF(shim_entry(fd) == 0 && !(addr != NULL && shim_is_pending(fd)), ssize_t, sendto,
+        (int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len),
+        (fd, buf, n, flags, addr, len))
 {
+    if (addr != NULL && shim_is_pending(fd)) shim_pending_register_datagram(fd);
     if (NOT_OURS(fd)) return REAL(sendto)(fd, buf, n, flags, addr, len);
-    if (likely(addr == NULL) || (flags & MSG_FASTOPEN) == 0) {
-        if (addr != NULL && len > sizeof(struct sockaddr_storage)) return shim_give(-EINVAL);
-        if (addr != NULL && len > 0 && shim_is_bad(addr)) return shim_give(-EFAULT);
+    if (likely(addr == NULL)) {
         TRY_OUT(flags, accel_send(&s->t, fd, buf, n, flags));
     } else {
-        struct iovec iov = { .iov_base = (void *)buf, .iov_len = n };
+        if (len > sizeof(struct sockaddr_storage)) return shim_give(-EINVAL);
+        if (len > 0 && shim_is_bad(addr)) return shim_give(-EFAULT);
+        struct iovec iov = { .iov_base = (void *)buf, .iov_len = n > COUNT_BYTES ? COUNT_BYTES : n };
         struct msghdr msg = { .msg_name = (void *)addr, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1 };
         TRY_OUT(flags, accel_sendmsg(&s->t, fd, &msg, flags));
     }
     return REAL(sendto)(fd, buf, n, flags, addr, len);
 }
 
-WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags), fd)
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags),
+        (fd, msg, flags))
 {
+    if (shim_is_pending(fd)) shim_pending_register_datagram(fd);
     if (NOT_OURS(fd)) return REAL(sendmsg)(fd, msg, flags);
     TRY_OUT(flags, accel_sendmsg(&s->t, fd, msg, flags));
     return REAL(sendmsg)(fd, msg, flags);
 }
 
-WRAP(int, sendmmsg, (int fd, struct mmsghdr *msgs, unsigned count, int flags), (fd, msgs, count, flags), fd)
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, sendmmsg,
+        (int fd, struct mmsghdr *msgs, unsigned count, int flags), (fd, msgs, count, flags))
 {
+    if (shim_is_pending(fd)) shim_pending_register_datagram(fd);
     if (NOT_OURS(fd)) return REAL(sendmmsg)(fd, msgs, count, flags);
     struct shim_thread *s = &shim_self;
     unsigned sent = 0;
     long r = 0;
     if (count > COUNT_MAX) count = COUNT_MAX;
     while (sent < count) {
-        r = MANAGED_WAIT(s, &shim_plain_sleep, accel_sendmsg(&s->t, fd, &msgs[sent].msg_hdr, flags));
-        if (unlikely(r == ACCEL_PASS)) return sent > 0 ? (int)sent : REAL(sendmmsg)(fd, msgs, count, flags);
+        int how = flags | (sent + 1 < count ? BATCH : 0);
+        r = MANAGED_WAIT(s, &shim_plain_sleep, accel_sendmsg(&s->t, fd, &msgs[sent].msg_hdr, how));
+        if (unlikely(r == ACCEL_PASS)) { /* this one alone: of datagrams the next may be ours again */
+            int one = REAL(sendmmsg)(fd, msgs + sent, 1, flags);
+            if (one <= 0) return sent > 0 ? (int)sent : one;
+            sent++;
+            continue;
+        }
         if (r < 0) break;
         msgs[sent++].msg_len = (unsigned)r;
     }

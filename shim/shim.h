@@ -103,6 +103,7 @@ bool shim_eligible(int domain, int type, int protocol);
 void shim_pending_add(int fd);
 void shim_pending_drop_slow(int fd);
 bool shim_pending_register(int fd);
+void shim_pending_register_datagram(int fd);
 void shim_pending_forget_all(void);
 void shim_wait_for_start(void);
 void shim_start_in_child(void);

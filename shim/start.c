@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 __thread struct shim_thread shim_self;
@@ -168,11 +169,36 @@ __attribute__((destructor)) static void unloaded(void) { shim_exit(); }
 
 /* --- sockets that are nothing yet ------------------------------------------------------------------------------ */
 
+/* A UDP socket is only ever ours if acceld serves this network namespace. Looked for at most once a second, without
+ * the runtime, which such a socket alone must not start in vain. */
+static bool is_served(void)
+{
+    static int64_t looked;
+    static bool served;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec + 1 == __atomic_load_n(&looked, __ATOMIC_RELAXED)) return __atomic_load_n(&served, __ATOMIC_RELAXED);
+    const char *nic = shim_getenv("ACCEL_NIC");
+    struct stat namespace;
+    char path[64];
+    bool found = false;
+    if ((nic == NULL || nic[0] != '0') && RAW(SYS_access, "/run/accel", F_OK) == 0 &&
+        RAW(SYS_stat, "/proc/self/ns/net", &namespace) == 0) {
+        snprintf(path, sizeof path, "/run/accel/%llu.sock", (unsigned long long)namespace.st_ino);
+        found = RAW(SYS_access, path, F_OK) == 0;
+    }
+    __atomic_store_n(&served, found, __ATOMIC_RELAXED);
+    __atomic_store_n(&looked, now.tv_sec + 1, __ATOMIC_RELAXED);
+    return found;
+}
+
 bool shim_eligible(int domain, int type, int protocol)
 {
     if (domain != AF_INET && domain != AF_INET6) return false;
-    if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM) return false;
-    if (protocol != 0 && protocol != IPPROTO_TCP) return false;
+    int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (kind != SOCK_STREAM && kind != SOCK_DGRAM) return false;
+    if (protocol != 0 && protocol != (kind == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP)) return false;
+    if (kind == SOCK_DGRAM && !is_served()) return false;
     uint32_t now = __atomic_load_n(&state, __ATOMIC_RELAXED);
     if (now == IDLE && disabled()) {
         __atomic_compare_exchange_n(&state, &now, REFUSED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
@@ -207,14 +233,23 @@ static bool kernel_option(int fd, int level, int name, int *value)
     return RAW(SYS_getsockopt, fd, level, name, value, &length) == 0;
 }
 
-/* The hint is true only for a TCP socket on which nothing happened. */
-static bool still_fresh(int fd, int *domain)
+/* No name yet. */
+static bool is_unbound(int fd)
 {
-    int protocol;
+    struct sockaddr_in6 name;
+    socklen_t length = sizeof name;
+    return RAW(SYS_getsockname, fd, &name, &length) == 0 && name.sin6_port == 0;
+}
+
+/* The hint is true only for a TCP or UDP socket on which nothing happened. */
+static bool still_fresh(int fd, int *domain, int *protocol)
+{
     uint8_t tcp_state = 0;
     socklen_t length = sizeof tcp_state;
-    return kernel_option(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) && protocol == IPPROTO_TCP &&
-           kernel_option(fd, SOL_SOCKET, SO_DOMAIN, domain) &&
+    if (!kernel_option(fd, SOL_SOCKET, SO_PROTOCOL, protocol) || !kernel_option(fd, SOL_SOCKET, SO_DOMAIN, domain))
+        return false;
+    if (*protocol == IPPROTO_UDP) return is_unbound(fd);
+    return *protocol == IPPROTO_TCP &&
            RAW(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &tcp_state, &length) == 0 && tcp_state == TCP_CLOSE;
 }
 
@@ -222,14 +257,22 @@ static bool still_fresh(int fd, int *domain)
 bool shim_pending_register(int fd)
 {
     struct shim_thread *s = &shim_self;
-    int domain, saved = errno;
+    int domain, protocol, saved = errno;
     if (s->t.inside != 0) return false;
     shim_pending_drop_slow(fd);
-    if (shim_entry(fd) != 0 || !still_fresh(fd, &domain) || !shim_start()) return false;
+    if (shim_entry(fd) != 0 || !still_fresh(fd, &domain, &protocol) || !shim_start()) return false;
     long flags = RAW(SYS_fcntl, fd, F_GETFL);
-    int type = SOCK_STREAM | (flags > 0 && (flags & O_NONBLOCK) ? SOCK_NONBLOCK : 0);
-    long r = MANAGED(s, accel_socket(&s->t, fd, domain, type, IPPROTO_TCP));
+    int type = protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+    if (flags > 0 && (flags & O_NONBLOCK)) type |= SOCK_NONBLOCK;
+    long r = MANAGED(s, accel_socket(&s->t, fd, domain, type, protocol));
     if (r < 0) shim_log("socket %d stays on the kernel: %ld", fd, r);
     errno = saved;
     return r >= 0;
+}
+
+/* A datagram may be the first that a socket does; a stream that sends without a connection stays as it is. */
+void shim_pending_register_datagram(int fd)
+{
+    int protocol;
+    if (kernel_option(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) && protocol == IPPROTO_UDP) shim_pending_register(fd);
 }

@@ -57,7 +57,7 @@ def nic_connections(host):
     for program in host.world.programs:
         if program.host is host and program.accelerated and program.process.poll() is None:
             text = host.stackdump("stats", str(program.pid))
-            total += sum(int(n) for n in re.findall(r"nic_(?:accepts|connects)\s+(\d+)", text))
+            total += sum(int(n) for n in re.findall(r"nic_(?:accepts|connects|datagram_sockets)\s+(\d+)", text))
     return total
 
 

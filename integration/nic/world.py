@@ -146,6 +146,13 @@ class Host:
                 for p in self.world.programs):
             time.sleep(0.05)
 
+    def wait_bound(self, port, seconds=10):
+        end = time.monotonic() + seconds
+        while f":{port} " not in self.sh("ss", "-Hlun"):
+            if time.monotonic() > end:
+                raise Failure(f"nobody has UDP port {port} in {self.name}")
+            time.sleep(0.02)
+
     def stackdump(self, *arguments):
         return sh(STACKDUMP, *arguments, check=False)
 

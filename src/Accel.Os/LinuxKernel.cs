@@ -96,6 +96,9 @@ public sealed unsafe partial class LinuxKernel : IKernel
 
     public int Connect(int fd, byte* address, uint length) => (int)Call(SystemCall.Connect, fd, (long)address, length);
 
+    public long ReceiveDatagram(int fd, void* message, int flags) =>
+        Call(SystemCall.ReceiveMessage, fd, (long)message, flags);
+
     public int GetSockName(int fd, byte* address, uint* length) =>
         (int)Call(SystemCall.GetSockName, fd, (long)address, (long)length);
 

@@ -14,7 +14,7 @@ public static unsafe class Acceptor
     /// <summary>bind(): the kernel's socket reserves the address; its answer is the answer.</summary>
     public static long Bind(PosixStack s, AccelThread* t, int fd, byte* address, uint length)
     {
-        Socket* socket = s.Find(fd, out _);
+        Socket* socket = s.Find(fd, out int index);
         if (socket == null)
             return AccelResult.Pass;
         if (!socket->Is(SocketFlags.OwnsKernelSocket))
@@ -22,6 +22,8 @@ public static unsafe class Acceptor
         int result = s.Kernel.Bind(fd, address, length);
         if (result >= 0)
             LearnName(s, socket, fd);
+        if (result >= 0 && UdpSockets.Is(socket))
+            UdpSockets.AfterBind(s, t, socket, index, fd);
         return result;
     }
 
@@ -36,7 +38,7 @@ public static unsafe class Acceptor
     public static long Listen(PosixStack s, AccelThread* t, int fd, int backlog)
     {
         Socket* socket = s.Find(fd, out int index);
-        if (socket == null)
+        if (socket == null || UdpSockets.Is(socket))
             return AccelResult.Pass;
         if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting)
             return -Errno.EINVAL;

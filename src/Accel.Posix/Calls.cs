@@ -17,7 +17,7 @@ public static unsafe class Calls
     public static long GetPeerName(PosixStack s, int fd, byte* address, uint* length)
     {
         Socket* socket = s.Find(fd, out _);
-        if (socket == null)
+        if (socket == null || UdpSockets.Is(socket))
             return AccelResult.Pass;
         if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return -Errno.ENOTCONN;
@@ -33,6 +33,8 @@ public static unsafe class Calls
         Socket* socket = s.Find(fd, out _);
         if (socket == null)
             return AccelResult.Pass;
+        if (UdpSockets.Is(socket))
+            return UdpSockets.IoControl(s, socket, request, argument);
         if (request is not (Request.FIONREAD or Request.FIONBIO or Request.FIOASYNC or Request.SIOCOUTQ
             or Request.SIOCATMARK or Request.SIOCOUTQNSD))
             return AccelResult.Pass;
@@ -72,7 +74,7 @@ public static unsafe class Calls
         return unread > pipe->ReceiveLimit ? (int)(unread - pipe->ReceiveLimit) : 0;
     }
 
-    private static void SetFlag(Socket* socket, SocketFlags flag, bool value)
+    public static void SetFlag(Socket* socket, SocketFlags flag, bool value)
     {
         if (value)
             Interlocked.Or(ref socket->Flags, (uint)flag);
@@ -85,6 +87,8 @@ public static unsafe class Calls
         Socket* socket = s.Find(fd, out _);
         if (socket == null)
             return AccelResult.Pass;
+        if (UdpSockets.Is(socket))
+            return UdpSockets.Control(socket, command, argument);
         switch (command)
         {
             case Request.F_GETFL:

@@ -17,6 +17,8 @@ public static unsafe class Connector
         Socket* socket = s.Find(fd, out int index);
         if (socket == null)
             return AccelResult.Pass;
+        if (UdpSockets.Is(socket))
+            return UdpSockets.Connect(s, t, socket, index, fd, address, length);
         bool dissolve = (ulong)address >= 4096 && length >= 2 && *(ushort*)address == Af.UNSPEC;
         if (dissolve && socket->State is not ((uint)SocketState.Unconnected or (uint)SocketState.Kernel))
             return Dissolve(s, t, socket, index, fd, address, length);

@@ -74,7 +74,7 @@ public static unsafe class EpollJudge
         uint mask = nested ? (NestedReady(s, (int)item->Target) ? Ev.IN | Ev.RDNORM : 0)
             : Readiness.Mask(s, s.S.SocketAt((int)item->Target));
         if (item->KernelReady != 0 && !nested)
-            mask |= Ev.IN | Ev.RDNORM;
+            mask |= item->KernelReady & 0xFFFF;
         return mask & item->Events;
     }
 
@@ -138,7 +138,7 @@ public static unsafe class EpollJudge
                     return true;
                 continue;
             }
-            uint mask = Readiness.Mask(s, s.S.SocketAt((int)item->Target)) | (item->KernelReady != 0 ? Ev.IN : 0);
+            uint mask = Readiness.Mask(s, s.S.SocketAt((int)item->Target)) | (item->KernelReady & 0xFFFF);
             if ((mask & item->Events) == 0)
                 continue;
             if ((item->Events & Ev.ET) == 0)

@@ -235,7 +235,7 @@ public static unsafe class EpollSets
     public static void AskKernelSide(PosixStack s, EpollSet* set, EpollItem* item, int index, bool ask)
     {
         if ((item->Flags & (uint)EpollItemFlags.Nested) != 0
-            || s.S.SocketAt((int)item->Target)->State != (uint)SocketState.Listening)
+            || !Sockets.HasKernelSide(s.S.SocketAt((int)item->Target)))
             return;
         int fd = Sockets.KernelDescriptor(s, (int)item->Target);
         uint events = ask ? Ev.IN | (item->Events & Ev.ET) : 0;
@@ -323,12 +323,11 @@ public static unsafe class EpollSets
         EpollSet* set = s.S.EpollSetAt(setIndex);
         EpollItem* item = s.S.EpollItemAt(index);
         Socket* socket = s.S.SocketAt((int)item->Target);
-        if (!Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
-            return;
-        int bell = Wakers.BellIn(s, t, (int)set->Waker, socket->Region);
+        bool isThere = Notifier.WatchWords(s, socket, out uint* watch, out ushort* bells, out _);
+        int bell = isThere ? Wakers.BellIn(s, t, (int)set->Waker, socket->Region) : -1;
         if (bell >= 0)
             Notifier.Watch(watch, bells, (uint)bell, armed: (item->Flags & (uint)EpollItemFlags.Hot) == 0);
-        if (socket->State == (uint)SocketState.Listening)
+        if (Sockets.HasKernelSide(socket))
         {
             uint edge = item->Events & Ev.ET;
             int listening = Sockets.KernelDescriptor(s, (int)item->Target);
@@ -346,7 +345,7 @@ public static unsafe class EpollSets
         }
         // The doorbell stays with the connection: many programs take a socket out and put it back with every request,
         // and a ring for a socket that is not in the set does no harm.
-        if (socket->State == (uint)SocketState.Listening)
+        if (Sockets.HasKernelSide(socket))
             s.Kernel.EpollCtl(InnerHere(s, setIndex), Ev.CTL_DEL, Sockets.KernelDescriptor(s, (int)item->Target), 0, 0);
     }
 

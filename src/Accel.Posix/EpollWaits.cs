@@ -260,12 +260,12 @@ public static unsafe class EpollWaits
             else if (what == EpollSets.HubData)
                 s.Peers.OnHub(t);
             else
-                KernelSideReady(s, t, set, (int)(uint)events[i].Data);
+                KernelSideReady(s, t, set, (int)(uint)events[i].Data, events[i].Events);
         }
     }
 
     /// <summary>A listener has a connection from the kernel, or a nested set an event.</summary>
-    private static void KernelSideReady(PosixStack s, AccelThread* t, EpollSet* set, int itemIndex)
+    private static void KernelSideReady(PosixStack s, AccelThread* t, EpollSet* set, int itemIndex, uint events)
     {
         if ((uint)itemIndex >= StackRegion.MaxEpollItems)
             return;
@@ -276,7 +276,9 @@ public static unsafe class EpollWaits
         if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 && !EpollJudge.HasKernelEvent(s, (int)item->Target))
             return;
         s.Lock(ref set->Lock, t);
-        item->KernelReady++;
+        // What was reported, and above it how often.
+        uint what = events & 0xFFFF | ((events & Ev.IN) != 0 ? Ev.RDNORM : 0);
+        item->KernelReady = (item->KernelReady | what) + 0x10000;
         if ((item->Flags & (uint)EpollItemFlags.Hot) == 0)
             EpollHeat.MakeHot(s, t, set, itemIndex);
         PosixStack.Unlock(ref set->Lock);

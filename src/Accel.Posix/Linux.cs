@@ -27,8 +27,11 @@ public static class Msg
 {
     public const int OOB = 1, PEEK = 2, DONTROUTE = 4, CTRUNC = 8, TRUNC = 0x20, DONTWAIT = 0x40;
     public const int EOR = 0x80, WAITALL = 0x100;
-    public const int ERRQUEUE = 0x2000, NOSIGNAL = 0x4000, MORE = 0x8000, FASTOPEN = 0x20000000;
+    public const int ERRQUEUE = 0x2000, NOSIGNAL = 0x4000, MORE = 0x8000, CONFIRM = 0x800, FASTOPEN = 0x20000000;
     public const int CMSG_CLOEXEC = 0x40000000;
+
+    /// <summary>sendmmsg() of the kernel has it for all messages but the last, and so has the shim's.</summary>
+    public const int BATCH = 0x40000;
 }
 
 /// <summary>poll and epoll event bits, which are the same numbers.</summary>
@@ -43,7 +46,7 @@ public static class Ev
 /// <summary>Socket option levels and names.</summary>
 public static class So
 {
-    public const int SOL_SOCKET = 1, IPPROTO_IP = 0, IPPROTO_TCP = 6, IPPROTO_IPV6 = 41;
+    public const int SOL_SOCKET = 1, IPPROTO_IP = 0, IPPROTO_TCP = 6, IPPROTO_IPV6 = 41, SOL_UDP = 17;
     public const int REUSEADDR = 2, TYPE = 3, ERROR = 4, SNDBUF = 7, RCVBUF = 8, KEEPALIVE = 9, PRIORITY = 12;
     public const int OOBINLINE = 10, LINGER = 13;
     public const int REUSEPORT = 15, RCVLOWAT = 18, SNDLOWAT = 19, RCVTIMEO = 20, SNDTIMEO = 21, BINDTODEVICE = 25;

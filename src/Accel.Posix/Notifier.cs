@@ -142,7 +142,8 @@ public static unsafe class Notifier
             return false;
         switch ((SocketState)socket->State)
         {
-            case SocketState.Connected or SocketState.Connecting when socket->Index < LocalRegion.MaxConns:
+            case SocketState.Connected or SocketState.Connecting or SocketState.Datagram
+                when socket->Index < LocalRegion.MaxConns:
                 Side* side = LocalRegion.SideOf(region.ConnAt((int)socket->Index), (int)socket->Side & 1);
                 watch = &side->Watch;
                 bells = side->Bells;

@@ -45,8 +45,6 @@ public static unsafe class PollCalls
         return socket != null;
     }
 
-    private static bool IsListener(Socket* socket) => socket->State == (uint)SocketState.Listening;
-
     /// <summary>Fills in what is ready now. Returns how many descriptors are.</summary>
     private static int Look(PosixStack s, AccelThread* t, PollFd* fds, uint count, bool kernelKnown)
     {
@@ -60,7 +58,7 @@ public static unsafe class PollCalls
                 kernel |= fds[i].Fd >= 0;
                 continue;
             }
-            kernel |= IsListener(socket);
+            kernel |= Sockets.HasKernelSide(socket);
             fds[i].Revents = (short)(Readiness.Mask(s, socket) & ((ushort)fds[i].Events | Always));
             if (fds[i].Revents != 0)
                 ready++;
@@ -85,7 +83,7 @@ public static unsafe class PollCalls
             bool ours = IsOurs(s, fds[i].Fd, out Socket* socket);
             if (!ours)
                 fds[i].Revents = fds[i].Fd < 0 ? (short)0 : scratch[i].Revents;
-            else if (IsListener(socket) && scratch[i].Fd >= 0)
+            else if (Sockets.HasKernelSide(socket) && scratch[i].Fd >= 0)
                 fds[i].Revents |= (short)(scratch[i].Revents & ((ushort)fds[i].Events | Always));
             if (fds[i].Revents != 0)
                 ready++;
@@ -97,7 +95,7 @@ public static unsafe class PollCalls
     {
         for (uint i = 0; i < count; i++)
         {
-            bool ours = IsOurs(s, fds[i].Fd, out Socket* socket) && !IsListener(socket);
+            bool ours = IsOurs(s, fds[i].Fd, out Socket* socket) && !Sockets.HasKernelSide(socket);
             scratch[i] = new PollFd { Fd = ours ? -1 : fds[i].Fd, Events = fds[i].Events };
         }
     }

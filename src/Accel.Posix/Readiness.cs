@@ -18,6 +18,8 @@ public static unsafe class Readiness
                 LocalRegion region = s.Region(socket->Region);
                 return region.IsMapped && Volatile.Read(ref region.ListenerAt((int)socket->Index)->Queued) > 0
                     ? Ev.IN | Ev.RDNORM : 0;
+            case SocketState.Datagram:
+                return UdpSockets.Mask(s, socket);
             case SocketState.Connecting:
                 return Connector.Retry(s, socket) ? Mask(s, socket) : 0;
             case SocketState.Unconnected:
@@ -102,17 +104,22 @@ public static unsafe class Readiness
     /// </summary>
     public static ulong StateWord(PosixStack s, Socket* socket)
     {
-        ulong word = socket->State | (ulong)socket->SpaceEvents << 32 | (socket->Is(SocketFlags.Dead) ? 0x80u : 0u);
+        const uint Shut = (uint)(SocketFlags.ReceiveShut | SocketFlags.SendShut);
+        ulong word = socket->State | (socket->Flags & Shut) << 8 | (ulong)socket->SpaceEvents << 32
+            | (socket->Is(SocketFlags.Dead) ? 0x80u : 0u);
         if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return word;
         return word | (ulong)(wire.Me->Flags & 0xFF) << 8 | (ulong)(wire.Peer->Flags & 0xFF) << 16
             | (ulong)(Volatile.Read(ref wire.In->Urgent) & 0xFF) << 24;
     }
 
+    private static bool HasRing(Socket* socket) => socket->State == (uint)SocketState.Connected
+        || (socket->State == (uint)SocketState.Datagram && socket->Region != 0);
+
     /// <summary>Bytes received so far, read or not; arrivals for a listener.</summary>
     public static ulong TailWord(PosixStack s, Socket* socket)
     {
-        if (socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire))
+        if (HasRing(socket) && s.Sides(socket, out Wire wire))
             return Volatile.Read(ref wire.In->Tail);
         LocalRegion region = s.Region(socket->Region);
         return socket->State == (uint)SocketState.Listening && region.IsMapped
@@ -122,7 +129,7 @@ public static unsafe class Readiness
     /// <summary>When the socket last became readable, for the order of events; 0 if that is not known.</summary>
     public static ulong Stamp(PosixStack s, Socket* socket)
     {
-        if (socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire))
+        if (HasRing(socket) && s.Sides(socket, out Wire wire))
             return Volatile.Read(ref wire.In->Stamp);
         LocalRegion region = s.Region(socket->Region);
         return socket->State == (uint)SocketState.Listening && region.IsMapped

@@ -14,7 +14,7 @@ public static unsafe class Receiver
     public static long Receive(PosixStack s, AccelThread* t, int fd, byte* data, ulong length, int flags)
     {
         IoVec vector = new() { Base = data, Length = length };
-        return ReceiveVectors(s, t, fd, &vector, 1, length, flags);
+        return ReceiveVectors(s, t, fd, &vector, 1, length, flags, null);
     }
 
     public static long ReceiveMessage(PosixStack s, AccelThread* t, int fd, MsgHdr* message, int flags)
@@ -23,8 +23,13 @@ public static unsafe class Receiver
             return -Errno.EFAULT;
         if (!Vectors.Total(message->Vectors, message->VectorCount, out ulong total, out long error))
             return error;
-        long result = ReceiveVectors(s, t, fd, message->Vectors, message->VectorCount, total, flags);
-        if (result >= 0)
+        return ReceiveVectors(s, t, fd, message->Vectors, message->VectorCount, total, flags, message);
+    }
+
+    /// <summary>What recvmsg() tells beyond the bytes.</summary>
+    private static long Describe(long result, ulong total, int flags, MsgHdr* message)
+    {
+        if (result >= 0 && message != null)
         {
             // A connected stream has no sender address and no control data to give.
             message->NameLength = 0;
@@ -37,11 +42,19 @@ public static unsafe class Receiver
     }
 
     private static long ReceiveVectors(
-        PosixStack s, AccelThread* t, int fd, IoVec* vectors, ulong count, ulong total, int flags)
+        PosixStack s, AccelThread* t, int fd, IoVec* vectors, ulong count, ulong total, int flags, MsgHdr* message)
     {
         Socket* socket = Waits.Begin(s, t, fd, out int index);
         if (socket == null)
             return AccelResult.Pass;
+        if (socket->Is(SocketFlags.Datagram))
+            return UdpReceiver.Receive(s, t, fd, index, socket, vectors, count, total, flags, message);
+        return Describe(Stream(s, t, fd, index, socket, vectors, count, total, flags), total, flags, message);
+    }
+
+    private static long Stream(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
+        IoVec* vectors, ulong count, ulong total, int flags)
+    {
         if ((flags & (Msg.OOB | Msg.ERRQUEUE)) != 0)
             return (flags & Msg.ERRQUEUE) != 0 ? -Errno.EAGAIN
                 : UrgentData.Receive(s, t, socket, vectors, count, total, flags);
@@ -87,7 +100,7 @@ public static unsafe class Receiver
 
     private static long NotConnected(PosixStack s, Socket* socket)
     {
-        if (socket->State == (uint)SocketState.Kernel)
+        if (socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram)
             return AccelResult.Pass;
         if (socket->State == (uint)SocketState.Connecting)
         {

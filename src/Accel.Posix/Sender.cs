@@ -23,7 +23,7 @@ public static unsafe class Sender
     public static long Send(PosixStack s, AccelThread* t, int fd, byte* data, ulong length, int flags)
     {
         IoVec vector = new() { Base = data, Length = length };
-        return SendVectors(s, t, fd, &vector, 1, length, flags);
+        return SendVectors(s, t, fd, &vector, 1, length, flags, null);
     }
 
     public static long SendMessage(PosixStack s, AccelThread* t, int fd, MsgHdr* message, int flags)
@@ -34,15 +34,17 @@ public static unsafe class Sender
             return error;
         if (message->ControlLength != 0 && !ControlData.IsAcceptable(message))
             return -Errno.EINVAL;
-        return SendVectors(s, t, fd, message->Vectors, message->VectorCount, total, flags);
+        return SendVectors(s, t, fd, message->Vectors, message->VectorCount, total, flags, message);
     }
 
     private static long SendVectors(
-        PosixStack s, AccelThread* t, int fd, IoVec* vectors, ulong count, ulong total, int flags)
+        PosixStack s, AccelThread* t, int fd, IoVec* vectors, ulong count, ulong total, int flags, MsgHdr* message)
     {
         Socket* socket = Waits.Begin(s, t, fd, out int index);
         if (socket == null)
             return AccelResult.Pass;
+        if (UdpSockets.Is(socket))
+            return UdpSender.Send(s, t, fd, index, socket, vectors, count, total, flags, message);
         bool first = t->Wait.Phase == 0;
         while (true)
         {
@@ -109,7 +111,7 @@ public static unsafe class Sender
 
     private static long NotConnected(PosixStack s, Socket* socket, int flags)
     {
-        if (socket->State == (uint)SocketState.Kernel)
+        if (socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram)
             return AccelResult.Pass;
         if (socket->State == (uint)SocketState.Connecting)
         {

@@ -88,6 +88,8 @@ public static unsafe class SocketOptions
         Socket* socket = s.Find(fd, out int index);
         if (socket == null)
             return AccelResult.Pass;
+        if (UdpSockets.Is(socket))
+            return UdpOptions.Set(s, t, socket, index, fd, level, name, value, length);
         int rule = RuleOf(level, name);
         OptionVerdict verdict = rule < 0 ? OptionVerdict.Implemented : Rules[rule].Verdict;
         bool connected = socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting;
@@ -117,7 +119,7 @@ public static unsafe class SocketOptions
     }
 
     /// <summary>What an option that the kernel has accepted means here.</summary>
-    private static void Apply(PosixStack s, Socket* socket, int fd, in OptionRule rule, void* value, uint length)
+    public static void Apply(PosixStack s, Socket* socket, int fd, in OptionRule rule, void* value, uint length)
     {
         if (rule.Verdict == OptionVerdict.NeedsKernel)
         {
@@ -232,7 +234,7 @@ public static unsafe class SocketOptions
     public static long Get(PosixStack s, AccelThread* t, int fd, int level, int name, void* value, uint* length)
     {
         Socket* socket = s.Find(fd, out int index);
-        if (socket == null)
+        if (socket == null || UdpSockets.Is(socket))
             return AccelResult.Pass;
         if ((ulong)length < 4096)
             return -Errno.EFAULT;

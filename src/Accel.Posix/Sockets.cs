@@ -125,7 +125,9 @@ public static unsafe class Sockets
         LocalRegion region = s.Region(socket->Region);
         if (!region.IsMapped)
             return;
-        if (state is SocketState.Connected or SocketState.Connecting)
+        if (state == SocketState.Datagram)
+            UdpSockets.Leave(s, t, socket);
+        else if (state is SocketState.Connected or SocketState.Connecting)
         {
             if (s.Sides(socket, out Wire wire) && wire.Conn->Generation == socket->ConnGeneration)
                 Closer.CloseSide(s, t, wire, abort || state == SocketState.Connecting);
@@ -161,6 +163,12 @@ public static unsafe class Sockets
         s.SetEntry(newfd, shared);
         return newfd;
     }
+
+    /// <summary>
+    /// The kernel's socket receives too: a listener's connections and a UDP socket's datagrams come both ways.
+    /// </summary>
+    public static bool HasKernelSide(Socket* socket) =>
+        socket->State == (uint)SocketState.Listening || socket->Is(SocketFlags.Datagram);
 
     /// <summary>A descriptor of this process whose kernel file belongs to the socket.</summary>
     public static int KernelDescriptor(PosixStack s, int index)
@@ -204,6 +212,8 @@ public static unsafe class Sockets
             return AccelResult.Pass;
         if ((uint)how > Af.SHUT_RDWR)
             return -Errno.EINVAL;
+        if (UdpSockets.Is(socket))
+            return UdpSockets.Shutdown(s, t, socket, how);
         if (socket->State == (uint)SocketState.Listening)
             return Acceptor.ShutdownListener(s, t, socket, index, fd, how);
         if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))

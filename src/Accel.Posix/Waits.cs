@@ -203,7 +203,7 @@ public static unsafe class Waits
         s.Nic?.PumpDry(t);
         if (s.Hub >= 0)
             fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
-        if (socket->State == (uint)SocketState.Listening)
+        if (Sockets.HasKernelSide(socket))
             fds[count++] = new PollFd { Fd = Sockets.KernelDescriptor(s, index), Events = (short)Ev.IN };
         if (waker >= 0)
         {

@@ -3,6 +3,7 @@ using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Tcp;
+using Accel.Core.Udp;
 
 namespace Accel.Core.Nic;
 
@@ -35,6 +36,7 @@ internal sealed unsafe class NicCore
         Input = new NicInput(this);
         Timers = new NicTimers(this);
         Recovery = new NicRecovery(this);
+        Udp = new UdpEngine(region, local, host, links, tables);
     }
 
     public NicRegion Region { get; }
@@ -62,6 +64,8 @@ internal sealed unsafe class NicCore
     public NicTimers Timers { get; }
 
     public NicRecovery Recovery { get; }
+
+    public UdpEngine Udp { get; }
 
     /// <summary>Set whenever the engine is called under its lock.</summary>
     public long NowNs { get; set; }

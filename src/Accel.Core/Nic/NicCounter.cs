@@ -58,6 +58,14 @@ public enum NicCounter
     LocksRecovered,
     RecoveryResets,
     CorruptStreams,
+    UdpReceived,
+    UdpNoSocket,
+    UdpFull,
+    UdpSent,
+    UdpKernelRoute,
+    UdpKernelNeighbour,
+    UdpKernelSize,
+    UdpKernelBuffer,
     Count,
 }
 
@@ -122,6 +130,16 @@ public static class NicCounterTable
         new(NicCounter.LocksRecovered, "locks_recovered", "Times the engine was taken over from a dead thread."),
         new(NicCounter.RecoveryResets, "recovery_resets", "Connections reset since a thread died at work on them."),
         new(NicCounter.CorruptStreams, "corrupt_streams", "Connections reset since shared state made no sense."),
+        new(NicCounter.UdpReceived, "udp_received", "Datagrams put into a socket's ring (UdpInDatagrams)."),
+        new(NicCounter.UdpNoSocket, "udp_no_socket", "Datagrams for which there was no socket (UdpNoPorts)."),
+        new(NicCounter.UdpFull, "udp_full", "Datagrams that found their socket's ring full (UdpRcvbufErrors)."),
+        new(NicCounter.UdpSent, "udp_sent", "Datagrams sent by a link (UdpOutDatagrams)."),
+        new(NicCounter.UdpKernelRoute, "udp_kernel_route",
+            "Datagrams left to the kernel: no link of ours leads there."),
+        new(NicCounter.UdpKernelNeighbour, "udp_kernel_neighbour",
+            "Datagrams left to the kernel: the next hop was not known yet."),
+        new(NicCounter.UdpKernelSize, "udp_kernel_size", "Datagrams left to the kernel: larger than the MTU."),
+        new(NicCounter.UdpKernelBuffer, "udp_kernel_buffer", "Datagrams left to the kernel: the link had no buffer."),
     ];
 }
 

@@ -4,6 +4,7 @@ using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Tcp;
+using Accel.Core.Udp;
 
 namespace Accel.Core.Nic;
 
@@ -49,9 +50,13 @@ public sealed unsafe class NicEngine
             t->Settings = TcpSettings.Linux(host.Random(), host.Random(), host.Random(), host.Random());
             t->HashKey = host.Random() | 1;
         }
+        Udp = _core.Udp;
     }
 
     public NicRegion Region => _region;
+
+    /// <summary>Datagrams. Its calls are under this engine's lock.</summary>
+    public UdpEngine Udp { get; }
 
     /// <summary>When frames were last looked for, and when there was anything to do. No lock.</summary>
     public long LastPollNs => Volatile.Read(ref _region.Tables->LastPollNs);
@@ -329,5 +334,9 @@ public sealed unsafe class NicEngine
     }
 
     /// <summary>The control plane has other tables.</summary>
-    public void SetTables(INetTables tables) => _core.Tables = tables;
+    public void SetTables(INetTables tables)
+    {
+        _core.Tables = tables;
+        _core.Udp.SetTables(tables);
+    }
 }

@@ -1,5 +1,6 @@
 using Accel.Core.Local;
 using Accel.Core.Tcp;
+using Accel.Core.Udp;
 using Accel.Wire;
 
 namespace Accel.Core.Nic;
@@ -25,7 +26,8 @@ internal sealed unsafe class NicInput(NicCore core)
         public FrameRef* Rest;
         public int RestCount;
         public uint PseudoSum;
-        public byte Ecn;
+        public byte Ttl;
+        public byte Tos;
         public IpProtocol Protocol;
     }
 
@@ -53,9 +55,10 @@ internal sealed unsafe class NicInput(NicCore core)
             core.Count(refused);
             return;
         }
-        // Other transports are told apart here.
         if (packet.Protocol == IpProtocol.Tcp)
             OnTcp(ref packet);
+        else if (packet.Protocol == IpProtocol.Udp)
+            OnUdp(ref packet);
         else
             core.Count(NicCounter.RxNotTcp);
     }
@@ -103,7 +106,8 @@ internal sealed unsafe class NicInput(NicCore core)
         packet.Head = ip.Payload;
         packet.Length = ip.PayloadLength;
         packet.PseudoSum = ip.PseudoSum;
-        packet.Ecn = ip.Ecn;
+        packet.Ttl = ip.Ttl;
+        packet.Tos = ip.Tos;
         packet.Protocol = ip.Protocol;
         return NicCounter.Count;
     }
@@ -128,7 +132,8 @@ internal sealed unsafe class NicInput(NicCore core)
         packet.Head = ip.Payload[offset..];
         packet.Length = ip.PayloadLength - offset;
         packet.PseudoSum = ip.PseudoSum(protocol, packet.Length);
-        packet.Ecn = ip.Ecn;
+        packet.Ttl = ip.HopLimit;
+        packet.Tos = ip.TrafficClass;
         packet.Protocol = protocol;
         return NicCounter.Count;
     }
@@ -136,6 +141,17 @@ internal sealed unsafe class NicInput(NicCore core)
     /// <summary>RFC 4291 2.5, 2.7: unspecified, loopback, v4-mapped, multicast.</summary>
     private static bool IsMartianV6(in Endpoint address) =>
         address.IsAny || address.IsLoopback || address.IsMapped || (byte)address.AddressLow == 0xFF;
+
+    private void OnUdp(ref Packet packet)
+    {
+        UdpArrival arrival = new()
+        {
+            Local = packet.Route.Local, Remote = packet.Route.Remote, Ttl = packet.Ttl, Tos = packet.Tos,
+            Link = packet.Route.Link, Head = packet.Head, Rest = packet.Rest, RestCount = packet.RestCount,
+            Length = packet.Length,
+        };
+        core.Udp.Input.OnDatagram(ref arrival, core.NowNs);
+    }
 
     private void OnTcp(ref Packet packet)
     {
@@ -161,7 +177,7 @@ internal sealed unsafe class NicInput(NicCore core)
             Seq = tcp.Seq,
             Ack = tcp.Ack,
             Flags = tcp.Flags,
-            CongestionExperienced = packet.Ecn == CongestionExperienced,
+            CongestionExperienced = (packet.Tos & CongestionExperienced) == CongestionExperienced,
             Window = tcp.Window,
             Urgent = tcp.Urgent,
             Length = (uint)(packet.Length - tcp.HeaderLength),

@@ -27,6 +27,7 @@ internal sealed unsafe class NicRecovery(NicCore core)
         }
         RebuildRecords();
         FindAbandoned();
+        core.Udp.Recover();
         core.Head->InHand = 0;
     }
 

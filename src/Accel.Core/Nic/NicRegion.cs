@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Tcp;
+using Accel.Core.Udp;
 
 namespace Accel.Core.Nic;
 
@@ -104,7 +105,13 @@ public readonly unsafe struct NicRegion(byte* address)
     }
 
     /// <summary>Bytes of a region (sparse).</summary>
-    public static long SizeBytes => RecordsAt + (long)MaxRecords * sizeof(SegmentRecord);
+    public static long SizeBytes => UdpAt + UdpRegion.SizeBytes;
+
+    private static long UdpAt
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => (RecordsAt + (long)MaxRecords * sizeof(SegmentRecord) + 4095) & ~4095L;
+    }
 
     public byte* Address => address;
 
@@ -156,6 +163,9 @@ public readonly unsafe struct NicRegion(byte* address)
     public SegmentRecord* Records => (SegmentRecord*)(address + RecordsAt);
 
     public SegmentPool Pool => new(Records, &Tables->Records);
+
+    /// <summary>Bindings and ways of UDP.</summary>
+    public UdpRegion Udp => new(address + UdpAt);
 
     /// <summary>Writes the tables of a fresh, zeroed region.</summary>
     public void Format(ulong id, ulong stackId, int pid, uint uid, long wallNs)

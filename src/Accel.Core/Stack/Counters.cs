@@ -48,6 +48,7 @@ public enum Counter
     NicAccepts,
     NicListens,
     NicRefused,
+    NicDatagramSockets,
     Count,
 }
 
@@ -106,6 +107,7 @@ public static class CounterTable
         new(Counter.NicAccepts, "nic_accepts", "Connections taken over a network interface by accept()."),
         new(Counter.NicListens, "nic_listens", "Listening sockets that take connections from network interfaces."),
         new(Counter.NicRefused, "nic_refused", "Ports that acceld would not steer to this stack."),
+        new(Counter.NicDatagramSockets, "nic_datagram_sockets", "UDP sockets that received over a network interface."),
     ];
 }
 

@@ -51,6 +51,9 @@ public unsafe interface IKernel : ILiveness
 
     int Connect(int fd, byte* address, uint length);
 
+    /// <summary>recvmsg(), which never blocks if the flags say so.</summary>
+    long ReceiveDatagram(int fd, void* message, int flags);
+
     int GetSockName(int fd, byte* address, uint* length);
 
     int GetSockOpt(int fd, int level, int name, void* value, uint* length);

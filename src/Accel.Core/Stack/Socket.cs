@@ -19,6 +19,9 @@ public enum SocketState : uint
 
     /// <summary>On the kernel path for good.</summary>
     Kernel = 5,
+
+    /// <summary>A UDP socket, whatever it is bound or connected to.</summary>
+    Datagram = 6,
 }
 
 /// <summary>Why a socket runs where it runs.</summary>
@@ -110,6 +113,16 @@ public enum SocketFlags : uint
     /// An option was set that TCP over a network interface heeds and that the kernel's socket keeps.
     /// </summary>
     NicTuned = 512,
+
+    /// <summary>UDP, also after it went to the kernel.</summary>
+    Datagram = 1024,
+
+    /// <summary>shutdown() of a UDP socket.</summary>
+    ReceiveShut = 2048,
+    SendShut = 4096,
+
+    /// <summary>An option was set that only the kernel follows when it sends.</summary>
+    KernelSends = 8192,
 }
 
 /// <summary>

@@ -115,7 +115,8 @@ public static unsafe class NicConnector
     {
         Socket* socket = s.S.SocketAt(index);
         if (socket->Reason != (byte)PathReason.Nic || socket->Side != 0 || socket->Parent != 0
-            || socket->State == (uint)SocketState.Kernel || Volatile.Read(ref socket->References) != 1)
+            || socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram
+            || Volatile.Read(ref socket->References) != 1)
             return;
         int copy = s.Own(s.Kernel.MoveHigh(s.Kernel.Duplicate(fd, closeOnExec: true)));
         s.Nic!.Ports.Keep(t, socket->Local.Unmapped(), copy);

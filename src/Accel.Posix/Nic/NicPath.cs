@@ -129,6 +129,34 @@ public sealed unsafe class NicPath : INicHost
         return -1;
     }
 
+    /// <summary>Takes the engine's lock, to call what needs it.</summary>
+    public void Enter(AccelThread* t)
+    {
+        Engine.Enter(t->Tid);
+        _t = t;
+    }
+
+    public void Exit(AccelThread* t) => Engine.Exit(t->Tid, _s.Kernel.NowNs());
+
+    /// <summary>Under the lock, after something was queued: the doorbell is not to wait for the program's next look.
+    /// </summary>
+    public bool IsFlushDue(AccelThread* t)
+    {
+        ulong credit = t->Own[OwnCredit];
+        if (credit > 0)
+            t->Own[OwnCredit] = credit - 1;
+        return credit == 0 || Engine.Unflushed >= FlushAt;
+    }
+
+    public void Flush(AccelThread* t)
+    {
+        if (!Engine.TryEnter(t->Tid))
+            return;
+        _t = t;
+        Engine.Flush();
+        Exit(t);
+    }
+
     public NicError Open(AccelThread* t, int conn, in Endpoint local, in Endpoint remote, in Route route,
         in NicSettings settings)
     {
@@ -295,7 +323,10 @@ public sealed unsafe class NicPath : INicHost
         Engine.Enter(t->Tid);
         _t = t;
         long now = _s.Kernel.NowNs();
-        Engine.OnIcmp(report, now);
+        if (report.Transport == Transport.Udp)
+            Engine.Udp.OnIcmp(report, now);
+        else
+            Engine.OnIcmp(report, now);
         Engine.Flush();
         Engine.Exit(t->Tid, now);
     }

@@ -1,0 +1,108 @@
+"""Datagrams across a wire."""
+import os
+import re
+
+from cases import HERE, PYTHON, case
+from world import Failure
+
+UDP = os.path.join(HERE, "udp.py")
+PORT = "5353"
+
+
+def serve(w, how, *addresses):
+    server = w.a.start([PYTHON, UDP, "serve", how, PORT, *addresses])
+    server.wait_for("ready")
+    return server
+
+
+def ask(host, what, address, accelerated=None):
+    text = host.run([PYTHON, UDP, what, address, PORT], accelerated)
+    if "good" not in text:
+        raise Failure(text[-300:])
+
+
+@case("udp: datagrams of 0 to 9000 bytes come back")
+def udp_sizes(w, column):
+    serve(w, "block")
+    ask(w.b, "sizes", w.a.ip4)
+    ask(w.b, "sizes", w.a.ip6)
+
+
+@case("udp: 10,000 datagrams both ways, connected and not")
+def udp_flood(w, column):
+    serve(w, "poll")
+    ask(w.b, "flood", w.a.ip4)
+    ask(w.b, "flood", w.a.ip6)
+
+
+@case("udp: 10,000 datagrams to an edge-triggered set")
+def udp_edge(w, column):
+    serve(w, "edge")
+    ask(w.b, "flood", w.a.ip4)
+
+
+@case("udp: recvmmsg and sendmmsg")
+def udp_many(w, column):
+    serve(w, "many", w.a.ip4)
+    ask(w.b, "many", w.a.ip4)
+
+
+@case("udp: packet info, TTL, TOS, truncation")
+def udp_info(w, column):
+    serve(w, "info", "0.0.0.0")
+    ask(w.b, "info", w.a.ip4)
+
+
+@case("udp: peek, FIONREAD, timeouts, copies, dissolving, shutdown, edges")
+def udp_calls(w, column):
+    serve(w, "block")
+    ask(w.b, "calls", w.a.ip4)
+    ask(w.b, "calls", w.a.ip6)
+
+
+@case("udp: nobody there", columns=("kernel", "client"))
+def udp_refused(w, column):
+    ask(w.b, "refused", w.a.ip4)
+    ask(w.b, "refused", w.a.ip6)
+
+
+@case("udp: two sockets on one port, told apart by address")
+def udp_tags(w, column):
+    w.a.sh("ip", "addr", "add", "10.77.0.101/24", "dev", w.a.interface)
+    serve(w, "tags", w.a.ip4, "10.77.0.101")
+    ask(w.b, "tags", f"{w.a.ip4},10.77.0.101")
+
+
+@case("udp: a parent and its child answer on one socket")
+def udp_fork(w, column):
+    serve(w, "fork", w.a.ip4)
+    ask(w.b, "flood", w.a.ip4)
+
+
+@case("udp: over loopback and over the wire at once", columns=("kernel", "server"))
+def udp_mixed(w, column):
+    serve(w, "block")
+    ask(w.a, "mixed", f"127.0.0.1,::1,{w.a.ip4}", accelerated=False)
+    ask(w.b, "flood", w.a.ip4)
+    ask(w.a, "mixed", f"127.0.0.1,::1,{w.a.ip4}", accelerated=False)
+
+
+@case("udp: iperf3")
+def udp_iperf3(w, column):
+    w.a.start(["iperf3", "-s"])
+    w.a.wait_listening(5201)
+    for more in ([], ["-R"]):
+        text = w.b.run(["iperf3", "-c", w.a.ip4, "-u", "-b", "50M", "-t", "1", *more])
+        lost = re.findall(r"\(([\d.e+-]+)%\)\s+receiver", text)
+        if not lost or float(lost[0]) > 1:
+            raise Failure(f"iperf3 -u {more}: {text[-300:]}")
+
+
+@case("udp: sockperf ping-pong")
+def udp_sockperf(w, column):
+    w.a.start(["sockperf", "server", "-i", w.a.ip4, "-p", "11111"])
+    w.a.wait_bound(11111)
+    text = w.b.run(["sockperf", "ping-pong", "-i", w.a.ip4, "-p", "11111", "-t", "1", "-m", "64"])
+    counts = re.findall(r"# (?:dropped|duplicated|out-of-order) messages = (\d+)", text)
+    if counts != ["0", "0", "0"]:
+        raise Failure(text[-400:])
