@@ -46,7 +46,7 @@ public static class Ev
 /// <summary>Socket option levels and names.</summary>
 public static class So
 {
-    public const int SOL_SOCKET = 1, IPPROTO_IP = 0, IPPROTO_TCP = 6, IPPROTO_IPV6 = 41, SOL_UDP = 17;
+    public const int SOL_SOCKET = 1, IPPROTO_IP = 0, IPPROTO_TCP = 6, IPPROTO_IPV6 = 41, IPPROTO_UDP = 17;
     public const int REUSEADDR = 2, TYPE = 3, ERROR = 4, SNDBUF = 7, RCVBUF = 8, KEEPALIVE = 9, PRIORITY = 12;
     public const int OOBINLINE = 10, LINGER = 13;
     public const int REUSEPORT = 15, RCVLOWAT = 18, SNDLOWAT = 19, RCVTIMEO = 20, SNDTIMEO = 21, BINDTODEVICE = 25;

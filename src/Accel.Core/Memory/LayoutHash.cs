@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x898703da7ff6fccc;
+    public const ulong Value = 0xfacf51929214b682;
 }

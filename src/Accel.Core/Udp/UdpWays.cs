@@ -65,7 +65,7 @@ public sealed unsafe class UdpWays(UdpRegion region, ILink[] links, INetTables t
             fresh.Mtu = Math.Min(route.Mtu == 0 ? uint.MaxValue : route.Mtu, links[fresh.Link].Info->Mtu);
             fresh.HopLimit = route.HopLimit;
             fresh.State = fresh.Source.Family != destination.Family ? UdpWayState.Kernel
-                : _tables.TryNeighbour(route.InterfaceIndex, route.NextHop, out fresh.Mac)
+                : _tables.TryNeighbour(route.InterfaceIndex, route.NextHop, out fresh.Mac, out _)
                 ? UdpWayState.Ours : UdpWayState.NoNeighbour;
         }
         *way = fresh;

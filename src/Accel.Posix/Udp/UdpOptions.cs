@@ -54,7 +54,7 @@ public static unsafe class UdpOptions
         So.SOL_SOCKET => name is So.BINDTODEVICE or Mark or 26 or 37 or 42 or 50 or 51 or 52 or 62 or 65,
         So.IPPROTO_IP => name is 19 or 50,
         So.IPPROTO_IPV6 => name is 1 or 75 or 76,
-        So.SOL_UDP => name is UdpEncapsulation,
+        So.IPPROTO_UDP => name is UdpEncapsulation,
         _ => false,
     };
 
@@ -64,7 +64,7 @@ public static unsafe class UdpOptions
         So.SOL_SOCKET => name is DontRoute or TxTime,
         So.IPPROTO_IP => name is IpOptionList,
         So.IPPROTO_IPV6 => name is V6FlowInfoSend or 54 or 55 or 57 or 59,
-        So.SOL_UDP => name is UdpCork or UdpSegment,
+        So.IPPROTO_UDP => name is UdpCork or UdpSegment,
         _ => false,
     };
 
