@@ -91,6 +91,9 @@ internal static unsafe class Libc
     [DllImport(Name, EntryPoint = "munmap")]
     public static extern int Unmap(nint address, nint bytes);
 
+    [DllImport(Name, EntryPoint = "clock_gettime")]
+    public static extern int ClockGetTime(int clock, long* time);
+
     [DllImport(Name, EntryPoint = "geteuid")]
     public static extern uint UserId();
 

@@ -164,4 +164,47 @@ public class NetTablesTests
                 default(MacAddress).ToString(),
             }, await reader);
     }
+
+    /// <summary>
+    /// A reader that the writer overtakes sees bytes that belong to nothing. It must not leave the region, nor stay in
+    /// it: the memory behind it is not there, and a walk that does not end hangs this test.
+    /// </summary>
+    [Fact]
+    public unsafe void Nonsense_in_the_region_harms_nobody()
+    {
+        var prng = new Prng(Prng.Seed(61));
+        var page = Environment.SystemPageSize;
+        var bytes = (nuint)(NetLimits.SizeBytes + page);
+        var memory = Mmap(0, bytes, 3, 0x4022, -1, 0);
+        Assert.NotEqual(-1, memory);
+        Assert.Equal(0, Mprotect(memory + (nint)NetLimits.SizeBytes, (nuint)page, 0));
+        var words = (uint*)memory;
+        var tables = new NetTables((byte*)memory);
+        for (var round = 0; round < 40; round++)
+        {
+            for (long i = 32; i < NetLimits.SizeBytes / sizeof(uint); i += round < 4 ? 1 : 1 + prng.Below(40))
+                // Small numbers and wild ones: both counts and indices are to be wrong.
+                words[i] = prng.OneIn(2) ? (uint)prng.Below(40000) : (uint)prng.Next();
+            ((NetHeader*)memory)->Routing[0].Flags |= RoutingHead.Complete;
+            ((NetHeader*)memory)->Routing[1].Flags |= RoutingHead.Complete;
+            for (var i = 0; i < 50; i++)
+            {
+                var to = new Endpoint { Family = prng.OneIn(2) ? Endpoint.V4 : Endpoint.V6, AddressLow = prng.Next() };
+                tables.TryRoute(to, default, out _);
+                tables.IsLocalAddress(to);
+                tables.TryNeighbour(prng.Below(9), to, out _);
+                tables.TryLink(prng.Below(9), out _);
+            }
+        }
+        Munmap(memory, bytes);
+    }
+
+    [System.Runtime.InteropServices.DllImport("libc", EntryPoint = "mmap")]
+    static extern nint Mmap(nint address, nuint bytes, int protection, int flags, int fd, long offset);
+
+    [System.Runtime.InteropServices.DllImport("libc", EntryPoint = "mprotect")]
+    static extern int Mprotect(nint address, nuint bytes, int protection);
+
+    [System.Runtime.InteropServices.DllImport("libc", EntryPoint = "munmap")]
+    static extern int Munmap(nint address, nuint bytes);
 }
