@@ -1,7 +1,9 @@
 """Programs across a wire, each in every arrangement of who is accelerated."""
 import hashlib
+import json
 import os
 import re
+import signal
 import time
 from dataclasses import dataclass
 from typing import Callable
@@ -96,6 +98,41 @@ def redis_benchmark(w, column):
 def redis_ipv6(w, column):
     redis(w)
     w.b.run([PYTHON, os.path.join(HERE, "redis_values.py"), w.a.ip6])
+
+
+@case("stackdump: what it shows of the server is what ss shows of its clients", columns=("server",))
+def stackdump(w, column):
+    server = redis(w)
+    w.b.start(["redis-benchmark", "-h", w.a.ip4, "-c", "20", "-n", "10000000", "-t", "get", "-q"])
+    rows = []
+    end = time.monotonic() + 15
+    while len(rows) < 20 and time.monotonic() < end:
+        rows = [r for r in json.loads(w.a.stackdump("sockets", str(server.pid), "--json"))
+                if r["path"] == "nic" and r["state"] == "ESTAB" and r["holders"]]
+    if len(rows) < 20:
+        raise Failure(f"{len(rows)} of 20 connections are shown")
+    peers = {line.split()[2] for line in w.b.sh("ss", "-Htn", "state", "established").splitlines()}
+    if not {r["peer"] for r in rows} <= peers:
+        raise Failure(f"shown: {[r['peer'] for r in rows]}, there are: {peers}")
+    for r in rows:
+        tcp = r["tcp"]
+        if r["link"] != "a0" or r["local"] != f"{w.a.ip4}:6379" or tcp["cwnd"] < 10 or tcp["mss"] != 1448:
+            raise Failure(f"shown: {r}")
+        if not (tcp["ts"] and tcp["sack"] and tcp["bytes_received"] > 0 and float(tcp["rtt"].split("/")[0]) > 0):
+            raise Failure(f"shown: {tcp}")
+    fd = rows[0]["holders"][0]["fd"]
+    one = json.loads(w.a.stackdump("socket", f"{server.pid}:{fd}", "--json"))
+    if one["summary"]["peer"] != rows[0]["peer"] or one["block.Tcb"]["State"] != "Established":
+        raise Failure(f"socket {fd} is shown as {one['summary']}")
+    link = json.loads(w.a.stackdump("links", str(server.pid), "--json"))[0]["links"][0]
+    if link["name"] != "a0" or not link["up"] or link["rx"]["frames"] == 0 or link["rings"]["rx"] == 0:
+        raise Failure(f"the link is shown as {link}")
+    before = json.loads(w.a.stackdump("nic", str(server.pid), "--json"))[0]["counters"]
+    server.process.send_signal(signal.SIGSTOP)
+    states = [r["state"] for r in json.loads(w.a.stackdump("sockets", str(server.pid), "--json"))]
+    server.process.send_signal(signal.SIGCONT)
+    if states.count("ESTAB") < 20 or before["tcp_passive_opens"] < 20:
+        raise Failure(f"while it is stopped {states} are shown, opens {before['tcp_passive_opens']}")
 
 
 def nginx(w, workers=1):

@@ -70,8 +70,8 @@ internal static class BenchCommand
         var results = new List<Result>();
         foreach (BenchCase c in cases)
         {
-            double ring = at.RingRoundTripMicros();
-            if (json) Console.Error.WriteLine(Machine(c.Name, ring));
+            double? ring = at.RingRoundTripMicros();
+            if (json && ring is { } micros) Console.Error.WriteLine(Machine(c.Name, micros));
             Result result = Interleaved.Measure(c, at, runs, ring, i =>
             {
                 if (showProgress) Console.Error.Write($"\r{c.Name,-28} run {i + 1} of {runs} ");

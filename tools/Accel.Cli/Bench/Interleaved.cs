@@ -7,7 +7,7 @@ namespace Accel.Cli.Bench;
 /// </summary>
 public static class Interleaved
 {
-    public static Result Measure(BenchCase c, Surroundings at, int runs, double ringMicros,
+    public static Result Measure(BenchCase c, Surroundings at, int runs, double? ringMicros,
         Action<int>? progress = null)
     {
         var samples = new Dictionary<Side, List<Sample>> { [Side.Kernel] = [], [Side.Accel] = [] };

@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 namespace Accel.Cli.Bench;
 
 /// <summary>A case's medians; no ratio where a side could not be measured, and then why.</summary>
-public sealed record Result(BenchCase Case, double RingMicros, Sample? Kernel, Sample? Accel, string? Error)
+public sealed record Result(BenchCase Case, double? RingMicros, Sample? Kernel, Sample? Accel, string? Error)
 {
     public double? Ratio => Kernel is { } k && Accel is { } a ? Case.Ratio(k.Value, a.Value) : null;
 

@@ -35,7 +35,7 @@ internal static class DemoCommand
         console.WriteLine("Debian's redis-server and redis-benchmark, unmodified: first as they are, then with");
         console.WriteLine($"  LD_PRELOAD={Installation.Library}");
         var at = new Surroundings(0, Environment.ProcessorCount > 1 ? 1 : 0, quick ? 0.5 : 1.5);
-        double ring = at.RingRoundTripMicros();
+        double? ring = at.RingRoundTripMicros();
         var results = new List<Result>();
         foreach (BenchCase c in Cases.Local.Where(c => Shown.Contains(c.Name)))
             results.Add(Interleaved.Measure(c, at, quick ? 1 : 3, ring));

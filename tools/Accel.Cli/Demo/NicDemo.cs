@@ -59,7 +59,7 @@ internal static class NicDemo
     private static bool Show(IAnsiConsole console, NicSurroundings at, string title, BenchCase[] cases, bool quick)
     {
         console.WriteLine(title);
-        double ring = at.RingRoundTripMicros();
+        double? ring = at.RingRoundTripMicros();
         Result[] results = [.. cases.Select(c => Interleaved.Measure(c, at, quick ? 1 : 3, ring))];
         console.Write(Report.Table(results));
         foreach (Result r in results.Where(r => r.Error is not null))
@@ -75,7 +75,8 @@ internal static class NicDemo
         try
         {
             World world = at.WorldOf(Ends.Server);
-            RedisLoad.Run(at.StageOf(world, Ends.Server, []), "look", at, "get", 50, 1, pid =>
+            // Long enough for a look in the middle of it, on a busy machine too.
+            RedisLoad.Run(at.StageOf(world, Ends.Server, []), "look", at with { Seconds = 3 }, "get", 50, 1, pid =>
             {
                 string process = pid.ToString(CultureInfo.InvariantCulture);
                 foreach (string verb in (string[])["sockets", "links"])
