@@ -33,6 +33,12 @@ public sealed unsafe class UdpOutput(NicRegion region, ILink[] links, UdpWays wa
             Count(way->State == UdpWayState.NoNeighbour ? NicCounter.UdpKernelNeighbour : NicCounter.UdpKernelRoute);
             return false;
         }
+        if (way->Doubt != 0)
+        {
+            way->Doubt = 0;
+            Count(NicCounter.UdpKernelNeighbour);
+            return false;
+        }
         bool v6 = send.Destination.Family == Endpoint.V6;
         int ip = v6 ? Ipv6Header.Length : Ipv4Header.Length;
         if ((uint)ip + UdpHeader.Length + send.Length > UdpWays.MtuOf(way, nowNs))

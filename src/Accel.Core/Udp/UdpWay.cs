@@ -43,4 +43,7 @@ public struct UdpWay
 
     /// <summary>The route's, 0 if it sets none.</summary>
     [FieldOffset(109)] public byte HopLimit;
+
+    /// <summary>1: the next hop was not heard of lately. The kernel sends one datagram, and so looks for it.</summary>
+    [FieldOffset(110)] public byte Doubt;
 }

@@ -64,9 +64,11 @@ public sealed unsafe class UdpWays(UdpRegion region, ILink[] links, INetTables t
             fresh.Source = wanted.Family != Endpoint.None ? fresh.Wanted : route.Source;
             fresh.Mtu = Math.Min(route.Mtu == 0 ? uint.MaxValue : route.Mtu, links[fresh.Link].Info->Mtu);
             fresh.HopLimit = route.HopLimit;
+            bool isKnown = _tables.TryNeighbour(
+                route.InterfaceIndex, route.NextHop, out fresh.Mac, out NeighbourState state);
             fresh.State = fresh.Source.Family != destination.Family ? UdpWayState.Kernel
-                : _tables.TryNeighbour(route.InterfaceIndex, route.NextHop, out fresh.Mac, out _)
-                ? UdpWayState.Ours : UdpWayState.NoNeighbour;
+                : isKnown ? UdpWayState.Ours : UdpWayState.NoNeighbour;
+            fresh.Doubt = (byte)(state == NeighbourState.Stale ? 1 : 0);
         }
         *way = fresh;
     }

@@ -1,3 +1,4 @@
+using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Nic;
 using Accel.Core.Tests.Nic;
@@ -203,6 +204,11 @@ public sealed unsafe class UdpEngineTests
         net.Client.Tables.KnowsNeighbour = true;
         Assert.False(client.TrySend(net.Server.Name(53), [1]));
         net.Client.Tables.Version++;
+        Assert.True(client.TrySend(net.Server.Name(53), [1]));
+        // Not heard of lately: the kernel sends one, and so looks for it.
+        net.Client.Tables.State = NeighbourState.Stale;
+        net.Client.Tables.Version++;
+        Assert.False(client.TrySend(net.Server.Name(53), [1]));
         Assert.True(client.TrySend(net.Server.Name(53), [1]));
         net.Client.Link.Buffers = 0;
         net.Client.Turn(net.Now);
