@@ -145,6 +145,8 @@ class Host:
                 and not re.search(r"nic_listens +[1-9]", self.stackdump("stats", str(p.pid)))
                 for p in self.world.programs):
             time.sleep(0.05)
+        # And a server's second listener, for IPv6, a little after the first.
+        time.sleep(0.3 if self.daemon else 0)
 
     def wait_bound(self, port, seconds=10):
         end = time.monotonic() + seconds

@@ -84,7 +84,7 @@ internal sealed unsafe class LastWords : IDisposable
         {
             NicBlock* block = region.BlockAt(i);
             if (block->Use != NicUse.Live || block->Route.Link != link || !block->Is(NicBlockFlags.HasMac)
-                || block->Route.Vlan != 0 || block->Tcb.State is TcpState.Closed or TcpState.SynSent)
+                || block->Route.Vlan != 0 || IsSilent(block->Tcb.State))
                 continue;
             if (socket < 0 && (socket = Open(info->InterfaceIndex)) < 0)
                 return sent;
@@ -96,6 +96,10 @@ internal sealed unsafe class LastWords : IDisposable
             Libc.Close(socket);
         return sent;
     }
+
+    /// <summary>Nothing is owed to the peer: it has our FIN, or never had an answer.</summary>
+    private static bool IsSilent(TcpState state) =>
+        state is TcpState.None or TcpState.Closed or TcpState.SynSent or TcpState.FinWait2 or TcpState.TimeWait;
 
     private static int Open(int interfaceIndex)
     {
