@@ -183,6 +183,58 @@ public class LossRecoveryTests
         Assert.Equal(RecoveryState.Open, sender.Recovery.State);
     }
 
+    /// <summary>RFC 8985 6.3: what was sent within the last round trip can still be on its way.</summary>
+    [Fact]
+    public void A_timeout_spares_what_was_sent_just_now()
+    {
+        using var sender = Flight();
+        sender.Recovery.ProbeNs = 0;
+        Assert.Equal(RecoveryTimer.Retransmit, sender.Recovery.Timer(out var at));
+        sender.Now = at - 10 * Sender.Ms;
+        sender.Recovery.Congestion.Cwnd = 20 * Sender.Mss;
+        sender.Send(3000);
+        sender.Recovery.ProbeNs = 0;
+        Assert.Equal(RecoveryTimer.Retransmit, sender.Fire());
+        Assert.Equal(10_000u, sender.Recovery.Sent.Lost);
+        Assert.Equal(3000u, sender.Recovery.InFlight);
+    }
+
+    /// <summary>RFC 8985 6.2 step 4: sixteen recoveries without a DSACK.</summary>
+    [Fact]
+    public void A_widened_reordering_window_shrinks_after_a_while()
+    {
+        var rack = new Rack();
+        rack.Start();
+        rack.AdaptWindow(dsack: true, delivered: 1000, priorDelivered: 900);
+        Assert.Equal(2, rack.WindowSteps);
+        // Not twice in a round trip.
+        rack.AdaptWindow(dsack: true, delivered: 1100, priorDelivered: 950);
+        Assert.Equal(2, rack.WindowSteps);
+        rack.AdaptWindow(dsack: true, delivered: 2100, priorDelivered: 1050);
+        Assert.Equal(3, rack.WindowSteps);
+        for (var recovery = 0; recovery < 16; recovery++)
+        {
+            rack.AdaptWindow(dsack: false, delivered: 9000, priorDelivered: 8000);
+            Assert.Equal(3, rack.WindowSteps);
+            rack.OnRecoveryEnds(undone: false);
+        }
+        rack.AdaptWindow(dsack: false, delivered: 9000, priorDelivered: 8000);
+        Assert.Equal(1, rack.WindowSteps);
+    }
+
+    /// <summary>RFC 6298 5.3, RFC 6675 5: the timer is about the first segment.</summary>
+    [Fact]
+    public void Sending_the_first_segment_again_restarts_the_timer()
+    {
+        using var sender = Flight();
+        sender.After(100);
+        sender.Ack(1000, (2000, 6000));
+        sender.After(50);
+        Assert.Equal("1000-2000", sender.Resend());
+        Assert.Equal(RecoveryTimer.Retransmit, sender.Recovery.Timer(out var at));
+        Assert.InRange(sender.Now + sender.Recovery.Rtt.Rto - at, 0, 10);
+    }
+
     /// <summary>RFC 2018 8.</summary>
     [Fact]
     public void A_peer_that_drops_what_it_had_reported_gets_it_again_after_a_timeout()

@@ -145,6 +145,7 @@ sealed unsafe class Sender : IDisposable
         uint records = 0, sacked = 0, lost = 0, unsent = 0, resent = 0, timed = 0, previous = 0;
         var at = sent.Una;
         var highest = sent.Una;
+        bool sackHint = sent.SackHint == 0, lostHint = sent.LostHint == 0;
         for (var link = sent.Head; link != 0; previous = link, link = Pool[link].Next)
         {
             ref var r = ref Pool[link];
@@ -152,6 +153,8 @@ sealed unsafe class Sender : IDisposable
             Assert.Equal(previous, r.Previous);
             at = r.End;
             records++;
+            sackHint |= link == sent.SackHint;
+            lostHint |= link == sent.LostHint;
             sacked += r.Is(SegmentFlags.Sacked) ? r.Length : 0;
             lost += r.Is(SegmentFlags.Lost) ? r.Length : 0;
             resent += r.Is(SegmentFlags.Resent) ? r.Length : 0;
@@ -163,6 +166,7 @@ sealed unsafe class Sender : IDisposable
             if (r.Is(SegmentFlags.Sacked))
                 highest = r.End;
         }
+        Assert.True(sackHint && lostHint, "a hint names a record that was given back");
         Assert.Equal(sent.Tail, previous);
         Assert.Equal(sent.Nxt, at);
         Assert.Equal((records, lost, unsent, resent), (sent.Records, sent.Lost, sent.LostUnsent, sent.Resent));

@@ -134,6 +134,24 @@ public class SpuriousTests
         Assert.Equal("2000-3000 3000-4000", sender.Resend());
     }
 
+    [Fact]
+    public void After_an_undo_what_is_really_lost_is_found_at_once()
+    {
+        using var sender = Flight();
+        sender.EchoMs = sender.Now / Sender.Ms;
+        sender.After(100);
+        sender.Ack(1000, (10000, 11000));
+        Assert.Equal(RecoveryTimer.Reorder, sender.Fire());
+        Assert.Equal("1000-2000", sender.Resend());
+        Assert.Equal(RecoveryTimer.Retransmit, sender.Fire());
+        Assert.Equal("1000-2000", sender.Resend());
+        // The first comes at last; all others that went before what has arrived are missing as before.
+        var outcome = sender.Ack(2000);
+        Assert.True(outcome.Has(AckFindings.Undone));
+        Assert.Equal(8000u, sender.Recovery.Sent.Lost);
+        Assert.Equal(RecoveryState.Recovery, sender.Recovery.State);
+    }
+
     /// <summary>RFC 5682 2.1 step 2a: without SACK nothing says whether the first was lost.</summary>
     [Fact]
     public void Frto_without_SACK_learns_nothing_from_an_ACK_of_everything()
