@@ -270,11 +270,13 @@ public static unsafe class Acceptor
         socket->ConnGeneration = wire.Conn->Generation;
         Interlocked.Increment(ref s.S.RegionAt((int)regionNumber - 1)->Users);
         wire.Me->Socket = (uint)index + 1;
-        Volatile.Write(ref socket->State, (uint)SocketState.Connected);
-        s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
         bool overNic = NicConnector.IsOverNic(wire);
         if (overNic)
             socket->Reason = (byte)PathReason.Nic;
+        else
+            Sockets.CountLocal(s, socket);
+        Volatile.Write(ref socket->State, (uint)SocketState.Connected);
+        s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
         s.Count(t, overNic ? Counter.NicAccepts : Counter.LocalAccepts);
         s.Count(t, Counter.SocketsCreated);
         int given = address == null ? 0 : Addresses.Give(socket->Remote, address, length);

@@ -203,6 +203,7 @@ public static unsafe class Connector
         socket->ConnGeneration = conn->Generation;
         Interlocked.Increment(ref s.S.RegionAt((int)regionNumber - 1)->Users);
         socket->Reason = (byte)PathReason.Local;
+        Sockets.CountLocal(s, socket);
         Volatile.Write(ref socket->State, (uint)SocketState.Connecting);
         Processes.AddHolders(s, socket, index, conn->Side0.Holders);
         s.Count(t, Counter.LocalConnects);

@@ -11,6 +11,10 @@ namespace Accel.Posix;
 public static unsafe class EpollSets
 {
     internal const ulong WakerData = 1ul << 32, HubData = 2ul << 32, ItemData = 3ul << 32;
+
+    /// <summary>How the program's set names our queues.</summary>
+    internal static ulong LinkMarker(EpollSet* set) => ~set->Marker;
+
     private const uint Allowed = Ev.IN | Ev.OUT | Ev.ERR | Ev.HUP | Ev.WAKEUP | Ev.ET | Ev.EXCLUSIVE;
 
     public static long Control(PosixStack s, AccelThread* t, int epfd, int op, int fd, EpollEvent* change)

@@ -64,7 +64,7 @@ public static unsafe class EpollWaits
         if (result > 0)
         {
             s.CountHot(t, Counter.EpollEvents);
-            NicPath.Credit(t, result);
+            FlushTiming.OnEvents(t, result);
         }
         return result;
     }
@@ -85,8 +85,9 @@ public static unsafe class EpollWaits
             set->Filled = 1;
         if (count > 0 && t->Wait.State[StateMissed] != 0)
             s.Count(t, Counter.WakesMissed);
-        if (t->Wait.Phase == 0 && count < max
-            && (count == 0 || ticks - set->LastKernelCheck >= s.TicksPerKernelCheck))
+        // Who is about to spin asks the kernel from there; so do sleeps.
+        if (t->Wait.Phase == 0 && count < max && (ticks - set->LastKernelCheck >= s.TicksPerKernelCheck
+            || (count == 0 && (timeoutNs == 0 || Waits.Budget(s, t) == 0))))
         {
             bool nothing = count == 0;
             count = CheckKernel(s, t, set, epfd, events, count, max, ticks, out bool marked);
@@ -174,6 +175,7 @@ public static unsafe class EpollWaits
             set->Hub = s.Hub + 1;
             s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, s.Hub, Ev.IN, EpollSets.HubData);
         }
+        s.Nic?.Join(set, epfd);
         AnnounceNested(s, t, set, true);
         Wakers.Announce(s, t, waker);
         int count = Gather(s, t, set, events, 0, max, s.Kernel.Ticks());
@@ -240,7 +242,8 @@ public static unsafe class EpollWaits
         {
             if (events[i].Data == set->Marker)
                 TakeInner(s, t, set);
-            else
+            // Frames are looked for anyway.
+            else if (events[i].Data != EpollSets.LinkMarker(set) || set->HasLinks == 0)
                 events[to++] = events[i];
         }
         return to;

@@ -7,10 +7,14 @@ namespace Accel.Posix;
 /// <summary>poll() and ppoll(), and select() in their form, on sets with accelerated descriptors.</summary>
 public static unsafe class PollCalls
 {
-    /// <summary>Word of wait.state that says that a poll sleeps.</summary>
+    /// <summary>Word of wait.state that says that a poll sleeps: the descriptors plus one.</summary>
     public const int StatePolling = 4;
 
     private const int StateDeadline = 1, StateWatching = 2, StateArray = 3;
+    /// <summary>Descriptors of ours at the end of a sleep's array: waker and hub, then queues. Room for them is made in
+    /// ready.c.</summary>
+    private const uint Extra = 2, MaxExtra = 8;
+
     private const uint Always = Ev.ERR | Ev.HUP | Ev.NVAL;
 
     public static long Poll(PosixStack s, AccelThread* t, PollFd* fds, uint count, long timeoutNs)
@@ -132,7 +136,7 @@ public static unsafe class PollCalls
 
     private static long Sleep(PosixStack s, AccelThread* t, PollFd* fds, uint count, long deadline)
     {
-        if (count + 2 > t->ScratchFds)
+        if (count + MaxExtra > t->ScratchFds)
             return -Errno.ENOMEM;
         int waker = Wakers.OfThread(s, t);
         PollFd* scratch = t->Scratch;
@@ -148,7 +152,8 @@ public static unsafe class PollCalls
         s.Nic?.PumpDry(t);
         scratch[count] = new PollFd { Fd = waker < 0 ? -1 : s.S.WakerAt(waker)->Descriptor, Events = (short)Ev.IN };
         scratch[count + 1] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
-        t->Wait.State[StatePolling] = 1;
+        uint links = s.Nic == null ? 0 : s.Nic.SleepOn(scratch + count + Extra);
+        t->Wait.State[StatePolling] = count + 1ul;
         if (waker >= 0)
             Wakers.Announce(s, t, s.S.WakerAt(waker));
         AnnounceSets(s, t, fds, count, true);
@@ -164,7 +169,7 @@ public static unsafe class PollCalls
         t->Wait.Deadline = Math.Min(deadline, watchdog);
         t->Wait.Kind = AccelWait.SleepPoll;
         t->Wait.Fds = scratch;
-        t->Wait.FdCount = count + 2;
+        t->Wait.FdCount = count + Extra + links;
         Waits.NoteSleep(s, t);
         return AccelResult.Wait;
     }
@@ -259,7 +264,7 @@ public static unsafe class PollCalls
 
     private static long Finish(PosixStack s, AccelThread* t, PollFd* fds, uint count, int ready)
     {
-        NicPath.Credit(t, ready);
+        FlushTiming.OnEvents(t, ready);
         int waker = Wakers.ExistingOfThread(t);
         if (waker >= 0 && t->Wait.State[StateWatching] != 0)
         {
@@ -282,7 +287,7 @@ public static unsafe class PollCalls
 
     public static long Abort(PosixStack s, AccelThread* t)
     {
-        uint count = t->Wait.FdCount - 2;
+        uint count = (uint)t->Wait.State[StatePolling] - 1;
         t->Wait.State[StatePolling] = 0;
         Undo(s, t, t->Scratch, count);
         int waker = Wakers.ExistingOfThread(t);

@@ -327,7 +327,7 @@ public static unsafe class Processes
 
     /// <summary>
     /// The program that comes after exec() finds the kernel's listening sockets as this one left them, without the
-    /// O_NONBLOCK that accept() here needs; unless a sibling still needs it.
+    /// O_NONBLOCK that accept() here needs, and epoll sets without our queues; unless a sibling still needs that.
     /// </summary>
     private static void RestoreBlocking(PosixStack s)
     {
@@ -335,6 +335,8 @@ public static unsafe class Processes
         for (int fd = 0; fd < high; fd++)
         {
             uint entry = s.Process->FdMap[fd];
+            if (entry >> 24 == DescriptorEntry.KindEpoll && s.Nic != null && !HeldByOthers(s, entry))
+                s.Nic.Leave(s.S.EpollSetAt(DescriptorEntry.Index(entry)), fd);
             Socket* socket = s.S.SocketAt(DescriptorEntry.Index(entry) % StackRegion.MaxSockets);
             if (entry >> 24 != DescriptorEntry.KindSocket || socket->State != (uint)SocketState.Listening
                 || socket->Is(SocketFlags.NonBlocking) || HeldByOthers(s, entry))

@@ -65,7 +65,13 @@ public static unsafe class Receiver
                 return Waits.End(s, t, index, result);
             ulong done = t->Wait.Done;
             if (socket->Is(SocketFlags.NonBlocking) || (flags & Msg.DONTWAIT) != 0)
+            {
+                // Who asks again and again, and never waits, is the only one to move the connection on.
+                if (done == 0 && s.Nic is { } nic && nic.Carries(s, socket) && nic.Pump(t)
+                    && (Readiness.Mask(s, socket) & Events) != 0)
+                    continue;
                 return Waits.End(s, t, index, done > 0 ? (long)done : -Errno.EAGAIN);
+            }
             long deadline = Waits.Deadline(s, t, socket->ReceiveTimeoutNs);
             if (deadline >= 0 && s.Kernel.NowNs() >= deadline)
                 return Waits.End(s, t, index, done > 0 ? (long)done : -Errno.EAGAIN);

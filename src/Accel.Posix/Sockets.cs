@@ -118,6 +118,14 @@ public static unsafe class Sockets
         s.S.GiveSocket(index);
     }
 
+    /// <summary>A socket gets a connection on the local path; <see cref="LeaveRegion"/> takes it out of the count.
+    /// </summary>
+    public static void CountLocal(PosixStack s, Socket* socket)
+    {
+        Interlocked.Or(ref socket->Flags, (uint)SocketFlags.OnLocalPath);
+        Interlocked.Increment(ref s.S.Tables->LocalSockets);
+    }
+
     /// <summary>Ends what the socket is in its region: its end of the connection, or the listener.</summary>
     public static void LeaveRegion(PosixStack s, AccelThread* t, Socket* socket, bool abort)
     {
@@ -136,6 +144,9 @@ public static unsafe class Sockets
             Closer.CloseListener(s, t, region, (int)socket->Index);
         Interlocked.Decrement(ref s.S.RegionAt((int)socket->Region - 1)->Users);
         socket->Region = 0;
+        const uint Counted = (uint)SocketFlags.OnLocalPath;
+        if ((Interlocked.And(ref socket->Flags, ~Counted) & Counted) != 0)
+            Interlocked.Decrement(ref s.S.Tables->LocalSockets);
     }
 
     /// <summary>newfd became a copy of oldfd.</summary>

@@ -203,6 +203,8 @@ public static unsafe class Waits
         s.Nic?.PumpDry(t);
         if (s.Hub >= 0)
             fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
+        if (s.Nic is { } nic)
+            count += nic.SleepOn(fds + count);
         if (Sockets.HasKernelSide(socket))
             fds[count++] = new PollFd { Fd = Sockets.KernelDescriptor(s, index), Events = (short)Ev.IN };
         if (waker >= 0)
@@ -260,6 +262,8 @@ public static unsafe class Waits
                 TakeWakes(s, t, w);
             else if (fds[i].Fd == s.Hub)
                 s.Peers.OnHub(t);
+            else
+                s.Nic?.Pump(t);
         }
     }
 

@@ -195,12 +195,16 @@ public static unsafe class Wakers
         FenceAll(s);
     }
 
-    /// <summary>Orders what this process wrote before what every other process reads next.</summary>
+    /// <summary>
+    /// Orders what this process wrote before what every other process reads next. Only senders of the local path save
+    /// their fence: while there are none it is this CPU's own affair.
+    /// </summary>
     public static void FenceAll(PosixStack s)
     {
-        if (s.Kernel.Barrier())
-            return;
         Interlocked.MemoryBarrier();
+        // After the fence: a socket that is not counted yet is watched only after it is, and its watcher looks then.
+        if (Volatile.Read(ref s.S.Tables->LocalSockets) == 0 || s.Kernel.Barrier())
+            return;
         if (s.HasBarrier)
             Regions.FenceAlways(s);
     }

@@ -67,9 +67,10 @@ public sealed unsafe class NicEngine
     /// </summary>
     public long NextDeadline => Volatile.Read(ref _region.Tables->NextDeadlineNs);
 
-    /// <summary>True if there is something to do apart from frames that wait on a link. No lock, cheap.</summary>
-    public bool HasWork(long nowNs) => !NicSet.IsEmpty(_region.Kicked) || nowNs >= NextDeadline
-        || !NicSet.IsEmpty(_region.Stalled) || _core.Paths.HasNews;
+    /// <summary>True if there is something to do apart from frames that wait on a link, and timers. No lock, cheap.
+    /// </summary>
+    public bool HasWork =>
+        !NicSet.IsEmpty(_region.Kicked) || !NicSet.IsEmpty(_region.Stalled) || _core.Paths.HasNews;
 
     /// <summary>A neighbour is to be asked for: take the lock and call <see cref="TryTakeUnresolved"/>. No lock.
     /// </summary>
@@ -163,6 +164,17 @@ public sealed unsafe class NicEngine
             _core.Count(NicCounter.Kicks);
             _core.Connections.Service(index);
         }
+    }
+
+    /// <summary>The program did something to its end of a connection: looks at it at once.</summary>
+    public void Serve(int conn, long nowNs)
+    {
+        _core.NowNs = nowNs;
+        int index = (uint)conn < LocalRegion.MaxConns ? NicDemux.OfConn(_region, conn) : -1;
+        if (index < 0)
+            return;
+        _core.Count(NicCounter.Kicks);
+        _core.Connections.Service(index);
     }
 
     /// <summary>The program did something to its end of a connection. No lock.</summary>

@@ -123,6 +123,9 @@ public enum SocketFlags : uint
 
     /// <summary>An option was set that only the kernel follows when it sends.</summary>
     KernelSends = 8192,
+
+    /// <summary>Counted in <see cref="StackTables.LocalSockets"/>.</summary>
+    OnLocalPath = 16384,
 }
 
 /// <summary>

@@ -78,6 +78,9 @@ public struct StackTables
 
     /// <summary>The thread that keeps the timers of the network path for the family; 0: none does.</summary>
     [FieldOffset(476)] public int Ticker;
+
+    /// <summary>Sockets with a connection on the local path.</summary>
+    [FieldOffset(480)] public int LocalSockets;
     [FieldOffset(512)] public OptionValues Options;
 }
 

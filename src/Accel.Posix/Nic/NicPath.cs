@@ -12,12 +12,11 @@ namespace Accel.Posix;
 /// </summary>
 public sealed unsafe class NicPath : INicHost
 {
-    /// <summary>Word of the thread's own state: sends that may wait for the program's next look at its events.
-    /// </summary>
-    private const int OwnCredit = 4;
-
-    private const int PollBudget = 256, FlushAt = 64;
+    private const int PollBudget = 256;
     private const long TendNs = 100_000_000;
+
+    /// <summary>More queues than that are waited for through the hub, which costs each wake-up a level more.</summary>
+    private const int MaxDirectQueues = 4;
 
     private readonly PosixStack _s;
     private AccelThread* _t;
@@ -25,6 +24,7 @@ public sealed unsafe class NicPath : INicHost
     private bool _hasProgress;
     private int _watched = -1;
     private long _tendedNs;
+    private ulong _clockTicks;
 
     [ColdPath]
     public NicPath(PosixStack s, NicRegion region, INicControl control, ILink[] links, uint regionNumber)
@@ -50,39 +50,65 @@ public sealed unsafe class NicPath : INicHost
     public uint RegionNumber { get; }
 
     /// <summary>
-    /// Lets the engine do what there is to do, if nobody else is at it. Cheap when there is nothing.
+    /// Lets the engine do what there is to do, if nobody else is at it. Cheap when there is nothing. True if it did
+    /// something.
     /// </summary>
-    public void Pump(AccelThread* t)
+    public bool Pump(AccelThread* t)
     {
-        if (HasWork() && Engine.TryEnter(t->Tid))
-            Run(t);
+        if (!IsBusy && !IsTime() || !Engine.TryEnter(t->Tid))
+            return false;
+        Run(t);
+        return true;
     }
 
-    private bool HasWork()
+    /// <summary>True if a connected socket's other end is the engine.</summary>
+    public bool Carries(PosixStack s, Socket* socket) =>
+        socket->Region == RegionNumber && s.Sides(socket, out Wire wire) && NicConnector.IsOverNic(wire);
+
+    /// <summary>Frames have come or wait to leave, or connections are to be looked at.</summary>
+    private bool IsBusy
     {
-        foreach (ILink link in Links)
+        get
         {
-            if (link.IsReadable || link.Unflushed > 0)
-                return true;
+            foreach (ILink link in Links)
+            {
+                if (link.IsReadable || link.Unflushed > 0)
+                    return true;
+            }
+            return Engine.HasWork;
         }
-        return Engine.HasWork(_s.Kernel.NowNs());
+    }
+
+    /// <summary>A timer is due. Who spins need not ask the clock in each turn: timers are that coarse.</summary>
+    private bool IsTime()
+    {
+        ulong ticks = _s.Kernel.Ticks();
+        if (ticks - _clockTicks < _s.TicksPerKernelCheck)
+            return false;
+        _clockTicks = ticks;
+        return _s.Kernel.NowNs() >= Engine.NextDeadline;
     }
 
     /// <summary>One round, under the engine's lock, which is left.</summary>
     private void Run(AccelThread* t)
     {
         _t = t;
+        long now = _s.Kernel.NowNs();
         // What was queued before goes first: the peer can begin while we look at what has come.
-        Engine.Flush();
-        Engine.Poll(_s.Kernel.NowNs(), PollBudget);
-        Engine.Exit(t->Tid, _s.Kernel.NowNs());
+        if (Engine.Unflushed > 0)
+        {
+            FlushTiming.OnWait(t, _s.Kernel.Ticks(), _s.TicksPerKernelCheck);
+            Engine.Flush();
+        }
+        Engine.Poll(now, PollBudget);
+        Engine.Exit(t->Tid, now);
     }
 
     /// <summary>Before a sleep: what is queued must leave, and what has come must be seen.</summary>
     public void PumpDry(AccelThread* t)
     {
         const int Rounds = 8;
-        for (int i = 0; i < Rounds && HasWork(); i++)
+        for (int i = 0; i < Rounds && (IsBusy || _s.Kernel.NowNs() >= Engine.NextDeadline); i++)
         {
             if (!Engine.TryEnter(t->Tid))
                 break;
@@ -95,28 +121,21 @@ public sealed unsafe class NicPath : INicHost
     /// <summary>The program did something to its end of a connection: the engine looks at it now.</summary>
     public void Kick(AccelThread* t, int conn)
     {
-        Engine.Kick(conn);
-        ulong credit = t->Own[OwnCredit];
-        if (credit > 0)
-            t->Own[OwnCredit] = credit - 1;
-        Engine.Enter(t->Tid);
-        _t = t;
-        Engine.Exit(t->Tid, _s.Kernel.NowNs());
-        if ((credit == 0 || Engine.Unflushed >= FlushAt) && Engine.Unflushed > 0 && Engine.TryEnter(t->Tid))
+        if (!Engine.TryEnter(t->Tid))
         {
-            _t = t;
-            Engine.Flush();
-            Engine.Exit(t->Tid, _s.Kernel.NowNs());
+            // The holder does it on its way out; the frames have to leave all the same.
+            Engine.Kick(conn);
+            Engine.Enter(t->Tid);
         }
+        _t = t;
+        long now = _s.Kernel.NowNs();
+        Engine.Serve(conn, now);
+        if (Engine.Unflushed is > 0 and var frames && IsFlushDue(t, frames))
+            Engine.Flush();
+        Engine.Exit(t->Tid, now);
         if (Engine.HasUnresolved)
             AskForNeighbours(t);
     }
-
-    /// <summary>
-    /// The program got so many events at once and will answer them one by one: the answers leave together, when it
-    /// comes back for more.
-    /// </summary>
-    public static void Credit(AccelThread* t, long events) => t->Own[OwnCredit] = events > 1 ? (ulong)events : 0;
 
     /// <summary>The link, by number, that an interface is; -1: none of ours.</summary>
     public int LinkOf(int interfaceIndex)
@@ -140,13 +159,8 @@ public sealed unsafe class NicPath : INicHost
 
     /// <summary>Under the lock, after something was queued: the doorbell is not to wait for the program's next look.
     /// </summary>
-    public bool IsFlushDue(AccelThread* t)
-    {
-        ulong credit = t->Own[OwnCredit];
-        if (credit > 0)
-            t->Own[OwnCredit] = credit - 1;
-        return credit == 0 || Engine.Unflushed >= FlushAt;
-    }
+    public bool IsFlushDue(AccelThread* t, int frames) =>
+        FlushTiming.IsDue(t, frames, _s.Kernel.Ticks(), _s.TicksPerKernelCheck);
 
     public void Flush(AccelThread* t)
     {
@@ -276,13 +290,16 @@ public sealed unsafe class NicPath : INicHost
             Pump(t);
     }
 
-    /// <summary>Every sleep of this process ends when a frame comes.</summary>
+    /// <summary>Every sleep of this process ends when a frame comes, or acceld says something.</summary>
     public void JoinHub()
     {
-        foreach (ILink link in Links)
+        if (!IsDirect)
         {
-            for (int queue = 0; queue < (int)link.Info->Queues; queue++)
-                _s.Peers.AddLink(link.Descriptor(queue));
+            foreach (ILink link in Links)
+            {
+                for (int queue = 0; queue < (int)link.Info->Queues; queue++)
+                    _s.Peers.AddLink(link.Descriptor(queue));
+            }
         }
         _watched = -1;
         WatchControl();
@@ -299,6 +316,50 @@ public sealed unsafe class NicPath : INicHost
         StartProgress();
     }
 
+    /// <summary>True if a sleep names the queues itself.</summary>
+    private bool IsDirect
+    {
+        get
+        {
+            uint queues = 0;
+            foreach (ILink link in Links)
+                queues += link.Info->Queues;
+            return queues <= MaxDirectQueues;
+        }
+    }
+
+    /// <summary>What a sleep has to name beside the hub, so that it ends when a frame comes. Returns how many.
+    /// </summary>
+    public uint SleepOn(PollFd* fds) => IsDirect ? Descriptors(fds, MaxDirectQueues) : 0;
+
+    /// <summary>
+    /// An epoll set of the program's waits for frames too. Of several that sleep one wakes for a frame, takes it, and
+    /// wakes the one whose connection it was for.
+    /// </summary>
+    public void Join(EpollSet* set, int epfd)
+    {
+        if (set->HasLinks != 0 || !IsDirect)
+            return;
+        set->HasLinks = 1;
+        PollFd* fds = stackalloc PollFd[MaxDirectQueues];
+        uint count = Descriptors(fds, MaxDirectQueues);
+        for (uint i = 0; i < count; i++)
+            _s.Kernel.EpollCtl(epfd, Ev.CTL_ADD, fds[i].Fd, Ev.IN | Ev.EXCLUSIVE, EpollSets.LinkMarker(set));
+    }
+
+    /// <summary>Before another program has the set: it would not know what these events are.</summary>
+    [ColdPath]
+    public void Leave(EpollSet* set, int epfd)
+    {
+        if (set->HasLinks == 0)
+            return;
+        set->HasLinks = 0;
+        PollFd* fds = stackalloc PollFd[MaxDirectQueues];
+        uint count = SleepOn(fds);
+        for (uint i = 0; i < count; i++)
+            _s.Kernel.EpollCtl(epfd, Ev.CTL_DEL, fds[i].Fd, 0, 0);
+    }
+
     /// <summary>What the links and acceld can be waited for with. Returns how many.</summary>
     public uint Descriptors(PollFd* fds, uint max)
     {
@@ -311,8 +372,12 @@ public sealed unsafe class NicPath : INicHost
         return count;
     }
 
-    public void Notify(LocalRegion region, int conn, int side) =>
+    public void Notify(LocalRegion region, int conn, int side)
+    {
+        // Who sleeps on connections of this kind alone does not interrupt all CPUs for its last look.
+        Interlocked.MemoryBarrier();
         Notifier.Notify(_s, _t, region, LocalRegion.SideOf(region.ConnAt(conn), side), 2 * conn + side);
+    }
 
     public void NotifyListener(LocalRegion region, int listener) =>
         Notifier.NotifyListener(_s, _t, region, listener);

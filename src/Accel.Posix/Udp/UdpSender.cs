@@ -76,8 +76,7 @@ public static unsafe class UdpSender
         bool sent = binding->Open != 0 && binding->Generation == socket->ConnGeneration
             && output.TryBegin(conn, send, s.Kernel.NowNs(), out UdpFrame frame)
             && Fill(output, conn, vectors, count, ref frame);
-        bool due = nic.IsFlushDue(t);
-        if (sent && due && !more)
+        if (sent && !more && nic.IsFlushDue(t, nic.Engine.Unflushed))
             nic.Engine.Flush();
         nic.Exit(t);
         return sent;
