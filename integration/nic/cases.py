@@ -187,6 +187,17 @@ def nginx_close(w, column):
         raise Failure(text[-300:])
 
 
+@case("a program that asks again and again, and never waits, is answered at once")
+def polling(w, column):
+    script = os.path.join(HERE, "polling.py")
+    w.a.start([PYTHON, script, "server", "7100"])
+    w.a.wait_listening(7100)
+    middle = int(w.b.run([PYTHON, script, "client", w.a.ip4, "7100", "1000"]))
+    # Nobody but the program itself moves its connections on, bar a look every two milliseconds.
+    if middle > 1000:
+        raise Failure(f"a round trip takes {middle} us")
+
+
 @case("iperf3: both directions, four streams")
 def iperf3(w, column):
     w.a.start(["iperf3", "-s"])

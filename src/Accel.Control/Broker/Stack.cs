@@ -29,8 +29,11 @@ internal sealed class Stack(ulong id, uint slot, Peer peer)
     /// <summary>It comes from an acceld before this one, and has not shown all its queues yet.</summary>
     public bool IsHandingOver { get; set; }
 
-    /// <summary>When it was found that no process of it is left (milliseconds).</summary>
-    public long DiedAt { get; set; }
+    /// <summary>When its burial is to be tried (milliseconds), now that no process of it is left.</summary>
+    public long BurialAt { get; set; }
+
+    /// <summary>Ends when no XDP program that may still deliver to its sockets runs.</summary>
+    public Task Grace { get; set; } = Task.CompletedTask;
 
     public int BurialAttempts { get; set; }
 

@@ -10,7 +10,7 @@ namespace Accel.Control.Broker;
 /// </summary>
 internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfaces)
 {
-    private const int SettleMilliseconds = 50, RetryMilliseconds = 100, MostAttempts = 50;
+    private const int SettleMilliseconds = 50, GraceMilliseconds = 10, RetryMilliseconds = 100, MostAttempts = 50;
 
     private readonly Dictionary<ulong, Stack> _stacks = [];
     private readonly Dictionary<uint, (SlotHolder Holder, long Until)> _limbo = [];
@@ -88,7 +88,11 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         options.Log($"stack {stack.Id:x16} (process {stack.Peer.Pid}) is gone: "
             + $"{freed} port{(freed == 1 ? "" : "s")} back to the kernel, "
             + $"{reset} connection{(reset == 1 ? "" : "s")} reset");
-        stack.DiedAt = now;
+        // No program that began before the socket left the map still delivers to it after a grace period of RCU, which
+        // nobody else is to wait for.
+        const int membarrier = 324, global = 1;
+        stack.Grace = Task.Run(() => Libc.SystemCall(membarrier, global, 0, 0, 0, 0, 0));
+        stack.BurialAt = now + SettleMilliseconds;
         _dying.Add(stack);
     }
 
@@ -96,21 +100,24 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
     {
         long? next = null;
         foreach (Stack stack in _dying)
-            next = Math.Min(next ?? long.MaxValue, Due(stack));
+            next = Math.Min(next ?? long.MaxValue, stack.BurialAt);
         foreach ((_, long until) in _limbo.Values)
             next = Math.Min(next ?? long.MaxValue, until);
         return next;
     }
 
-    private static long Due(Stack stack) =>
-        stack.DiedAt + SettleMilliseconds + stack.BurialAttempts * RetryMilliseconds;
-
     public void Tick(PortTable ports, long now)
     {
         foreach (Stack stack in _dying.ToList())
         {
-            if (Due(stack) <= now && TryFinish(stack))
+            if (stack.BurialAt > now)
+                continue;
+            if (!stack.Grace.IsCompleted)
+                stack.BurialAt = now + GraceMilliseconds;
+            else if (TryFinish(stack))
                 _dying.Remove(stack);
+            else
+                stack.BurialAt = now + RetryMilliseconds;
         }
         foreach ((uint slot, (SlotHolder holder, long until)) in _limbo.ToList())
         {
@@ -128,10 +135,6 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
 
     private bool TryFinish(Stack stack)
     {
-        // No program that began before the socket left the map still delivers to it (a grace period of RCU).
-        const int membarrier = 324, global = 1;
-        if (stack.BurialAttempts == 0)
-            Libc.SystemCall(membarrier, global, 0, 0, 0, 0, 0);
         bool done = true;
         uint frames = 0;
         foreach (ServedInterface served in interfaces.All)
@@ -143,7 +146,7 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
                 if (memory.TryBury(stack.Owner, socket, out uint found))
                 {
                     frames += found;
-                    Libc.Close(socket.Fd);
+                    CloseAside(socket.Fd);
                 }
                 else
                 {
@@ -158,9 +161,9 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
             options.Log($"stack {stack.Id:x16}: its frames cannot be taken back, since another stack does not give "
                 + "the lock of a queue back");
         foreach (StackSocket socket in stack.Sockets.Values)
-            Libc.Close(socket.Fd);
+            CloseAside(socket.Fd);
         foreach (int socket in stack.PacketSockets)
-            Libc.Close(socket);
+            CloseAside(socket);
         stack.Sockets.Clear();
         stack.PacketSockets.Clear();
         interfaces.Maps!.Slots.Set(stack.Slot, default(SlotHolder));
@@ -168,6 +171,10 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         Buried++;
         return true;
     }
+
+    /// <summary>Closing such a socket takes tens of milliseconds (synchronize_net), which whoever asks for a new one
+    /// is not to wait for.</summary>
+    private static void CloseAside(int fd) => Task.Run(() => Libc.Close(fd));
 
     /// <summary>An interface has gone: sockets on it are of no use.</summary>
     public void Forget(int interfaceIndex)

@@ -166,6 +166,9 @@ public sealed unsafe class NicEngine
         }
     }
 
+    /// <summary>The same, and timers.</summary>
+    public bool HasWorkAt(long nowNs) => HasWork || nowNs >= NextDeadline;
+
     /// <summary>The program did something to its end of a connection: looks at it at once.</summary>
     public void Serve(int conn, long nowNs)
     {

@@ -27,7 +27,7 @@ public class NicPathTests
         Assert.Equal(0, net.Client.Count(NicCounter.TxFrames));
         net.Client.Tables.KnowsNeighbour = true;
         net.Client.Tables.Version++;
-        Assert.True(net.Client.Engine.HasWork(net.Now));
+        Assert.True(net.Client.Engine.HasWorkAt(net.Now));
         net.Settle();
         Assert.Equal(NicPhase.Established, net.Client.Phase(c));
         Assert.True(net.Server.Accept(listener) >= 0);
@@ -87,7 +87,7 @@ public class NicPathTests
         for (var i = 0; i < 3; i++)
             net.Client.Turn(net.Now);
         Assert.True(net.Client.Count(NicCounter.TxStalled) > 0);
-        Assert.True(net.Client.Engine.HasWork(net.Now));
+        Assert.True(net.Client.Engine.HasWorkAt(net.Now));
         net.Client.Link.Buffers = 1;
         var got = 0;
         for (var i = 0; i < 50 && got < 5000; i++)

@@ -30,7 +30,7 @@ sealed class TestNetwork : IDisposable
             Client.Turn(Now);
             Server.Turn(Now);
             if (!Client.Link.IsReadable && !Server.Link.IsReadable && Client.Link.Unflushed + Server.Link.Unflushed == 0
-                && !Client.Engine.HasWork(Now) && !Server.Engine.HasWork(Now))
+                && !Client.Engine.HasWorkAt(Now) && !Server.Engine.HasWorkAt(Now))
                 return;
         }
         Assert.Fail("the two never come to rest");
