@@ -16,7 +16,7 @@ public sealed unsafe class NicPath : INicHost
     /// </summary>
     private const int OwnCredit = 4;
 
-    private const int PollBudget = 256, FlushAt = 64;
+    private const int PollRounds = 4, FlushAt = 64;
     private const long TendNs = 100_000_000;
 
     private readonly PosixStack _s;
@@ -68,13 +68,31 @@ public sealed unsafe class NicPath : INicHost
         return Engine.HasWork(_s.Kernel.NowNs());
     }
 
+    private bool IsReadable
+    {
+        get
+        {
+            foreach (ILink link in Links)
+            {
+                if (link.IsReadable)
+                    return true;
+            }
+            return false;
+        }
+    }
+
     /// <summary>One round, under the engine's lock, which is left.</summary>
     private void Run(AccelThread* t)
     {
         _t = t;
         // What was queued before goes first: the peer can begin while we look at what has come.
         Engine.Flush();
-        Engine.Poll(_s.Kernel.NowNs(), PollBudget);
+        for (int i = 0; i < PollRounds; i++)
+        {
+            Engine.Poll(_s.Kernel.NowNs());
+            if (!IsReadable)
+                break;
+        }
         Engine.Exit(t->Tid, _s.Kernel.NowNs());
     }
 
