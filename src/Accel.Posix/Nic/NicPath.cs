@@ -290,8 +290,8 @@ public sealed unsafe class NicPath : INicHost
             _tendedNs = 0;
             Tend(t, _s.Kernel.NowNs());
         }
-        else
-            Pump(t);
+        // What acceld says may be that a neighbour was found: connections wait for that.
+        Pump(t);
     }
 
     /// <summary>Every sleep of this process ends when a frame comes.</summary>
