@@ -205,6 +205,7 @@ public sealed unsafe class NicEngine
         int got = from.Receive(_frames, NicCore.Batch);
         if (got <= 0)
             return 0;
+        _core.Listeners.OnBatch();
         for (int at = 0; at < got;)
         {
             int end = at;
