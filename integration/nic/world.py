@@ -117,7 +117,7 @@ class Host:
             self.sh("ethtool", "-K", self.interface, "tso", "off", "gso", "off", "gro", "off", "tx", "off")
 
     def play_in_corpus(self):
-        """Has the names, too, that are in the frames of tests/Accel.Wire.Tests/Corpus: a of the target, b of the source.
+        """Has the names, too, that are in the frames of tests/Accel.Wire.Tests/Corpus: a the target, b the source.
         """
         number = 3 - self.number
         sh("ip", "-n", self.namespace, "link", "set", "dev", self.interface, "address", f"02:00:00:00:00:0{number}")
