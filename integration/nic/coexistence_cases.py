@@ -71,15 +71,23 @@ def together(w, column):
             raise Failure(f"no connection of {server.argv[0]} went over the interface")
 
 
+CONNECT = """import socket, sys, time
+socket.create_connection((sys.argv[1], 6379), 10)
+t = time.monotonic()
+socket.create_connection((sys.argv[2], 6379), 10)
+print(time.monotonic() - t)
+"""
+
+
 @case("a host that was never heard of is found as soon as it answers", columns=("kernel", "client", "both"))
 def first_connection(w, column):
     redis(w)
-    for address in (w.a.ip4, w.a.ip6):
+    # The first one is not counted: it finds acceld, too.
+    for first, second in ((w.a.ip6, w.a.ip4), (w.a.ip4, w.a.ip6)):
         w.b.sh("ip", "neigh", "flush", "dev", w.b.interface)
-        took = w.b.run([PYTHON, "-c", "import socket, sys, time; t = time.monotonic(); "
-                        "socket.create_connection((sys.argv[1], 6379), 10); print(time.monotonic() - t)", address])
+        took = w.b.run([PYTHON, "-c", CONNECT, first, second])
         if float(took) > 0.3:
-            raise Failure(f"connect() to {address} took {took.strip()} s")
+            raise Failure(f"connect() to {second} took {took.strip()} s")
 
 
 @case("acceld killed and started again five times under load", columns=("server", "both"))

@@ -43,7 +43,7 @@ public class NicEngineTests
         Assert.Equal(long.MaxValue, net.Server.Engine.NextDeadline);
     }
 
-    /// <summary>RFC 5681 4.2. With one answer to all, and that lost, a peer in recovery is left to its timeout.</summary>
+    /// <summary>RFC 5681 4.2. Or a peer in recovery that misses the one answer has only its timeout.</summary>
     [Fact]
     public void What_fills_a_gap_is_answered_before_what_follows_in_the_same_batch()
     {
