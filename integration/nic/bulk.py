@@ -1,4 +1,8 @@
-"""bulk.py serve PORT | bulk.py transfer HOST PORT MEGABYTES: so much each way, compared by its sum."""
+"""bulk.py serve PORT [ADDRESS] | bulk.py transfer HOST PORT MEGABYTES: so much each way, compared by its sum.
+
+--congestion NAME: what TCP_CONGESTION is set to. --hold: the client stays when it is done, its connection with it.
+"""
+import argparse
 import hashlib
 import random
 import socket
@@ -38,22 +42,32 @@ def give(s, megabytes):
     return sha.hexdigest()
 
 
-def serve(port):
-    listener = socket.create_server(("", port), reuse_port=False)
-    while True:
-        s, _ = listener.accept()
-        with s:
-            megabytes = int.from_bytes(s.recv(8, socket.MSG_WAITALL), "big")
-            digest, stall = take(s, megabytes)
-            s.sendall(digest.encode() + f"{stall:016.9f}".encode())
-            digest = give(s, megabytes)
-            s.sendall(digest.encode())
-            s.recv(1)
+def choose(s, congestion):
+    if congestion:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
 
 
-def transfer(host, port, megabytes):
-    with socket.create_connection((host, port), 10) as s:
+def serve(address, port, congestion):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, port), family=family) as listener:
+        choose(listener, congestion)
+        while True:
+            s, _ = listener.accept()
+            with s:
+                megabytes = int.from_bytes(s.recv(8, socket.MSG_WAITALL), "big")
+                digest, stall = take(s, megabytes)
+                s.sendall(digest.encode() + f"{stall:016.9f}".encode())
+                digest = give(s, megabytes)
+                s.sendall(digest.encode())
+                s.recv(1)
+
+
+def transfer(host, port, megabytes, congestion, hold):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as s:
         s.settimeout(120)
+        choose(s, congestion)
+        s.connect((host, port))
         s.sendall(megabytes.to_bytes(8, "big"))
         start = time.monotonic()
         digest = give(s, megabytes)
@@ -65,14 +79,29 @@ def transfer(host, port, megabytes):
         digest, stall = take(s, megabytes)
         seconds = time.monotonic() - start
         good = s.recv(64, socket.MSG_WAITALL).decode() == digest
-        print(f"down {megabytes} MB in {seconds:.3f} s, longest stall {stall:.3f} s, {'good' if good else 'BAD'}")
+        print(f"down {megabytes} MB in {seconds:.3f} s, longest stall {stall:.3f} s, {'good' if good else 'BAD'}",
+              flush=True)
+        if hold:
+            time.sleep(600)
 
 
 def main():
-    if sys.argv[1] == "serve":
-        serve(int(sys.argv[2]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--congestion")
+    parser.add_argument("--hold", action="store_true")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    serving = verbs.add_parser("serve")
+    serving.add_argument("port", type=int)
+    serving.add_argument("address", nargs="?", default="")
+    transferring = verbs.add_parser("transfer")
+    transferring.add_argument("host")
+    transferring.add_argument("port", type=int)
+    transferring.add_argument("megabytes", type=int)
+    arguments = parser.parse_args()
+    if arguments.verb == "serve":
+        serve(arguments.address, arguments.port, arguments.congestion)
     else:
-        transfer(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        transfer(arguments.host, arguments.port, arguments.megabytes, arguments.congestion, arguments.hold)
 
 
 main()

@@ -1,4 +1,4 @@
-"""connects.py HOST PORT COUNT: a connection for each of COUNT requests; says how many were good, or which error came."""
+"""connects.py HOST PORT COUNT: a connection for each of COUNT requests; says how many were good, or which error."""
 import errno
 import socket
 import sys

@@ -8,7 +8,7 @@ import sys
 
 
 def serve(port):
-    listener = socket.create_server(("", port))
+    listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
     while True:
         s, _ = listener.accept()
         total = 0

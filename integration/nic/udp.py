@@ -126,8 +126,25 @@ def serve_many(s):
         messages.answer(s.fileno(), got)
 
 
+def serve_info6(s):
+    """The same over IPv6: hop limit and traffic class."""
+    for option in (socket.IPV6_RECVPKTINFO, socket.IPV6_RECVHOPLIMIT, socket.IPV6_RECVTCLASS):
+        s.setsockopt(socket.IPPROTO_IPV6, option, 1)
+    while True:
+        data, control, flags, sender = s.recvmsg(100, 256)
+        told = {kind: value for level, kind, value in control if level == socket.IPPROTO_IPV6}
+        to, index = struct.unpack("=16sI", told[socket.IPV6_PKTINFO])
+        text = (f"{index} {socket.inet_ntop(socket.AF_INET6, to)} {struct.unpack('=i', told[socket.IPV6_HOPLIMIT])[0]} "
+                f"{struct.unpack('=i', told[socket.IPV6_TCLASS])[0]} {int(flags & socket.MSG_TRUNC != 0)} {len(data)}")
+        s.sendmsg([text.encode()], [
+            (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, struct.pack("=16sI", to, 0)),
+            (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("=i", 33))], 0, sender)
+
+
 def serve_info(s):
     """Answers with what was told of each datagram, from the address that it was sent to."""
+    if s.family == socket.AF_INET6:
+        serve_info6(s)
     for option in (IP_PKTINFO, IP_RECVTTL, IP_RECVTOS):
         s.setsockopt(socket.IPPROTO_IP, option, 1)
     while True:
@@ -273,9 +290,14 @@ def many(address, port):
 
 def info(address, port):
     s = client(address, port)
-    s.setsockopt(socket.IPPROTO_IP, IP_TTL, 17)
-    s.setsockopt(socket.IPPROTO_IP, IP_TOS, 0x28)
-    s.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+    if ":" in address:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 17)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, 0x28)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+    else:
+        s.setsockopt(socket.IPPROTO_IP, IP_TTL, 17)
+        s.setsockopt(socket.IPPROTO_IP, IP_TOS, 0x28)
+        s.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
     for size, cut in ((10, 0), (100, 0), (101, 1)):
         s.send(b"x" * size)
         data, control, _, sender = s.recvmsg(200, 100)

@@ -2,7 +2,7 @@
 import os
 import re
 
-from cases import HERE, PYTHON, case
+from cases import HERE, PYTHON, case, check_path
 from world import Failure
 
 UDP = os.path.join(HERE, "udp.py")
@@ -39,18 +39,23 @@ def udp_flood(w, column):
 def udp_edge(w, column):
     serve(w, "edge")
     ask(w.b, "flood", w.a.ip4)
+    ask(w.b, "flood", w.a.ip6)
 
 
 @case("udp: recvmmsg and sendmmsg")
 def udp_many(w, column):
-    serve(w, "many", w.a.ip4)
-    ask(w.b, "many", w.a.ip4)
+    for address in (w.a.ip4, w.a.ip6):
+        serve(w, "many", address)
+        ask(w.b, "many", address)
 
 
 @case("udp: packet info, TTL, TOS, truncation")
 def udp_info(w, column):
-    serve(w, "info", "0.0.0.0")
-    ask(w.b, "info", w.a.ip4)
+    for any_address, address in (("0.0.0.0", w.a.ip4), ("::", w.a.ip6)):
+        server = serve(w, "info", any_address)
+        ask(w.b, "info", address)
+        check_path(w, column)
+        server.kill()
 
 
 @case("udp: peek, FIONREAD, timeouts, copies, dissolving, shutdown, edges")
@@ -69,21 +74,24 @@ def udp_refused(w, column):
 @case("udp: two sockets on one port, told apart by address")
 def udp_tags(w, column):
     w.a.sh("ip", "addr", "add", "10.77.0.101/24", "dev", w.a.interface)
-    serve(w, "tags", w.a.ip4, "10.77.0.101")
-    ask(w.b, "tags", f"{w.a.ip4},10.77.0.101")
+    w.a.sh("ip", "addr", "add", "fd77::101/64", "dev", w.a.interface, "nodad")
+    serve(w, "tags", w.a.ip4, "10.77.0.101", w.a.ip6, "fd77::101")
+    ask(w.b, "tags", f"{w.a.ip4},10.77.0.101,{w.a.ip6},fd77::101")
 
 
 @case("udp: a parent and its child answer on one socket")
 def udp_fork(w, column):
-    serve(w, "fork", w.a.ip4)
-    ask(w.b, "flood", w.a.ip4)
+    for address in (w.a.ip4, w.a.ip6):
+        serve(w, "fork", address)
+        ask(w.b, "flood", address)
 
 
 @case("udp: over loopback and over the wire at once", columns=("kernel", "server"))
 def udp_mixed(w, column):
     serve(w, "block")
-    ask(w.a, "mixed", f"127.0.0.1,::1,{w.a.ip4}", accelerated=False)
+    ask(w.a, "mixed", f"127.0.0.1,::1,{w.a.ip4},{w.a.ip6}", accelerated=False)
     ask(w.b, "flood", w.a.ip4)
+    ask(w.b, "flood", w.a.ip6)
     ask(w.a, "mixed", f"127.0.0.1,::1,{w.a.ip4}", accelerated=False)
 
 
@@ -91,8 +99,9 @@ def udp_mixed(w, column):
 def udp_iperf3(w, column):
     w.a.start(["iperf3", "-s"])
     w.a.wait_listening(5201)
-    for more in ([], ["-R"]):
-        text = w.b.run(["iperf3", "-c", w.a.ip4, "-u", "-b", "50M", "-t", "1", *more])
+    for more in ([], ["-R"], ["-6"]):
+        target = w.a.ip6 if "-6" in more else w.a.ip4
+        text = w.b.run(["iperf3", "-c", target, "-u", "-b", "50M", "-t", "1", *more])
         lost = re.findall(r"\(([\d.e+-]+)%\)\s+receiver", text)
         # What a busy machine loses is not ours: other cases count every datagram.
         if not lost or float(lost[0]) > 25:

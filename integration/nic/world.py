@@ -16,6 +16,7 @@ LIBRARY = os.environ.get("ACCEL_LIBRARY", os.path.join(ROOT, "artifacts/lib/liba
 ACCELD = os.path.join(ROOT, "artifacts/bin/Accel.Daemon/release/acceld")
 STACKDUMP = os.path.join(ROOT, "artifacts/bin/Accel.StackDump/release/stackdump")
 RELAY = os.path.join(ROOT, "artifacts/nic/relay")
+FLOOD = os.path.join(ROOT, "artifacts/nic/flood")
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin"
 SECONDS = 60
 
@@ -115,6 +116,14 @@ class Host:
         if not offloads:
             self.sh("ethtool", "-K", self.interface, "tso", "off", "gso", "off", "gro", "off", "tx", "off")
 
+    def play_in_corpus(self):
+        """Has the names, too, that are in the frames of tests/Accel.Wire.Tests/Corpus: a the target, b the source.
+        """
+        number = 3 - self.number
+        sh("ip", "-n", self.namespace, "link", "set", "dev", self.interface, "address", f"02:00:00:00:00:0{number}")
+        sh("ip", "-n", self.namespace, "addr", "add", f"10.0.0.{number}/24", "dev", self.interface)
+        sh("ip", "-n", self.namespace, "addr", "add", f"fd00::{number}/64", "dev", self.interface, "nodad")
+
     def accelerate(self, *options):
         """Starts acceld on the interface and waits until it serves."""
         self.daemon = self.start([ACCELD, "--interface", self.interface, *options], accelerated=False)
@@ -155,6 +164,15 @@ class Host:
                 raise Failure(f"nobody has UDP port {port} in {self.name}")
             time.sleep(0.02)
 
+    def kernel_counters(self):
+        """What the kernel has counted here, by the names of nstat without their protocol."""
+        found = {}
+        for table in ("snmp", "netstat"):
+            lines = self.sh("cat", f"/proc/net/{table}").splitlines()
+            for names, values in zip(lines[::2], lines[1::2]):
+                found.update(zip(names.split()[1:], map(int, values.split()[1:])))
+        return found
+
     def stackdump(self, *arguments):
         return sh(STACKDUMP, *arguments, check=False)
 
@@ -162,7 +180,7 @@ class Host:
 class World:
     """Hosts a and b, and what joins them."""
 
-    def __init__(self, mtu=None, offloads=True, relay=None):
+    def __init__(self, mtu=None, offloads=True, relay=None, corpus=False):
         self.folder = tempfile.mkdtemp(prefix="accel-nic-")
         self.programs = []
         self.middle = None
@@ -175,6 +193,8 @@ class World:
             else:
                 self._join(relay)
             for host in (self.a, self.b):
+                if corpus:
+                    host.play_in_corpus()
                 host.configure(mtu, offloads and relay is None)
         except BaseException:
             self.close()

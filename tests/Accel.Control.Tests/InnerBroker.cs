@@ -86,6 +86,12 @@ sealed class FixedMirror(NetworkPair pair) : INetMirror
 
     public event Action<IcmpEvent>? IcmpReceived;
 
+    public event Action? NeighboursChanged
+    {
+        add { }
+        remove { }
+    }
+
     public ConcurrentQueue<(int Interface, Endpoint Neighbour)> Resolved { get; } = new();
 
     public void Resolve(int interfaceIndex, in Endpoint neighbour) => Resolved.Enqueue((interfaceIndex, neighbour));

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Accel.Control.Native;
 using Accel.Core.Nic;
 using Accel.Os.Links;
 
@@ -244,6 +245,30 @@ public class LifeTests
             client.SendTo([1], server.LocalEndPoint!);
             return fresh.Receive(50) != null;
         });
+    }
+
+    [Fact]
+    public void Who_asked_for_a_neighbour_is_told_when_it_is_found()
+    {
+        using var pair = new NetworkPair();
+        using var daemon = new TestDaemon(pair);
+        using var asker = new TestStack(daemon.SocketPath);
+        using var other = new TestStack(daemon.SocketPath);
+        Assert.False(HasWord(asker, 0));
+        asker.Control.Resolve(InterfaceOf(asker), TestStack.Local(NetworkPair.FarAddress, 0));
+        Assert.True(HasWord(asker, 5000));
+        Assert.False(HasWord(other, 0));
+    }
+
+    static unsafe int InterfaceOf(TestStack stack) => stack.Link.Info->InterfaceIndex;
+
+    static bool HasWord(TestStack stack, int milliseconds)
+    {
+        PollEntry entry = new() { Fd = stack.Control.WatchDescriptor, Events = Libc.PollIn };
+        unsafe
+        {
+            return Libc.Poll(&entry, 1, milliseconds) == 1;
+        }
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 /*
  * Decides for each frame of an accelerated interface: a stack's AF_XDP socket, or the kernel as ever. Whatever is in
- * any way unusual is the kernel's. It never drops: a stack that is gone falls through to the kernel, which answers.
+ * any way unusual is the kernel's. It drops nothing but SYNs of a flood: a stack that is gone falls through to the
+ * kernel, which answers.
  */
 #include <stddef.h>
 #include <linux/bpf.h>
@@ -59,6 +60,19 @@ struct {
     __type(key, __u32);
     __type(value, __u64);
 } counts SEC(".maps");
+
+/* How many SYNs may still be steered by this CPU, as of when. */
+struct syn_budget {
+    __u64 at;
+    __u64 left;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct syn_budget);
+} syns SEC(".maps");
 
 /* Who has which slot. Not looked at here: acceld finds it again through the program after it died. */
 struct {
@@ -167,6 +181,24 @@ static __always_inline int is_of_kernel(struct xdp_md *ctx, const struct target 
     return connected;
 }
 
+/* A flood of SYNs would take a stack's time, and the room in its ring, from the connections that it has. */
+static __always_inline int may_open(void)
+{
+    __u32 zero = 0;
+    struct syn_budget *budget = bpf_map_lookup_elem(&syns, &zero);
+    if (!budget)
+        return 1;
+    __u64 earned = (bpf_ktime_get_ns() - budget->at) / (1000000000 / SYNS_PER_SECOND);
+    if (earned) {
+        budget->at += earned * (1000000000 / SYNS_PER_SECOND);
+        budget->left = budget->left + earned > SYN_BURST ? SYN_BURST : budget->left + earned;
+    }
+    if (!budget->left)
+        return 0;
+    budget->left--;
+    return 1;
+}
+
 SEC("xdp.frags")
 int accel_steer(struct xdp_md *ctx)
 {
@@ -229,11 +261,17 @@ int accel_steer(struct xdp_md *ctx)
     if (!(entry & PORT_SLOT) || (entry & (to.is_v6 ? PORT_NOT_V6 : PORT_NOT_V4)))
         return pass(COUNT_KERNEL_PORT);
 
-    if ((entry & PORT_MIXED) && to.protocol == IPPROTO_TCP) {
+    if (to.protocol == IPPROTO_TCP) {
         if ((void *)(tcp + 1) > end)
             return pass(COUNT_NOT_IP);
-        if ((!tcp->syn || tcp->ack) && is_of_kernel(ctx, &to, source, port))
+        if (tcp->syn && !tcp->ack) {
+            if (!may_open()) {
+                add(COUNT_SYN_DROPPED, 1);
+                return XDP_DROP;
+            }
+        } else if ((entry & PORT_MIXED) && is_of_kernel(ctx, &to, source, port)) {
             return pass(COUNT_KERNEL_CONNECTION);
+        }
     }
 
     __u32 queue = ctx->rx_queue_index;

@@ -8,6 +8,10 @@
 #define MAX_ADDRESSES 4096
 #define MAX_EXACT 16384
 
+/* SYNs that a CPU steers in a second, and at once: more than any stack can make connections of. */
+#define SYNS_PER_SECOND 100000
+#define SYN_BURST 1000
+
 /* An entry of the table of ports; 0: the kernel's. */
 #define PORT_SLOT 0xFFFFull         /* the stack's slot plus one */
 #define PORT_LISTENER (1ull << 16)  /* new connections too; kept for the tools */
@@ -49,6 +53,7 @@ enum count {
     COUNT_KERNEL_PORT,
     COUNT_KERNEL_CONNECTION, /* steered port, but the connection is the kernel's */
     COUNT_NO_SOCKET,  /* the stack has no socket on the queue: the kernel answers */
+    COUNT_SYN_DROPPED, /* more SYNs than a stack can answer */
     COUNTS,
 };
 

@@ -18,6 +18,9 @@ public sealed class Broker : IDisposable
     private const int RefreshMilliseconds = 1000, MixedMilliseconds = 10_000, MixedSoonMilliseconds = 50;
     private const int HelloMilliseconds = 5000, PacketsPerTurn = 64, MostClients = 4096, MostReports = 1024;
 
+    /// <summary>As long as a stack waits for a neighbour, and a little.</summary>
+    private const int AskedMilliseconds = 5000;
+
     private readonly BrokerOptions _options;
     private readonly INetMirror _mirror;
     private readonly InterfaceSet _interfaces;
@@ -31,7 +34,7 @@ public sealed class Broker : IDisposable
     private Desk _desk = null!;
     private long _refreshAt;
     private long _mixedAt;
-    private volatile bool _addressesChanged = true;
+    private volatile bool _addressesChanged = true, _neighboursChanged;
     private volatile bool _stopping;
 
     public Broker(BrokerOptions options, INetMirror mirror)
@@ -62,6 +65,11 @@ public sealed class Broker : IDisposable
         {
             if (_reports.Count < MostReports)
                 _reports.Enqueue(report);
+            Wake();
+        };
+        _mirror.NeighboursChanged += () =>
+        {
+            _neighboursChanged = true;
             Wake();
         };
         _mirror.Start();
@@ -203,6 +211,8 @@ public sealed class Broker : IDisposable
         long now = Now;
         if (_addressesChanged)
             PublishAddresses();
+        if (_neighboursChanged)
+            TellAskers(now);
         while (_reports.TryDequeue(out IcmpEvent report))
             Forward(report);
         _stacks.Tick(_ports, now);
@@ -224,6 +234,16 @@ public sealed class Broker : IDisposable
                 Drop(client);
             }
         }
+    }
+
+    /// <summary>Who waits for a neighbour may be asleep. Whether it is this one that was found they see themselves.
+    /// </summary>
+    private void TellAskers(long now)
+    {
+        _neighboursChanged = false;
+        foreach (Client client in _clients)
+            if (client.AskedAt != 0 && now - client.AskedAt < AskedMilliseconds && !client.HasOutput)
+                client.Send(new Message { Header = MessageHeader.Of(MessageKind.Neighbours) });
     }
 
     private void PublishAddresses()

@@ -20,6 +20,9 @@ internal sealed class Client(int fd, Peer peer, long now) : IDisposable
 
     public long ConnectedAt => now;
 
+    /// <summary>When it asked for a neighbour last; 0: never.</summary>
+    public long AskedAt { get; set; }
+
     public bool HasOutput => _outbox.Count > 0;
 
     /// <summary>Why it is to be dropped, if it is.</summary>

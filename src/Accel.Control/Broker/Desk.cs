@@ -49,6 +49,7 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
                 break;
             case MessageKind.Resolve when client.Stack != null:
                 ResolveMessage resolve = Conversation.As<ResolveMessage>(packet);
+                client.AskedAt = Environment.TickCount64;
                 if (interfaces.Find(resolve.InterfaceIndex) != null)
                     mirror.Resolve(resolve.InterfaceIndex, resolve.Neighbour);
                 break;

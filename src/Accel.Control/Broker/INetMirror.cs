@@ -28,6 +28,9 @@ public interface INetMirror : IDisposable
     /// <summary>An ICMP error that quotes a TCP segment or UDP datagram of this host.</summary>
     event Action<IcmpEvent>? IcmpReceived;
 
+    /// <summary>A neighbour was found, lost, or has another address now.</summary>
+    event Action? NeighboursChanged;
+
     /// <summary>Has the kernel find a neighbour. Port 0.</summary>
     void Resolve(int interfaceIndex, in Endpoint neighbour);
 }

@@ -50,6 +50,8 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
 
     public event Action? AddressesChanged;
 
+    public event Action? NeighboursChanged;
+
     public event Action<IcmpEvent>? IcmpReceived;
 
     /// <summary>What went wrong while following the kernel: it is tried again.</summary>
@@ -132,9 +134,11 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
             Interlocked.Increment(ref _region.Writer.Header->Overruns);
             _stale = TableSet.All;
         }
-        if (_neighboursChanged)
-            _tables!.PublishNeighbours(_region.Writer);
+        if (!_neighboursChanged)
+            return;
         _neighboursChanged = false;
+        _tables!.PublishNeighbours(_region.Writer);
+        NeighboursChanged?.Invoke();
     }
 
     private void OnEvent(in NetlinkMessage message)

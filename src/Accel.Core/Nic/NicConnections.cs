@@ -162,8 +162,10 @@ internal sealed unsafe class NicConnections
                 Reopen(index, in seg, fx.NextIss);
             else if (Apply(index, in fx, in payload))
             {
-                // What is out of order is answered one by one: peers without SACK count the answers.
-                if (fx.Has(TcpEvents.Send) && fx.Advance == 0 && fx.Acked == 0)
+                // What is out of order is answered one by one: peers without SACK count the answers. So is what fills a
+                // gap (RFC 5681 4.2): with one answer to the whole batch, and that lost, a peer in recovery has nothing
+                // but its timeout.
+                if (fx.Has(TcpEvents.Send) && fx.Acked == 0 && (fx.Advance == 0 || fx.Advance > fx.StoreLength))
                     Emit(index);
                 if (block->Use == NicUse.HalfOpen)
                     _core.Listeners.TakeBack(block);

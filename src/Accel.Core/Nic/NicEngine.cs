@@ -188,10 +188,12 @@ public sealed unsafe class NicEngine
     }
 
     /// <summary>
-    /// Takes what has arrived, at most <paramref name="budget"/> buffers, does what timers ask for, and sends. Returns
-    /// the frames handled. Queued frames leave with the next <see cref="Flush"/>.
+    /// Takes what has arrived, a batch from each link, does what timers ask for, and sends. Returns the frames handled.
+    /// Queued frames leave with the next <see cref="Flush"/>, but a super-frame at once: what comes after the batch may
+    /// answer it, so the next call wants a new look at the clock. (With the old one a round trip takes no time, which
+    /// then is the least for minutes.)
     /// </summary>
-    public int Poll(long nowNs, int budget)
+    public int Poll(long nowNs)
     {
         _core.NowNs = nowNs;
         _core.Count(NicCounter.Polls);
@@ -199,7 +201,7 @@ public sealed unsafe class NicEngine
         _core.Paths.Recheck();
         int frames = 0;
         for (int i = 0; i < _core.Links.Length; i++)
-            frames += Receive(i, budget);
+            frames += Receive(i);
         int fired = _core.Timers.Run();
         NicTables* t = _region.Tables;
         Volatile.Write(ref t->NextDeadlineNs, _core.Timers.Next());
@@ -211,29 +213,25 @@ public sealed unsafe class NicEngine
         return frames;
     }
 
-    private int Receive(int link, int budget)
+    private int Receive(int link)
     {
         ILink from = _core.Links[link];
         int frames = 0;
-        while (budget > 0)
+        int got = from.Receive(_frames, NicCore.Batch);
+        if (got <= 0)
+            return 0;
+        _core.Listeners.OnBatch();
+        for (int at = 0; at < got;)
         {
-            // Room for a whole super-frame, whatever is left of the budget.
-            int got = from.Receive(_frames, NicCore.Batch);
-            if (got <= 0)
-                break;
-            for (int at = 0; at < got;)
-            {
-                int end = at;
-                while (end < got - 1 && _frames[end].More)
-                    end++;
-                _core.Input.OnFrame(_frames + at, end + 1 - at, link);
-                frames++;
-                at = end + 1;
-            }
-            from.Release(_frames, got);
-            _core.Connections.ServePending();
-            budget -= got;
+            int end = at;
+            while (end < got - 1 && _frames[end].More)
+                end++;
+            _core.Input.OnFrame(_frames + at, end + 1 - at, link);
+            frames++;
+            at = end + 1;
         }
+        from.Release(_frames, got);
+        _core.Connections.ServePending();
         return frames;
     }
 

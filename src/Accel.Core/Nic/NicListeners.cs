@@ -15,8 +15,19 @@ internal sealed unsafe class NicListeners(NicCore core)
     /// <summary>So long after a cookie was sent ACKs are believed to bring one (Linux's TCP_SYNCOOKIE_VALID).</summary>
     private const long CookieValidNs = 120 * TcpContext.NsPerSecond;
 
+    /// <summary>
+    /// SYNs of one batch that are answered with cookies. More of them in a batch mean that they come faster than they
+    /// can be answered, and that connections wait behind them: an answer costs ten times what dropping does.
+    /// </summary>
+    private const int CookiesPerBatch = 8;
+
     /// <summary>Blocks that half-open connections leave to others.</summary>
     private const int BlocksKept = NicRegion.MaxBlocks / 8;
+
+    private int _cookiesLeft;
+
+    /// <summary>The next batch of frames begins.</summary>
+    public void OnBatch() => _cookiesLeft = CookiesPerBatch;
 
     public bool Listen(int index, in Endpoint local, in NicSettings settings)
     {
@@ -121,7 +132,10 @@ internal sealed unsafe class NicListeners(NicCore core)
         int block = crowded ? -1 : NicDemux.Take(core.Region, in route, NicUse.HalfOpen);
         if (block < 0)
         {
-            AnswerWithCookie(ref route, in seg, listening, in opening);
+            if (_cookiesLeft-- > 0)
+                AnswerWithCookie(ref route, in seg, listening, in opening);
+            else
+                Drop(listening);
             return;
         }
         core.Head->InHand = (uint)block + 1;

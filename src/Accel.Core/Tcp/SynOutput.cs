@@ -22,6 +22,9 @@ public static class SynOutput
             return true;
         }
         tcb.Flags &= ~TcbFlags.SynDue;
+        // What is measured and waited for begins when the first one leaves: its next hop may have had to be found.
+        if (tcb.SndNxt == tcb.Iss)
+            tcb.OpenedAt = ctx.NowNs;
         tcb.SndNxt = tcb.Iss + 1;
         emit.Seq = tcb.Iss;
         emit.Flags = TcpFlags.Syn;

@@ -121,7 +121,7 @@ public static class TcpHandshake
     private static long RoundTrip(in Tcb tcb, in TcpSegment seg, in TcpContext ctx)
     {
         if ((tcb.Flags & TcbFlags.SynRetransmitted) == 0)
-            return ctx.NowNs - tcb.OpenedAt;
+            return Math.Max(1, ctx.NowNs - tcb.OpenedAt);
         if ((tcb.Flags & TcbFlags.Timestamps) == 0 || seg.Options.TsEcr == 0)
             return 0;
         int ms = (int)(ctx.NowMs + tcb.TsOffset - seg.Options.TsEcr);

@@ -64,6 +64,9 @@ public enum MessageKind : ushort
     Answer = 20,
     Icmp = 21,
     LinkState = 22,
+
+    /// <summary>The neighbours of the mirror have changed: to who asked for one lately.</summary>
+    Neighbours = 23,
 }
 
 /// <summary>What every packet begins with.</summary>

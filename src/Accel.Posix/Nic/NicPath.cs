@@ -12,7 +12,7 @@ namespace Accel.Posix;
 /// </summary>
 public sealed unsafe class NicPath : INicHost
 {
-    private const int PollBudget = 256;
+    private const int PollRounds = 4;
     private const long TendNs = 100_000_000;
 
     /// <summary>More queues than that are waited for through the hub, which costs each wake-up a level more.</summary>
@@ -89,6 +89,19 @@ public sealed unsafe class NicPath : INicHost
         return _s.Kernel.NowNs() >= Engine.NextDeadline;
     }
 
+    private bool IsReadable
+    {
+        get
+        {
+            foreach (ILink link in Links)
+            {
+                if (link.IsReadable)
+                    return true;
+            }
+            return false;
+        }
+    }
+
     /// <summary>One round, under the engine's lock, which is left.</summary>
     private void Run(AccelThread* t)
     {
@@ -100,7 +113,9 @@ public sealed unsafe class NicPath : INicHost
             FlushTiming.OnWait(t, _s.Kernel.Ticks(), _s.TicksPerKernelCheck);
             Engine.Flush();
         }
-        Engine.Poll(now, PollBudget);
+        Engine.Poll(now);
+        for (int i = 1; i < PollRounds && IsReadable; i++)
+            Engine.Poll(now = _s.Kernel.NowNs());
         Engine.Exit(t->Tid, now);
     }
 
@@ -286,8 +301,8 @@ public sealed unsafe class NicPath : INicHost
             _tendedNs = 0;
             Tend(t, _s.Kernel.NowNs());
         }
-        else
-            Pump(t);
+        // What acceld says may be that a neighbour was found: connections wait for that.
+        Pump(t);
     }
 
     /// <summary>Every sleep of this process ends when a frame comes, or acceld says something.</summary>

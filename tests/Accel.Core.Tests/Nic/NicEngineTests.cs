@@ -1,5 +1,6 @@
 using Accel.Core.Local;
 using Accel.Core.Nic;
+using Accel.Wire;
 
 namespace Accel.Core.Tests.Nic;
 
@@ -40,6 +41,39 @@ public class NicEngineTests
         Assert.Equal(0, net.Client.RecordsInUse + net.Server.RecordsInUse);
         Assert.Equal(0, net.Client.Link.Held + net.Server.Link.Held);
         Assert.Equal(long.MaxValue, net.Server.Engine.NextDeadline);
+    }
+
+    /// <summary>RFC 5681 4.2. Or a peer in recovery that misses the one answer has only its timeout.</summary>
+    [Fact]
+    public void What_fills_a_gap_is_answered_before_what_follows_in_the_same_batch()
+    {
+        const int mss = 1448;
+        using var net = new TestNetwork();
+        var listener = net.Server.Listen(80);
+        var (c, _) = net.Connect(listener);
+        var frames = new List<byte[]>();
+        net.Client.Link.Hook = f =>
+        {
+            frames.Add(f);
+            return null;
+        };
+        net.Client.Write(c, new byte[8 * mss]);
+        net.Client.Turn(net.Now);
+        Assert.Equal(8, frames.Count);
+        frames[1..6].ForEach(net.Server.Link.Inject);
+        net.Server.Turn(net.Now);
+        net.Server.Link.KeepSent = true;
+        List<byte[]> last = [frames[0], .. frames[6..]];
+        last.ForEach(net.Server.Link.Inject);
+        net.Server.Turn(net.Now);
+        var acks = net.Server.Link.Sent.Select(f =>
+        {
+            Assert.True(Ipv4View.TryParse(f.AsSpan(14), out var ip));
+            Assert.True(TcpView.TryParse(ip.Payload, out var tcp));
+            return tcp.Ack;
+        }).ToList();
+        Assert.Equal(2, acks.Count);
+        Assert.Equal(2 * mss, acks[1] - acks[0]);
     }
 
     [Theory]

@@ -34,7 +34,9 @@ public class NicListenTests
         var flood = new Flood(2);
         flood.Syn(net, 20_000);
         Assert.InRange(net.Server.BlocksInUse, 64, 80);
-        Assert.True(net.Server.Count(NicCounter.ListenCookiesSent) > 19_000);
+        // 64 to a batch: a few of each are answered, the others cost next to nothing.
+        Assert.InRange(net.Server.Count(NicCounter.ListenCookiesSent), 2_400, 2_600);
+        Assert.InRange(net.Server.Count(NicCounter.ListenSynDropped), 17_300, 17_600);
         net.Server.Link.Hook = f => f;
         var (c, s) = net.Connect(listener, v6: v6);
         Assert.Equal(1, net.Server.Count(NicCounter.ListenCookiesTaken));

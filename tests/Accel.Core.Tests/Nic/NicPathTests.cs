@@ -31,6 +31,10 @@ public class NicPathTests
         net.Settle();
         Assert.Equal(NicPhase.Established, net.Client.Phase(c));
         Assert.True(net.Server.Accept(listener) >= 0);
+        // The time that it took to find is not the path's: a first timeout would be three times that.
+        Assert.True(net.Client.Engine.TryReadInfo(c, net.Now, out var info));
+        Assert.InRange(info.RttUs, 0u, 1000u);
+        Assert.InRange(info.RtoUs, 200_000u, 210_000u);
     }
 
     [Fact]

@@ -124,7 +124,7 @@ sealed unsafe class TestHost : INicHost, ILiveness, IDisposable
     {
         if (!Engine.TryEnter(tid))
             return 0;
-        var frames = Engine.Poll(now, 256);
+        var frames = Engine.Poll(now);
         Engine.Exit(tid, now);
         Engine.Enter(tid);
         Engine.Flush();

@@ -1,0 +1,167 @@
+"""What else goes on beside accelerated programs: the kernel's own traffic, and programs and acceld that are killed."""
+import os
+import re
+import time
+
+from cases import HERE, PYTHON, case, nginx, nic_connections, redis
+from world import Failure
+
+BULK = [PYTHON, os.path.join(HERE, "bulk.py")]
+LOAD = ["redis-benchmark", "-c", "10", "-t", "get", "-q"]
+
+
+def load_redis(w, requests=10_000_000, address=None):
+    load = w.b.start([*LOAD, "-h", address or w.a.ip4, "-n", str(requests)])
+    # Refused while it connects, this redis-benchmark would turn in a circle, on the kernel too.
+    load.wait_for("GET: rps", 20)
+    return load
+
+
+def check_values(w, *addresses):
+    for address in addresses or (w.a.ip4,):
+        w.b.run([PYTHON, os.path.join(HERE, "redis_values.py"), address])
+
+
+def check_ping(host, address):
+    if " 0% packet loss" not in host.run(["ping", "-c", "5", "-i", "0.05", "-q", address], accelerated=False):
+        raise Failure(f"ping {address} lost something")
+
+
+@case("coexistence: ping, plain listeners and plain clients beside it", columns=("server",))
+def coexistence(w, column):
+    redis(w)
+    load = load_redis(w, 300_000)
+    for address in (w.a.ip4, w.a.ip6):
+        check_ping(w.b, address)
+        port = "7001" if address == w.a.ip4 else "7003"
+        w.a.start([*BULK, "serve", port, address], accelerated=False)
+        w.a.wait_listening(port)
+        w.b.run([*BULK, "transfer", address, port, "20"])
+    for address in (w.b.ip4, w.b.ip6):
+        check_ping(w.a, address)
+        port = "7002" if address == w.b.ip4 else "7004"
+        w.b.start([*BULK, "serve", port, address], accelerated=False)
+        w.b.wait_listening(port)
+        w.a.run([*BULK, "transfer", address, port, "20"], accelerated=False)
+    said = w.a.start(["nc", "-l", "-p", "7005"], accelerated=False)
+    w.a.wait_listening(7005)
+    greeting = os.path.join(w.folder, "greeting")
+    with open(greeting, "w", encoding="ascii") as f:
+        f.write("good day\n")
+    w.b.run(["nc", "-N", w.a.ip4, "7005"], accelerated=False, stdin=greeting)
+    if said.wait() != "good day\n":
+        raise Failure(f"nc heard {said.text()!r}")
+    load.wait()
+
+
+@case("coexistence: two accelerated programs and a third that connects, on one interface", columns=("server", "both"))
+def together(w, column):
+    servers = [redis(w), nginx(w)]
+    load = load_redis(w, 200_000)
+    w.b.start([*BULK, "serve", "7002"], accelerated=False)
+    w.b.wait_listening(7002)
+    going = w.a.start([*BULK, "transfer", w.b.ip4, "7002", "40"])
+    text = w.b.run(["wrk", "-t1", "-c16", "-d2s", f"http://[{w.a.ip6}]/1k"])
+    if "Socket errors" in text or not re.search(r"Requests/sec:\s+[1-9]", text):
+        raise Failure(text[-300:])
+    going.wait()
+    load.wait()
+    for server in servers:
+        if nic_connections(w.a, server) == 0:
+            raise Failure(f"no connection of {server.argv[0]} went over the interface")
+
+
+CONNECT = """import socket, sys, time
+socket.create_connection((sys.argv[1], 6379), 10)
+t = time.monotonic()
+socket.create_connection((sys.argv[2], 6379), 10)
+print(time.monotonic() - t)
+"""
+
+
+@case("a host that was never heard of is found as soon as it answers", columns=("kernel", "client", "both"))
+def first_connection(w, column):
+    redis(w)
+    # The first one is not counted: it finds acceld, too.
+    for first, second in ((w.a.ip6, w.a.ip4), (w.a.ip4, w.a.ip6)):
+        w.b.sh("ip", "neigh", "flush", "dev", w.b.interface)
+        took = w.b.run([PYTHON, "-c", CONNECT, first, second])
+        if float(took) > 0.3:
+            raise Failure(f"connect() to {second} took {took.strip()} s")
+
+
+@case("acceld killed and started again five times under load", columns=("server", "both"))
+def acceld_restart(w, column):
+    redis(w)
+    nginx(w)
+    load = load_redis(w)
+    ping = w.b.start(["ping", "-i", "0.02", "-c", "400", "-q", w.a.ip4], accelerated=False)
+    probes = [w.b.start([PYTHON, os.path.join(HERE, "probing.py"), address, "80", "8"])
+              for address in (w.a.ip4, w.a.ip6)]
+    for pause in (0.0, 0.1, 0.3, 0.6, 1.0):
+        time.sleep(0.4)
+        w.a.daemon.kill(9)
+        time.sleep(pause)
+        w.a.accelerate()
+    for probe in probes:
+        text = probe.wait()
+        good, bad, longest = re.fullmatch(r"(\d+) good, (\d+) .* took ([\d.]+) s\s*", text).groups()
+        if int(good) < 100 or int(bad) > int(good) or float(longest) > 3:
+            raise Failure(text)
+    if " 0% packet loss" not in ping.wait():
+        raise Failure(f"ping: {ping.text()[-200:]}")
+    if load.process.poll() is not None:
+        raise Failure(f"connections were lost: {load.text()[-200:]} {load.errors()}")
+    load.kill()
+    check_values(w, w.a.ip4, w.a.ip6)
+
+
+@case("a server killed with -9: its clients are reset, its port is free", columns=("server", "both"))
+def server_killed(w, column):
+    server = redis(w)
+    load = load_redis(w)
+    server.kill(9)
+    end = time.monotonic() + 5
+    while load.process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    if load.process.poll() is None:
+        raise Failure("clients of a killed server hang")
+    redis(w)
+    check_values(w)
+
+
+@case("a port goes from an accelerated program to a plain one and back", columns=("server", "both"))
+def port_changes_hands(w, column):
+    for turn in range(2):
+        server = redis(w)
+        check_values(w, w.a.ip4, w.a.ip6)
+        load_redis(w, address=w.a.ip6 if turn == 1 else w.a.ip4)
+        server.kill(9)
+        plain = redis(w, accelerated=False)
+        check_values(w, w.a.ip4, w.a.ip6)
+        plain.kill()
+    redis(w)
+    check_values(w, w.a.ip4, w.a.ip6)
+
+
+WAIT = """import socket, sys
+s = socket.create_connection((sys.argv[1], 6379))
+print("connected", flush=True)
+try:
+    print("end" if s.recv(1) == b"" else "data")
+except ConnectionResetError:
+    print("reset")
+"""
+
+
+@case("a server killed with -9: a client that only waits hears of it")
+def waiting(w, column):
+    server = redis(w)
+    for address in (w.a.ip4, w.a.ip6):
+        client = w.b.start([PYTHON, "-c", WAIT, address])
+        client.wait_for("connected")
+    server.kill(9)
+    for client in w.programs[-2:]:
+        said = client.wait(10).split()[-1]
+        if said not in ("end", "reset"):
+            raise Failure(said)
