@@ -1,6 +1,7 @@
 // The other process of a case: it executes socket calls on request, over a pipe of AF_UNIX sockets. The same executor
 // serves local descriptors, so that a case reads alike in every mode.
 #include "oracle.h"
+#include <sched.h>
 
 enum op {
     OP_SOCKET, OP_BIND, OP_LISTEN, OP_CONNECT, OP_ACCEPT, OP_SEND, OP_RECV, OP_SHUTDOWN, OP_CLOSE, OP_SETOPT, OP_GETOPT,
@@ -188,16 +189,25 @@ static void serve_plain(void)
     _exit(3);
 }
 
+// To the other host: ORACLE_THERE is its network namespace.
+static void move_away(void)
+{
+    const char *there = getenv("ORACLE_THERE");
+    int fd = there ? open(there, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0 || setns(fd, CLONE_NEWNET)) _exit(3);
+}
+
 void remote_start(const char *mode)
 {
-    bool plain = !strncmp(mode, "plain-", 6);
-    here_accepts = !strcmp(mode + 6 * plain, "swap");
+    bool nic = !strncmp(mode, "nic-", 4), plain = nic || !strncmp(mode, "plain-", 6);
+    here_accepts = !strcmp(mode + strlen(mode) - 4, "swap");
     if (!strcmp(mode, "same")) return;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) _exit(3);
     other = spawn();
     wire = ends[other == 0];
     close(ends[other != 0]);
+    if (other == 0 && nic) move_away();
     if (other == 0 && plain) serve_plain();
     if (other == 0) serve();
 }
@@ -279,9 +289,9 @@ void make_pair(int *a, int *b)
         return;
     }
     int listening = here_accepts ? listener() : xsocket(AF_INET, SOCK_STREAM);
-    if (!here_accepts && (xbind(listening, "127.0.0.1", 0) || xlisten(listening, 8))) say("no remote listener");
+    if (!here_accepts && (xbind(listening, far_ip, 0) || xlisten(listening, 8))) say("no remote listener");
     int connecting = here_accepts ? xsocket(AF_INET, SOCK_STREAM) : socket(AF_INET, SOCK_STREAM, 0);
-    if (xconnect(connecting, "127.0.0.1", xport(listening))) say("pair: connect: %s", errno_name(errno));
+    if (xconnect(connecting, here_accepts ? near_ip : far_ip, xport(listening))) say("pair: connect: %s", errno_name(errno));
     int accepted = xaccept(listening);
     if (accepted < 0) say("pair: accept: %s", errno_name(errno));
     xclose(listening);

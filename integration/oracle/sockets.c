@@ -2,6 +2,7 @@
 #include "oracle.h"
 
 int backlog = 16;
+const char *near_ip = "127.0.0.1", *far_ip = "127.0.0.1";
 
 struct sockaddr_in at4(const char *ip, int port)
 {
@@ -26,7 +27,7 @@ static int need(int fd, const char *what)
 int listener(void)
 {
     int fd = need(socket(AF_INET, SOCK_STREAM, 0), "listener: socket");
-    struct sockaddr_in any = at4("127.0.0.1", 0);
+    struct sockaddr_in any = at4(near_ip, 0);
     need(bind(fd, SA(any), sizeof any), "listener: bind");
     need(listen(fd, backlog), "listener: listen");
     return fd;
@@ -64,7 +65,7 @@ int peer_port_of(int fd)
 
 int connect_to(int fd, int port)
 {
-    struct sockaddr_in to = at4("127.0.0.1", port);
+    struct sockaddr_in to = at4(near_ip, port);
     return connect(fd, SA(to), sizeof to);
 }
 
@@ -78,7 +79,7 @@ int dial(int port)
 int closed_port(int *holder)
 {
     *holder = need(socket(AF_INET, SOCK_STREAM, 0), "closed_port: socket");
-    struct sockaddr_in any = at4("127.0.0.1", 0);
+    struct sockaddr_in any = at4(near_ip, 0);
     need(bind(*holder, SA(any), sizeof any), "closed_port: bind");
     return port_of(*holder);
 }
