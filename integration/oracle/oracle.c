@@ -190,7 +190,7 @@ static void watchdog(int seconds)
 static int modes_from_text(const char *text)
 {
     if (!strncmp(text, "plain-", 6)) return modes_from_text(text + 6) & ~MODE_SAME;
-    if (!strncmp(text, "nic-", 4)) return modes_from_text(text + 4) & ~MODE_SAME;
+    if (!strncmp(text, "nic-", 4)) return MODE_NIC;
     return !strcmp(text, "same") ? MODE_SAME : !strcmp(text, "peer") ? MODE_PEER
         : !strcmp(text, "swap") ? MODE_SWAP : 0;
 }
@@ -201,7 +201,7 @@ static void list(void)
         const char *file = strrchr(c->file, '/');
         const char *same = c->modes & MODE_SAME ? "same " : "", *peer = c->modes & MODE_PEER ? "peer " : "";
         const char *swap = c->modes & MODE_SWAP ? "swap " : "";
-        const char *nic_peer = (c->modes & MODE_NIC) && *peer ? "nic-peer " : "";
+        const char *nic_peer = (c->modes & MODE_NIC) && (*peer || c->dgram) ? "nic-peer " : "";
         const char *nic_swap = (c->modes & MODE_NIC) && *swap ? "nic-swap " : "";
         printf("%s\t%s%s%s%s%s\t%s\t%s\n", c->name, same, peer, swap, nic_peer, nic_swap, file ? file + 1 : c->file,
             c->what);
@@ -241,6 +241,10 @@ static int run(const char *name, const char *mode)
             int a, b;
             make_pair(&a, &b);
             c->pair(a, b);
+        } else if (c->dgram) {
+            int a, b;
+            make_dgrams(&a, &b);
+            c->dgram(a, b);
         } else {
             c->alone();
         }

@@ -54,6 +54,7 @@ struct oracle_case {
     int modes;
     void (*alone)(void);
     void (*pair)(int a, int b);
+    void (*dgram)(int a, int b);
     struct oracle_case *next;
 };
 void oracle_register(struct oracle_case *c);
@@ -87,6 +88,12 @@ void oracle_register(struct oracle_case *c);
 #define FAR(name_, what_)                                                                                            \
     static void case_##name_(int a, int b);                                                                          \
     CASE_ENTRY_(name_, what_, MODE_PEER | MODE_SWAP | MODE_NIC, pair)                                                \
+    static void case_##name_(int a, int b)
+// UDP: a is here, b here or on the other host, each bound to its own address and not connected. What two processes of
+// one host say to each other by UDP is the kernel's affair.
+#define DGRAM(name_, what_)                                                                                          \
+    static void case_##name_(int a, int b);                                                                          \
+    CASE_ENTRY_(name_, what_, MODE_SAME | MODE_NIC, dgram)                                                           \
     static void case_##name_(int a, int b)
 
 // ---- transcript
@@ -181,6 +188,7 @@ struct sockaddr_in6 at6(const char *ip, int port);
 #define SA(address) ((struct sockaddr *)&(address))
 extern int backlog;                           // used by listener()
 extern const char *near_ip, *far_ip;           // of this process and of the other; 127.0.0.1 on one host
+bool across_wire(void);
 int listener(void);                           // near_ip, a fresh port
 int listener6(const char *ip, int only6);
 int port_of(int fd);                          // local port
@@ -189,6 +197,9 @@ int connect_to(int fd, int port);             // near_ip
 int dial(int port);                           // new socket, connected
 int closed_port(int *holder);                 // a port that refuses: bound, not listening
 void make_pair(int *a, int *b);               // per mode
+void make_dgrams(int *a, int *b);             // per mode
+int dgram_at(const char *ip);                 // a UDP socket here, bound to a fresh port
+void expect_ring(int fd);                     // across a wire: the datagram that waits did not come by the kernel
 void local_pair(int *a, int *b);
 void local_pair6(int *a, int *b);
 void nonblock(int fd);
@@ -207,6 +218,7 @@ int xbind(int fd, const char *ip, int port);
 int xlisten(int fd, int length);
 int xconnect(int fd, const char *ip, int port);
 int xaccept(int fd);
+long xsendto(int fd, const char *ip, int port, const void *data, size_t length);
 long xsend(int fd, const void *data, size_t length, int flags);
 long xrecv(int fd, void *data, size_t length, int flags);
 int xshutdown(int fd, int how);

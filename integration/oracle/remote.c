@@ -5,7 +5,7 @@
 
 enum op {
     OP_SOCKET, OP_BIND, OP_LISTEN, OP_CONNECT, OP_ACCEPT, OP_SEND, OP_RECV, OP_SHUTDOWN, OP_CLOSE, OP_SETOPT, OP_GETOPT,
-    OP_LINGER, OP_NONBLOCK, OP_POLL, OP_IOCTL, OP_PORT, OP_PUMP, OP_SINK
+    OP_LINGER, OP_NONBLOCK, OP_POLL, OP_IOCTL, OP_PORT, OP_PUMP, OP_SINK, OP_SENDTO
 };
 struct request {
     int op, fd;
@@ -103,6 +103,12 @@ static long execute(const struct request *q, const char *data, char *out, uint32
     case OP_LISTEN: return listen(fd, (int)q->arg[0]);
     case OP_ACCEPT: return accept(fd, NULL, NULL);
     case OP_SEND: return send(fd, data, q->length, (int)q->arg[0]);
+    case OP_SENDTO: {
+        // The destination stands before the bytes.
+        struct sockaddr_in to;
+        memcpy(&to, data, sizeof to);
+        return sendto(fd, data + sizeof to, q->length - sizeof to, (int)q->arg[0], SA(to), sizeof to);
+    }
     case OP_RECV: {
         long r = recv(fd, out, q->arg[0], (int)q->arg[1]);
         *out_length = r > 0 && r <= q->arg[0] ? r : 0;
@@ -266,6 +272,14 @@ long xsend(int fd, const void *data, size_t length, int flags)
 {
     return run((struct request){OP_SEND, fd, {flags}, (uint32_t)length}, data, NULL);
 }
+long xsendto(int fd, const char *ip, int port, const void *data, size_t length)
+{
+    static char out[1 << 17];
+    struct sockaddr_in to = at4(ip, port);
+    memcpy(out, &to, sizeof to);
+    memcpy(out + sizeof to, data, length);
+    return run((struct request){OP_SENDTO, fd, {0}, (uint32_t)(length + sizeof to)}, out, NULL);
+}
 long xrecv(int fd, void *data, size_t length, int flags)
 {
     return run((struct request){OP_RECV, fd, {(long)length, flags}, 0}, NULL, data);
@@ -299,6 +313,13 @@ void make_pair(int *a, int *b)
     *b = here_accepts ? connecting : accepted;
     expect_local(*a);
     settle();
+}
+
+void make_dgrams(int *a, int *b)
+{
+    *a = dgram_at(near_ip);
+    *b = xsocket(AF_INET, SOCK_DGRAM);
+    if (xbind(*b, far_ip, 0)) say("dgrams: bind: %s", errno_name(errno));
 }
 
 // ---- other threads

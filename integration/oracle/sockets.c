@@ -4,6 +4,8 @@
 int backlog = 16;
 const char *near_ip = "127.0.0.1", *far_ip = "127.0.0.1";
 
+bool across_wire(void) { return strcmp(near_ip, far_ip) != 0; }
+
 struct sockaddr_in at4(const char *ip, int port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -104,6 +106,14 @@ void local_pair6(int *a, int *b)
     settle();
 }
 
+int dgram_at(const char *ip)
+{
+    int fd = need(socket(AF_INET, SOCK_DGRAM, 0), "dgram: socket");
+    struct sockaddr_in any = at4(ip, 0);
+    need(bind(fd, SA(any), sizeof any), "dgram: bind");
+    return fd;
+}
+
 // Not through libc, which the preload would answer: the kernel knows no peer of a connection in shared memory.
 static bool kernel_connected(int fd)
 {
@@ -121,6 +131,19 @@ void expect_local(int fd)
     if (fd & REMOTE) return;
     __atomic_fetch_add(&connections, 1, __ATOMIC_RELAXED);
     if (!kernel_connected(fd)) __atomic_fetch_add(&local_connections, 1, __ATOMIC_RELAXED);
+}
+
+void expect_ring(int fd)
+{
+    if (!across_wire() || xpoll(fd, POLLIN, 0) != POLLIN) return;
+    char byte;
+    long result;
+    register long flags __asm__("r10") = MSG_PEEK | MSG_DONTWAIT;
+    register long from __asm__("r8") = 0, length __asm__("r9") = 0;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(45L), "D"((long)fd), "S"(&byte), "d"(1L), "r"(flags), "r"(from),
+        "r"(length) : "rcx", "r11", "memory");
+    __atomic_fetch_add(&connections, 1, __ATOMIC_RELAXED);
+    if (result == -EAGAIN) __atomic_fetch_add(&local_connections, 1, __ATOMIC_RELAXED);
 }
 
 void nonblock(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
@@ -149,7 +172,9 @@ long fill(int fd)
 {
     static char block[16384];
     long total = 0;
-    // The kernel grows its buffers while they fill: only a second EAGAIN after a rest is really full.
+    // Buffers grow while they fill: only a second EAGAIN after a rest is really full. Across a wire the rest is one in
+    // which every delayed ACK comes.
+    int rest = across_wire() ? 50 : 2;
     for (int quiet = 0; quiet < 3; ) {
         ssize_t r = send(fd, block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (r > 0) {
@@ -157,7 +182,7 @@ long fill(int fd)
             quiet = 0;
         } else if (r < 0 && errno == EAGAIN) {
             quiet++;
-            nap(2);
+            nap(rest);
         } else {
             say("fill: %s", errno_name(errno));
             break;

@@ -242,7 +242,9 @@ public static unsafe class SocketOptions
             return -Errno.EINVAL;
         int rule = RuleOf(level, name);
         if (rule >= 0 && Rules[rule].Verdict == OptionVerdict.Answered)
-            return Answer(s, socket, name, level, value, length);
+            return Answer(s, t, socket, name, level, value, length);
+        if (level == So.IPPROTO_TCP && name == So.TCP_MAXSEG && TcpInfo.SegmentSize(s, t, socket) is uint size and > 0)
+            return GiveInt((int)size, value, length);
         // What an accepted socket has from its listener is here, even if it was given a kernel socket since.
         bool kept = rule >= 0 && socket->Parent != 0 && socket->State == (uint)SocketState.Connected;
         if (socket->Is(SocketFlags.OwnsKernelSocket) && !kept)
@@ -270,7 +272,8 @@ public static unsafe class SocketOptions
         return Materialize(s, socket, fd) ? s.Kernel.GetSockOpt(fd, level, name, value, length) : -Errno.ENOBUFS;
     }
 
-    private static long Answer(PosixStack s, Socket* socket, int name, int level, void* value, uint* length)
+    private static long Answer(
+        PosixStack s, AccelThread* t, Socket* socket, int name, int level, void* value, uint* length)
     {
         if (level == So.SOL_SOCKET && name == So.ERROR)
         {
@@ -280,9 +283,9 @@ public static unsafe class SocketOptions
         }
         if (level == So.SOL_SOCKET)
             return GiveInt(socket->State == (uint)SocketState.Listening ? 1 : 0, value, length);
-        byte* info = stackalloc byte[TcpInfo.Bytes];
-        TcpInfo.Fill(s, socket, info);
-        return Give(info, TcpInfo.Bytes, value, length);
+        byte* info = stackalloc byte[TcpInfo.MaxBytes];
+        TcpInfo.Fill(s, t, socket, info);
+        return Give(info, TcpInfo.BytesOf(s.Kernel), value, length);
     }
 
     private static long GiveInt(int number, void* value, uint* length) => Give(&number, sizeof(int), value, length);

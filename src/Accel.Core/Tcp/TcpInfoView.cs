@@ -55,7 +55,10 @@ public readonly ref struct TcpInfoView
 
     public uint RcvMss => _tcb.RcvMss;
 
-    public uint Unacked => Segments((uint)(_tcb.SndNxt - _tcb.SndUna));
+    public uint Unacked => Segments(InFlight);
+
+    /// <summary>Sequence space that is sent and not acknowledged.</summary>
+    public uint InFlight => (uint)(_tcb.SndNxt - _tcb.SndUna);
 
     public uint Sacked => Segments(_tcb.Recovery.Sent.Sacked);
 
@@ -105,6 +108,20 @@ public readonly ref struct TcpInfoView
     public uint DataSegsIn => _tcb.Tally.DataSegmentsIn;
 
     public uint DataSegsOut => _tcb.Tally.DataSegmentsOut;
+
+    public uint TotalRto => _tcb.Tally.Timeouts;
+
+    /// <summary>Bytes a second, as Linux reckons it: twice the window in a round trip while it may still double, then
+    /// 1.2 times.</summary>
+    public ulong PacingRate
+    {
+        get
+        {
+            ulong cwnd = _tcb.Recovery.Congestion.Cwnd, ssthresh = _tcb.Recovery.Congestion.Ssthresh;
+            ulong percent = ssthresh == 0 || cwnd < ssthresh / 2 ? 200u : 120u;
+            return cwnd * percent / 100 * 1_000_000 / Math.Max(RttUs, 1);
+        }
+    }
 
     public ulong DeliveryRate => _tcb.Recovery.Sent.DeliveryRate;
 

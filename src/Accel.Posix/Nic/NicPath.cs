@@ -240,11 +240,13 @@ public sealed unsafe class NicPath : INicHost
         return Interlocked.CompareExchange(ref ticker, t->Tid, now) == now;
     }
 
-    /// <summary>Now and then: what acceld has to say, and ports that nobody needs any more.</summary>
-    public void Tend(AccelThread* t, long now)
+    /// <summary>
+    /// Now and then: what acceld has to say, and ports that nobody needs any more. True if it was time for it.
+    /// </summary>
+    public bool Tend(AccelThread* t, long now)
     {
         if (now - _tendedNs < TendNs)
-            return;
+            return false;
         _tendedNs = now;
         Ports.Sweep(t, now);
         // One at a time: acceld's answers are for whoever asked.
@@ -253,6 +255,18 @@ public sealed unsafe class NicPath : INicHost
         Control.Tend(this);
         WatchControl();
         _s.UnlockStack(t);
+        return true;
+    }
+
+    /// <summary>
+    /// Processes of the family that died must be noticed although the program makes no call: what they alone held is to
+    /// end on the wire.
+    /// </summary>
+    public void WatchFamily(AccelThread* t)
+    {
+        _s.Peers.Refresh(t);
+        if (_s.Hub >= 0)
+            _s.Peers.OnHub(t);
     }
 
     /// <summary>A new conversation with acceld has a new descriptor.</summary>
