@@ -30,8 +30,9 @@ static void show_control(struct msghdr *message)
         } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) {
             struct sock_extended_err *e = data;
             struct sockaddr_in *offender = (struct sockaddr_in *)SO_EE_OFFENDER(e);
-            say("  IP_RECVERR %s origin %u type %u code %u info %u, offender family %u %s", errno_name((int)e->ee_errno),
-                e->ee_origin, e->ee_type, e->ee_code, e->ee_info, offender->sin_family,
+            say("  IP_RECVERR %s origin %u type %u code %u info %u, offender family %u %s",
+                errno_name((int)e->ee_errno), e->ee_origin, e->ee_type, e->ee_code, e->ee_info,
+                offender->sin_family,
                 offender->sin_family == AF_INET ? inet_ntop(AF_INET, &offender->sin_addr, ip, sizeof ip) : "");
         } else {
             say("  level %d type %d, %zu bytes, %d", c->cmsg_level, c->cmsg_type, c->cmsg_len - CMSG_LEN(0),

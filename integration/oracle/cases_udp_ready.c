@@ -247,7 +247,8 @@ DGRAM(udp_overflow, "a full receive buffer drops, and what is there stays in ord
 DGRAM(udp_options, "what options of a UDP socket read")
 {
     static const struct { const char *text; int level, name; } options[] = {
-        {"SO_TYPE", SOL_SOCKET, SO_TYPE}, {"SO_PROTOCOL", SOL_SOCKET, SO_PROTOCOL}, {"SO_DOMAIN", SOL_SOCKET, SO_DOMAIN},
+        {"SO_TYPE", SOL_SOCKET, SO_TYPE}, {"SO_PROTOCOL", SOL_SOCKET, SO_PROTOCOL},
+        {"SO_DOMAIN", SOL_SOCKET, SO_DOMAIN},
         {"SO_ERROR", SOL_SOCKET, SO_ERROR}, {"SO_ACCEPTCONN", SOL_SOCKET, SO_ACCEPTCONN},
         {"SO_BROADCAST", SOL_SOCKET, SO_BROADCAST}, {"SO_RCVLOWAT", SOL_SOCKET, SO_RCVLOWAT},
         {"IP_TTL", IPPROTO_IP, IP_TTL}, {"IP_TOS", IPPROTO_IP, IP_TOS}, {"IP_PKTINFO", IPPROTO_IP, IP_PKTINFO},

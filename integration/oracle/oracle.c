@@ -201,8 +201,8 @@ static void list(void)
         const char *file = strrchr(c->file, '/');
         const char *same = c->modes & MODE_SAME ? "same " : "", *peer = c->modes & MODE_PEER ? "peer " : "";
         const char *swap = c->modes & MODE_SWAP ? "swap " : "";
-        const char *nic_peer = (c->modes & MODE_NIC) && (*peer || c->dgram) ? "nic-peer " : "";
-        const char *nic_swap = (c->modes & MODE_NIC) && *swap ? "nic-swap " : "";
+        const char *nic_peer = c->modes & MODE_NIC ? "nic-peer " : "";
+        const char *nic_swap = (c->modes & MODE_NIC) && c->pair ? "nic-swap " : "";
         printf("%s\t%s%s%s%s%s\t%s\t%s\n", c->name, same, peer, swap, nic_peer, nic_swap, file ? file + 1 : c->file,
             c->what);
     }
@@ -223,6 +223,8 @@ static void places(void)
 {
     if (getenv("ORACLE_NEAR")) near_ip = getenv("ORACLE_NEAR");
     if (getenv("ORACLE_FAR")) far_ip = getenv("ORACLE_FAR");
+    if (getenv("ORACLE_NEAR6")) near_ip6 = getenv("ORACLE_NEAR6");
+    if (getenv("ORACLE_FAR6")) far_ip6 = getenv("ORACLE_FAR6");
 }
 
 static int run(const char *name, const char *mode)

@@ -89,6 +89,15 @@ void oracle_register(struct oracle_case *c);
     static void case_##name_(int a, int b);                                                                          \
     CASE_ENTRY_(name_, what_, MODE_PEER | MODE_SWAP | MODE_NIC, pair)                                                \
     static void case_##name_(int a, int b)
+// As PAIR, and as a case that makes its own sockets, but only across a wire: what only packets have.
+#define ACROSS(name_, what_)                                                                                         \
+    static void case_##name_(int a, int b);                                                                          \
+    CASE_ENTRY_(name_, what_, MODE_NIC, pair)                                                                        \
+    static void case_##name_(int a, int b)
+#define ABROAD(name_, what_)                                                                                         \
+    static void case_##name_(void);                                                                                  \
+    CASE_ENTRY_(name_, what_, MODE_NIC, alone)                                                                       \
+    static void case_##name_(void)
 // UDP: a is here, b here or on the other host, each bound to its own address and not connected. What two processes of
 // one host say to each other by UDP is the kernel's affair.
 #define DGRAM(name_, what_)                                                                                          \
@@ -188,6 +197,7 @@ struct sockaddr_in6 at6(const char *ip, int port);
 #define SA(address) ((struct sockaddr *)&(address))
 extern int backlog;                           // used by listener()
 extern const char *near_ip, *far_ip;           // of this process and of the other; 127.0.0.1 on one host
+extern const char *near_ip6, *far_ip6;
 bool across_wire(void);
 int listener(void);                           // near_ip, a fresh port
 int listener6(const char *ip, int only6);

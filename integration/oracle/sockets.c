@@ -2,7 +2,7 @@
 #include "oracle.h"
 
 int backlog = 16;
-const char *near_ip = "127.0.0.1", *far_ip = "127.0.0.1";
+const char *near_ip = "127.0.0.1", *far_ip = "127.0.0.1", *near_ip6 = "::1", *far_ip6 = "::1";
 
 bool across_wire(void) { return strcmp(near_ip, far_ip) != 0; }
 
@@ -173,8 +173,8 @@ long fill(int fd)
     static char block[16384];
     long total = 0;
     // Buffers grow while they fill: only a second EAGAIN after a rest is really full. Across a wire the rest is one in
-    // which every delayed ACK comes.
-    int rest = across_wire() ? 50 : 2;
+    // which delayed ACKs come, and the last bytes of a window go, which senders hold back.
+    int rest = across_wire() ? 250 : 2;
     for (int quiet = 0; quiet < 3; ) {
         ssize_t r = send(fd, block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (r > 0) {

@@ -126,8 +126,9 @@ public static unsafe class Acceptor
         while (true)
         {
             if (socket->State != (uint)SocketState.Listening)
-                return Waits.End(
-            s, t, index, socket->State == (uint)SocketState.Kernel ? AccelResult.Pass : -Errno.EINVAL);
+                return Waits.End(s, t, index,
+                    socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram
+                        ? AccelResult.Pass : -Errno.EINVAL);
             long result = Attempt(s, t, socket, index, fd, address, length, flags);
             if (result != -Errno.EAGAIN || socket->Is(SocketFlags.NonBlocking))
                 return Waits.End(s, t, index, result);

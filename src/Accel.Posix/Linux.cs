@@ -8,7 +8,7 @@ public static class Errno
     public const int EDOM = 33, ELOOP = 40;
     public const int ENOTSOCK = 88, EDESTADDRREQ = 89, EMSGSIZE = 90, ENOPROTOOPT = 92, EOPNOTSUPP = 95;
     public const int EAFNOSUPPORT = 97, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENETUNREACH = 101, ECONNRESET = 104;
-    public const int ENOBUFS = 105;
+    public const int ECONNABORTED = 103, ENOBUFS = 105;
     public const int EISCONN = 106, ENOTCONN = 107, ETIMEDOUT = 110, ECONNREFUSED = 111, EHOSTUNREACH = 113;
     public const int EALREADY = 114, EINPROGRESS = 115;
 }

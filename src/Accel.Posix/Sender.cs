@@ -87,6 +87,9 @@ public static unsafe class Sender
 
     private static bool GrowStalled(PosixStack s, AccelThread* t, in Wire wire)
     {
+        // The kernel's buffer grows by what is acknowledged, not while the peer's window is shut.
+        if (NicConnector.IsOverNic(wire) && NicInfo.IsWindowShut(s, t, wire))
+            return false;
         if (!PipeOps.Grow(wire.Region, wire.Out, stalled: true))
             return false;
         ulong bytes = 1ul << (int)wire.Out->WriteLog2;

@@ -243,8 +243,8 @@ public static unsafe class SocketOptions
         int rule = RuleOf(level, name);
         if (rule >= 0 && Rules[rule].Verdict == OptionVerdict.Answered)
             return Answer(s, t, socket, name, level, value, length);
-        if (level == So.IPPROTO_TCP && name == So.TCP_MAXSEG && TcpInfo.SegmentSize(s, t, socket) is uint size and > 0)
-            return GiveInt((int)size, value, length);
+        if (TcpInfo.OfConnection(s, t, socket, level, name) is uint known and > 0)
+            return GiveInt((int)known, value, length);
         // What an accepted socket has from its listener is here, even if it was given a kernel socket since.
         bool kept = rule >= 0 && socket->Parent != 0 && socket->State == (uint)SocketState.Connected;
         if (socket->Is(SocketFlags.OwnsKernelSocket) && !kept)

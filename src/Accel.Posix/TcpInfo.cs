@@ -16,7 +16,8 @@ public static unsafe class TcpInfo
     private static uint s_bytes;
 
     private const byte Established = 1, FinWait2 = 5, Closed = 7, CloseWait = 8, Listen = 10, SynSent = 2;
-    private const uint LoopbackMss = 65483;
+    private const uint LoopbackMss = 65483, LoopbackMtu = 65535;
+    private const int IpMtu = 14, Ipv6Mtu = 24;
 
     /// <summary>As much of the structure as this kernel knows.</summary>
     public static uint BytesOf(IKernel kernel)
@@ -67,12 +68,19 @@ public static unsafe class TcpInfo
         *(ulong*)(info + 128) = wire.In->Tail;
     }
 
-    /// <summary>TCP_MAXSEG of a connection; 0: the kernel's socket knows better.</summary>
-    public static uint SegmentSize(PosixStack s, AccelThread* t, Socket* socket)
+    /// <summary>
+    /// TCP_MAXSEG, IP_MTU, IPV6_MTU of a connection, which the kernel's socket knows nothing of. 0: another option, or
+    /// no connection.
+    /// </summary>
+    public static uint OfConnection(PosixStack s, AccelThread* t, Socket* socket, int level, int name)
     {
-        if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
+        bool segment = level == So.IPPROTO_TCP && name == So.TCP_MAXSEG;
+        bool mtu = (level == So.IPPROTO_IP && name == IpMtu) || (level == So.IPPROTO_IPV6 && name == Ipv6Mtu);
+        if ((!segment && !mtu) || socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return 0;
-        return NicConnector.IsOverNic(wire) ? NicInfo.SegmentSize(s, t, wire) : LoopbackMss;
+        if (!NicConnector.IsOverNic(wire))
+            return segment ? LoopbackMss : LoopbackMtu;
+        return NicInfo.TryRead(s, t, wire, out uint mss, out uint pmtu) ? segment ? mss : pmtu : 0;
     }
 
     /// <summary>The state that TCP would be in: RFC 9293 3.3.2, from who has sent a FIN and who has read it.</summary>

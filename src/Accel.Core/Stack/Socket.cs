@@ -123,6 +123,9 @@ public enum SocketFlags : uint
 
     /// <summary>An option was set that only the kernel follows when it sends.</summary>
     KernelSends = 8192,
+
+    /// <summary>The kernel holds the beginning of a datagram, sent with MSG_MORE: the rest has to follow it.</summary>
+    Corked = 16384,
 }
 
 /// <summary>

@@ -25,15 +25,33 @@ public static unsafe class NicInfo
         return lives;
     }
 
-    /// <summary>The segment size that a connection sends with; 0 if the engine is done with it.</summary>
-    public static uint SegmentSize(PosixStack s, AccelThread* t, in Wire wire)
+    /// <summary>The segment size that a connection sends with, and its path's MTU.</summary>
+    public static bool TryRead(PosixStack s, AccelThread* t, in Wire wire, out uint segment, out uint mtu)
+    {
+        segment = mtu = 0;
+        if (s.Nic is not { } nic)
+            return false;
+        nic.Enter(t);
+        bool lives = nic.Engine.TryReadInfo(wire.Index, s.Kernel.NowNs(), out TcpInfoView view);
+        if (lives)
+        {
+            segment = view.SndMss;
+            mtu = view.Pmtu;
+        }
+        nic.Exit(t);
+        return lives;
+    }
+
+    /// <summary>True if the peer lets nothing more come: whoever waits does not wait for want of a buffer.</summary>
+    public static bool IsWindowShut(PosixStack s, AccelThread* t, in Wire wire)
     {
         if (s.Nic is not { } nic)
-            return 0;
+            return false;
         nic.Enter(t);
-        uint size = nic.Engine.TryReadInfo(wire.Index, s.Kernel.NowNs(), out TcpInfoView view) ? view.SndMss : 0;
+        bool shut = nic.Engine.TryReadInfo(wire.Index, s.Kernel.NowNs(), out TcpInfoView view)
+            && view.SndWnd < view.InFlight + view.SndMss;
         nic.Exit(t);
-        return size;
+        return shut;
     }
 
     /// <summary>Offsets of linux/tcp.h. What Linux keeps for itself (times limited by buffers, AccECN) is zero.</summary>

@@ -52,6 +52,17 @@ public sealed unsafe class PortKeeper
             LetGo(local, descriptor);
     }
 
+    /// <summary>
+    /// A connection that held a port has gone, and the port is about to be the kernel's again: frames for it as well,
+    /// unless another connection is on it.
+    /// </summary>
+    public void Release(AccelThread* t, in Endpoint local)
+    {
+        Keep(t, local, -1);
+        _sweptNs = 0;
+        Sweep(t, _s.Kernel.NowNs());
+    }
+
     /// <summary>Lets go what no connection uses any more. Looks now and then only.</summary>
     public void Sweep(AccelThread* t, long now)
     {

@@ -109,6 +109,16 @@ public static unsafe class UdpSockets
             wire.In->ReceiveLimit = ReceiveBuffer(s, fd);
     }
 
+    /// <summary>
+    /// The program has seen that the kernel's socket has an error: its next send is to be told, though acceld has not
+    /// brought the news yet.
+    /// </summary>
+    public static void ErrorSeen(PosixStack s, Socket* socket)
+    {
+        if (Is(socket) && IsOpen(socket) && s.Nic is { } nic)
+            Interlocked.Increment(ref nic.Engine.Udp.BindingAt((int)socket->Index)->Errors);
+    }
+
     /// <summary>Nothing comes from interfaces any more: the last reference is gone, or the kernel takes over.</summary>
     public static void Leave(PosixStack s, AccelThread* t, Socket* socket)
     {
