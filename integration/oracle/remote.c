@@ -305,7 +305,8 @@ void make_pair(int *a, int *b)
     int listening = here_accepts ? listener() : xsocket(AF_INET, SOCK_STREAM);
     if (!here_accepts && (xbind(listening, far_ip, 0) || xlisten(listening, 8))) say("no remote listener");
     int connecting = here_accepts ? xsocket(AF_INET, SOCK_STREAM) : socket(AF_INET, SOCK_STREAM, 0);
-    if (xconnect(connecting, here_accepts ? near_ip : far_ip, xport(listening))) say("pair: connect: %s", errno_name(errno));
+    if (xconnect(connecting, here_accepts ? near_ip : far_ip, xport(listening)))
+        say("pair: connect: %s", errno_name(errno));
     int accepted = xaccept(listening);
     if (accepted < 0) say("pair: accept: %s", errno_name(errno));
     xclose(listening);
