@@ -1,13 +1,25 @@
 // Descriptors that change while they are in use: dup, dup2, fcntl, close and shutdown under a call that waits.
 #include "oracle.h"
 
+// What the other threads saw, which is said when they have ended: the transcript has one order.
+static char told[4][200];
+static int told_count;
+#define TELL(...) snprintf(told[__atomic_fetch_add(&told_count, 1, __ATOMIC_RELAXED)], sizeof told[0], __VA_ARGS__)
+
+static void join_told(void)
+{
+    join_later();
+    for (int i = 0; i < told_count; i++) say("%s", told[i]);
+    told_count = 0;
+}
+
 static int fd_;
 static void read_it(void *unused)
 {
     (void)unused;
     char block[16];
     long r = recv(fd_, block, sizeof block, 0);
-    say("recv there: %s", r < 0 ? errno_name(errno) : data_text(block, r));
+    TELL("recv there: %s", r < 0 ? errno_name(errno) : data_text(block, r));
 }
 
 static void poll_it(void *unused)
@@ -15,7 +27,7 @@ static void poll_it(void *unused)
     (void)unused;
     struct pollfd entry = {fd_, POLLIN, 0};
     int r = poll(&entry, 1, 2000);
-    say("poll there: %d %s", r, poll_text(entry.revents));
+    TELL("poll there: %d %s", r, poll_text(entry.revents));
 }
 
 static void write_it(void *unused)
@@ -23,7 +35,7 @@ static void write_it(void *unused)
     (void)unused;
     static char block[4 << 20];
     long r = send(fd_, block, sizeof block, MSG_NOSIGNAL);
-    say("send there: %s", r < 0 ? errno_name(errno) : r == sizeof block ? "all" : "a part");
+    TELL("send there: %s", r < 0 ? errno_name(errno) : r == sizeof block ? "all" : "a part");
 }
 
 PAIR(inuse_shutdown_rd_reader, "SHUT_RD under a reader")
@@ -32,7 +44,7 @@ PAIR(inuse_shutdown_rd_reader, "SHUT_RD under a reader")
     later_call(0, read_it, NULL);
     nap(30);
     SAY(shutdown(a, SHUT_RD));
-    join_later();
+    join_told();
     (void)b;
 }
 
@@ -44,7 +56,7 @@ PAIR(inuse_shutdown_wr_reader, "SHUT_WR under a reader does not wake it; data do
     SAY(shutdown(a, SHUT_WR));
     nap(30);
     SEND(b, "data", 0);
-    join_later();
+    join_told();
 }
 
 PAIR(inuse_shutdown_wr_writer, "SHUT_WR under a blocked writer")
@@ -53,7 +65,7 @@ PAIR(inuse_shutdown_wr_writer, "SHUT_WR under a blocked writer")
     later_call(0, write_it, NULL);
     nap(100);
     SAY(shutdown(a, SHUT_WR));
-    join_later();
+    join_told();
     (void)b;
 }
 
@@ -64,7 +76,7 @@ PAIR(inuse_reset_writer, "a reset under a blocked writer")
     nap(100);
     SAY(xlinger(b, 1, 0));
     SAY(xclose(b));
-    join_later();
+    join_told();
     SAY(send(a, "x", 1, MSG_NOSIGNAL));
 }
 
@@ -75,7 +87,7 @@ PAIR(inuse_reset_reader, "a reset under a reader")
     nap(30);
     SAY(xlinger(b, 1, 0));
     SAY(xclose(b));
-    join_later();
+    join_told();
     RECV(a, 1, 0);
 }
 
@@ -85,7 +97,7 @@ PAIR(inuse_shutdown_poller, "shutdown under a poller")
     later_call(0, poll_it, NULL);
     nap(30);
     SAY(shutdown(a, SHUT_RD));
-    join_later();
+    join_told();
     (void)b;
 }
 
@@ -97,7 +109,7 @@ PAIR(inuse_close_reader_then_data, "close() under a reader: it goes on, and gets
     SAY(close(a));
     nap(20);
     SEND(b, "still", 0);
-    join_later();
+    join_told();
 }
 
 PAIR(inuse_close_poller, "close() under a poller: data wakes it all the same")
@@ -108,7 +120,7 @@ PAIR(inuse_close_poller, "close() under a poller: data wakes it all the same")
     nap(30);
     SAY(close(a));
     SEND(b, "x", 0);
-    join_later();
+    join_told();
     RECV(c, 1, 0);
 }
 
@@ -123,7 +135,7 @@ PAIR(inuse_dup2_reader, "dup2() over a number under a reader: the reader stays w
     SAY(write(pair[1], "new", 3));
     nap(20);
     SEND(b, "old", 0);
-    join_later();
+    join_told();
     DATA(read(a, bytes, 10), bytes);
 }
 
@@ -136,7 +148,7 @@ PAIR(inuse_dup_two_readers, "two numbers of one socket, a reader on each")
     later_call(0, read_it, NULL);
     nap(20);
     SAY(xclose(b));
-    join_later();
+    join_told();
 }
 
 PAIR(inuse_dup_close_keeps, "closing one of two numbers ends nothing")
@@ -194,7 +206,7 @@ PAIR(inuse_nonblock_under_reader, "O_NONBLOCK set under a reader leaves that rea
     SAY(fcntl(a, F_SETFL, O_NONBLOCK));
     nap(30);
     SEND(b, "late", 0);
-    join_later();
+    join_told();
     RECV(a, 1, 0);
 }
 
@@ -222,7 +234,7 @@ PAIR(inuse_timeout_under_reader, "SO_RCVTIMEO set under a reader is for the next
     SAY(setsockopt(a, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time));
     nap(80);
     SEND(b, "late", 0);
-    join_later();
+    join_told();
     TIMED(recv(a, bytes, 1, 0), 30);
 }
 
@@ -235,7 +247,7 @@ PAIR(inuse_lowat_under_reader, "data that is less than SO_RCVLOWAT, and a reader
     SEND(b, "ab", 0);
     nap(30);
     SEND(b, "cd", 0);
-    join_later();
+    join_told();
 }
 
 PAIR(inuse_peek_and_read, "a peeker and a reader wait for the same bytes")
@@ -245,6 +257,7 @@ PAIR(inuse_peek_and_read, "a peeker and a reader wait for the same bytes")
     TIMED(DATA(recv(a, bytes, 10, MSG_PEEK), bytes), 40);
     join_later();
     read_it(NULL);
+    join_told();
 }
 
 PAIR(inuse_fork_then_close, "the child's number keeps the connection when the parent closes")

@@ -68,12 +68,17 @@ PAIR(kinds_splice_loop, "socket to pipe to the same socket: an echo")
     RECV(b, 100, 0);
 }
 
-PAIR(kinds_splice_nonblock, "SPLICE_F_NONBLOCK with nothing there, and with a full pipe")
+PAIR(kinds_splice_nonblock, "SPLICE_F_NONBLOCK is for the pipe, O_NONBLOCK for the socket")
 {
     int ends[2];
     if (pipe(ends)) return;
-    SAY(splice(a, NULL, ends[1], NULL, 100, SPLICE_F_NONBLOCK));
+    later_send(40, b, "y");
+    TIMED(splice(a, NULL, ends[1], NULL, 100, SPLICE_F_NONBLOCK), 40);
+    join_later();
+    SAY(read(ends[0], bytes, 10));
     SAY(splice(ends[0], NULL, a, NULL, 100, SPLICE_F_NONBLOCK));
+    nonblock(a);
+    SAY(splice(a, NULL, ends[1], NULL, 100, 0));
     fcntl(ends[1], F_SETPIPE_SZ, 4096);
     fcntl(ends[1], F_SETFL, O_NONBLOCK);
     while (write(ends[1], bytes, 4096) > 0) { }

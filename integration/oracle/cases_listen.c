@@ -231,12 +231,11 @@ DUO(listen_unbound_port, "listen() without bind() listens on a port of the kerne
     say("%s", address_text(&name, length, port_of(l)));
 }
 
-static int accepting;
+static int accepting, accepted;
 static void accept_it(void *unused)
 {
     (void)unused;
-    int s = accept(accepting, NULL, NULL);
-    say("accept there: %s", s < 0 ? errno_name(errno) : "ok");
+    accepted = accept(accepting, NULL, NULL) < 0 ? errno : 0;
 }
 
 DUO(listen_thread_waits, "a thread in accept() gets the client")
@@ -246,6 +245,7 @@ DUO(listen_thread_waits, "a thread in accept() gets the client")
     nap(30);
     client(port_of(accepting));
     join_later();
+    say("accept there: %s", errno_name(accepted));
 }
 
 DUO(listen_thread_shutdown, "shutdown() ends accept() in another thread")
@@ -255,6 +255,7 @@ DUO(listen_thread_shutdown, "shutdown() ends accept() in another thread")
     nap(30);
     SAY(shutdown(accepting, SHUT_RDWR));
     join_later();
+    say("accept there: %s", errno_name(accepted));
 }
 
 DUO(listen_rcvtimeo, "SO_RCVTIMEO of a listener, and of what it accepts")

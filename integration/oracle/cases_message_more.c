@@ -15,7 +15,8 @@ PAIR(msg_flags_returned, "msg_flags of a stream is what was asked, or nothing")
         struct iovec iov = {bytes, 2};
         SEND(b, "xy", 0);
         xpoll(a, POLLIN, 1000);
-        say("flags %x: %ld, msg_flags %x", flags[i], receive(a, &iov, 1, flags[i], &message), message.msg_flags);
+        long r = receive(a, &iov, 1, flags[i], &message);
+        say("flags %x: %ld, msg_flags %x", flags[i], r, message.msg_flags);
         if (flags[i] == MSG_PEEK) recv(a, bytes, 2, 0);
     }
 }
@@ -178,9 +179,15 @@ PAIR(msg_inq, "TCP_INQ tells what is left")
     GETOPT(a, IPPROTO_TCP, TCP_INQ);
     SEND(b, "abcdefgh", 0);
     AWAIT(a, POLLIN);
-    SAY(recvmsg(a, &message, 0));
-    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-    say("told: %d", c ? c->cmsg_level == IPPROTO_TCP && c->cmsg_type == TCP_CM_INQ ? *(int *)CMSG_DATA(c) : -2 : -1);
+    for (size_t room = sizeof control; ; room = 10) {
+        message.msg_controllen = room;
+        SAY(recvmsg(a, &message, 0));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        bool told = c && c->cmsg_level == IPPROTO_TCP && c->cmsg_type == TCP_CM_INQ;
+        say("told: %d, flags %x, length %zu", told ? *(int *)CMSG_DATA(c) : -1, message.msg_flags,
+            message.msg_controllen);
+        if (room < sizeof control) break;
+    }
 }
 
 PAIR(msg_timestamp, "SO_TIMESTAMP on a stream")

@@ -54,6 +54,7 @@ public static class So
     public const int RCVTIMEO_NEW = 66, SNDTIMEO_NEW = 67;
     public const int TCP_NODELAY = 1, TCP_MAXSEG = 2, TCP_CORK = 3, TCP_INFO = 11, TCP_QUICKACK = 12, TCP_ULP = 31;
     public const int TCP_REPAIR = 19, TCP_FASTOPEN_CONNECT = 30;
+    public const int TCP_INQ = 36, PEERNAME = 28, PEEK_OFF = 42;
     public const int IPV6_V6ONLY = 26;
 }
 
