@@ -47,6 +47,8 @@ public static unsafe class Acceptor
             return result;
         if (socket->State == (uint)SocketState.Listening)
         {
+            // Who has come by now is measured by the backlog that was.
+            s.Nic?.Pump(t);
             if (s.Region(socket->Region) is { IsMapped: true } mapped)
                 mapped.ListenerAt((int)socket->Index)->Backlog = Clamp(backlog);
             return 0;
