@@ -7,7 +7,7 @@ DUO(accept_order, "connections are accepted in the order they came, with their e
     static const char *texts[] = {"first", "second", "third", "fourth"};
     for (int i = 0; i < 4; i++) {
         c[i] = xsocket(AF_INET, SOCK_STREAM);
-        SAY(xconnect(c[i], "127.0.0.1", port));
+        SAY(xconnect(c[i], near_ip, port));
         SEND(c[i], texts[i], 0);
         expect_local(c[i]);
     }
@@ -89,7 +89,7 @@ DUO(accept_reset_client, "a client that was reset before accept")
     int l = listener();
     nonblock(l);
     int c = xsocket(AF_INET, SOCK_STREAM);
-    SAY(xconnect(c, "127.0.0.1", port_of(l)));
+    SAY(xconnect(c, near_ip, port_of(l)));
     SEND(c, "data before", 0);
     SAY(xlinger(c, 1, 0));
     SAY(xclose(c));

@@ -297,7 +297,7 @@ static int accept_all(int l)
     return total;
 }
 
-DUO(reuseport_shares, "SO_REUSEPORT in two processes: each gets clients, and the one left gets all")
+DUO_HERE(reuseport_shares, "SO_REUSEPORT in two processes: each gets clients, and the one left gets all")
 {
     int near = socket(AF_INET, SOCK_STREAM, 0), far = xsocket(AF_INET, SOCK_STREAM);
     SETOPT(near, SOL_SOCKET, SO_REUSEPORT, 1);

@@ -111,17 +111,17 @@ DUO(connect_far_refused, "refusal as the other process sees it")
 {
     int holder, port = closed_port(&holder);
     int c = xsocket(AF_INET, SOCK_STREAM);
-    SAY(xconnect(c, "127.0.0.1", port));
+    SAY(xconnect(c, near_ip, port));
     ERROR(c);
     MASK(c);
     SAY(listen(holder, 5));
-    SAY(xconnect(c, "127.0.0.1", port));
+    SAY(xconnect(c, near_ip, port));
     int s = FD(accept(holder, NULL, NULL));
     SEND(c, "hello", 0);
     RECV(s, 10, 0);
     SAY(close(holder));
     int d = xsocket(AF_INET, SOCK_STREAM);
-    SAY(xconnect(d, "127.0.0.1", port));
+    SAY(xconnect(d, near_ip, port));
     SEND(s, "still here", 0);
     RECV(c, 20, 0);
 }

@@ -190,6 +190,7 @@ static void watchdog(int seconds)
 static int modes_from_text(const char *text)
 {
     if (!strncmp(text, "plain-", 6)) return modes_from_text(text + 6) & ~MODE_SAME;
+    if (!strncmp(text, "nic-", 4)) return MODE_NIC;
     return !strcmp(text, "same") ? MODE_SAME : !strcmp(text, "peer") ? MODE_PEER
         : !strcmp(text, "swap") ? MODE_SWAP : 0;
 }
@@ -200,7 +201,10 @@ static void list(void)
         const char *file = strrchr(c->file, '/');
         const char *same = c->modes & MODE_SAME ? "same " : "", *peer = c->modes & MODE_PEER ? "peer " : "";
         const char *swap = c->modes & MODE_SWAP ? "swap " : "";
-        printf("%s\t%s%s%s\t%s\t%s\n", c->name, same, peer, swap, file ? file + 1 : c->file, c->what);
+        const char *nic_peer = c->modes & MODE_NIC ? "nic-peer " : "";
+        const char *nic_swap = (c->modes & MODE_NIC) && c->pair ? "nic-swap " : "";
+        printf("%s\t%s%s%s%s%s\t%s\t%s\n", c->name, same, peer, swap, nic_peer, nic_swap, file ? file + 1 : c->file,
+            c->what);
     }
 }
 
@@ -214,6 +218,15 @@ static void write_path_info(void)
     fclose(out);
 }
 
+// On which addresses the ends are.
+static void places(void)
+{
+    if (getenv("ORACLE_NEAR")) near_ip = getenv("ORACLE_NEAR");
+    if (getenv("ORACLE_FAR")) far_ip = getenv("ORACLE_FAR");
+    if (getenv("ORACLE_NEAR6")) near_ip6 = getenv("ORACLE_NEAR6");
+    if (getenv("ORACLE_FAR6")) far_ip6 = getenv("ORACLE_FAR6");
+}
+
 static int run(const char *name, const char *mode)
 {
     for (struct oracle_case *c = first; c; c = c->next) {
@@ -224,11 +237,16 @@ static int run(const char *name, const char *mode)
         }
         catch_sigpipe();
         watchdog(10);
+        places();
         remote_start(mode);
         if (c->pair) {
             int a, b;
             make_pair(&a, &b);
             c->pair(a, b);
+        } else if (c->dgram) {
+            int a, b;
+            make_dgrams(&a, &b);
+            c->dgram(a, b);
         } else {
             c->alone();
         }
@@ -252,6 +270,6 @@ int main(int argc, char **argv)
         remote_serve(atoi(argv[2]));
     }
     if (argc >= 3 && !strcmp(argv[1], "run")) return run(argv[2], argc > 3 ? argv[3] : "same");
-    fprintf(stderr, "usage: oracle list | oracle run NAME [same|peer|swap|plain-peer|plain-swap]\n");
+    fprintf(stderr, "usage: oracle list | oracle run NAME [same|[plain-|nic-]peer|[plain-|nic-]swap]\n");
     return 2;
 }

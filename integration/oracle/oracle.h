@@ -9,6 +9,7 @@
 //   peer  b (the accepted end) in another process, which was forked before any socket was made
 //   swap  b (the connecting end) in another process
 //   plain-peer, plain-swap  as peer and swap, but the other process is never accelerated
+//   nic-peer, nic-swap      as these, and the other process is another host: a network namespace across a wire
 // A remote descriptor carries the REMOTE bit and goes through the x*() functions; these also take local ones.
 #ifndef ORACLE_H
 #define ORACLE_H
@@ -45,7 +46,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MODE_SAME = 1, MODE_PEER = 2, MODE_SWAP = 4 };
+enum { MODE_SAME = 1, MODE_PEER = 2, MODE_SWAP = 4, MODE_NIC = 8 };
 enum { REMOTE = 0x1000000, ALL_EVENTS = POLLIN | POLLPRI | POLLOUT | POLLRDHUP };
 
 struct oracle_case {
@@ -53,6 +54,7 @@ struct oracle_case {
     int modes;
     void (*alone)(void);
     void (*pair)(int a, int b);
+    void (*dgram)(int a, int b);
     struct oracle_case *next;
 };
 void oracle_register(struct oracle_case *c);
@@ -70,17 +72,37 @@ void oracle_register(struct oracle_case *c);
 // A case whose far sockets (xsocket) live here or in the other process.
 #define DUO(name_, what_)                                                                                            \
     static void case_##name_(void);                                                                                  \
+    CASE_ENTRY_(name_, what_, MODE_SAME | MODE_PEER | MODE_NIC, alone)                                               \
+    static void case_##name_(void)
+// The same where both processes must be on one host: names and ports that they share.
+#define DUO_HERE(name_, what_)                                                                                       \
+    static void case_##name_(void);                                                                                  \
     CASE_ENTRY_(name_, what_, MODE_SAME | MODE_PEER, alone)                                                          \
     static void case_##name_(void)
 // A case on a connected pair: a is here, b is here or in the other process, and either may be the accepted end.
 #define PAIR(name_, what_)                                                                                           \
     static void case_##name_(int a, int b);                                                                          \
-    CASE_ENTRY_(name_, what_, MODE_SAME | MODE_PEER | MODE_SWAP, pair)                                               \
+    CASE_ENTRY_(name_, what_, MODE_SAME | MODE_PEER | MODE_SWAP | MODE_NIC, pair)                                    \
     static void case_##name_(int a, int b)
 // As PAIR, but only across processes.
 #define FAR(name_, what_)                                                                                            \
     static void case_##name_(int a, int b);                                                                          \
-    CASE_ENTRY_(name_, what_, MODE_PEER | MODE_SWAP, pair)                                                           \
+    CASE_ENTRY_(name_, what_, MODE_PEER | MODE_SWAP | MODE_NIC, pair)                                                \
+    static void case_##name_(int a, int b)
+// As PAIR, and as a case that makes its own sockets, but only across a wire: what only packets have.
+#define ACROSS(name_, what_)                                                                                         \
+    static void case_##name_(int a, int b);                                                                          \
+    CASE_ENTRY_(name_, what_, MODE_NIC, pair)                                                                        \
+    static void case_##name_(int a, int b)
+#define ABROAD(name_, what_)                                                                                         \
+    static void case_##name_(void);                                                                                  \
+    CASE_ENTRY_(name_, what_, MODE_NIC, alone)                                                                       \
+    static void case_##name_(void)
+// UDP: a is here, b here or on the other host, each bound to its own address and not connected. What two processes of
+// one host say to each other by UDP is the kernel's affair.
+#define DGRAM(name_, what_)                                                                                          \
+    static void case_##name_(int a, int b);                                                                          \
+    CASE_ENTRY_(name_, what_, MODE_SAME | MODE_NIC, dgram)                                                           \
     static void case_##name_(int a, int b)
 
 // ---- transcript
@@ -174,14 +196,20 @@ struct sockaddr_in at4(const char *ip, int port);
 struct sockaddr_in6 at6(const char *ip, int port);
 #define SA(address) ((struct sockaddr *)&(address))
 extern int backlog;                           // used by listener()
-int listener(void);                           // 127.0.0.1, a fresh port
+extern const char *near_ip, *far_ip;           // of this process and of the other; 127.0.0.1 on one host
+extern const char *near_ip6, *far_ip6;
+bool across_wire(void);
+int listener(void);                           // near_ip, a fresh port
 int listener6(const char *ip, int only6);
 int port_of(int fd);                          // local port
 int peer_port_of(int fd);
-int connect_to(int fd, int port);             // 127.0.0.1
+int connect_to(int fd, int port);             // near_ip
 int dial(int port);                           // new socket, connected
 int closed_port(int *holder);                 // a port that refuses: bound, not listening
 void make_pair(int *a, int *b);               // per mode
+void make_dgrams(int *a, int *b);             // per mode
+int dgram_at(const char *ip);                 // a UDP socket here, bound to a fresh port
+void expect_ring(int fd);                     // across a wire: the datagram that waits did not come by the kernel
 void local_pair(int *a, int *b);
 void local_pair6(int *a, int *b);
 void nonblock(int fd);
@@ -200,6 +228,7 @@ int xbind(int fd, const char *ip, int port);
 int xlisten(int fd, int length);
 int xconnect(int fd, const char *ip, int port);
 int xaccept(int fd);
+long xsendto(int fd, const char *ip, int port, const void *data, size_t length);
 long xsend(int fd, const void *data, size_t length, int flags);
 long xrecv(int fd, void *data, size_t length, int flags);
 int xshutdown(int fd, int how);

@@ -1,10 +1,11 @@
 // The other process of a case: it executes socket calls on request, over a pipe of AF_UNIX sockets. The same executor
 // serves local descriptors, so that a case reads alike in every mode.
 #include "oracle.h"
+#include <sched.h>
 
 enum op {
     OP_SOCKET, OP_BIND, OP_LISTEN, OP_CONNECT, OP_ACCEPT, OP_SEND, OP_RECV, OP_SHUTDOWN, OP_CLOSE, OP_SETOPT, OP_GETOPT,
-    OP_LINGER, OP_NONBLOCK, OP_POLL, OP_IOCTL, OP_PORT, OP_PUMP, OP_SINK
+    OP_LINGER, OP_NONBLOCK, OP_POLL, OP_IOCTL, OP_PORT, OP_PUMP, OP_SINK, OP_SENDTO
 };
 struct request {
     int op, fd;
@@ -102,6 +103,12 @@ static long execute(const struct request *q, const char *data, char *out, uint32
     case OP_LISTEN: return listen(fd, (int)q->arg[0]);
     case OP_ACCEPT: return accept(fd, NULL, NULL);
     case OP_SEND: return send(fd, data, q->length, (int)q->arg[0]);
+    case OP_SENDTO: {
+        // The destination stands before the bytes.
+        struct sockaddr_in to;
+        memcpy(&to, data, sizeof to);
+        return sendto(fd, data + sizeof to, q->length - sizeof to, (int)q->arg[0], SA(to), sizeof to);
+    }
     case OP_RECV: {
         long r = recv(fd, out, q->arg[0], (int)q->arg[1]);
         *out_length = r > 0 && r <= q->arg[0] ? r : 0;
@@ -188,16 +195,25 @@ static void serve_plain(void)
     _exit(3);
 }
 
+// To the other host: ORACLE_THERE is its network namespace.
+static void move_away(void)
+{
+    const char *there = getenv("ORACLE_THERE");
+    int fd = there ? open(there, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0 || setns(fd, CLONE_NEWNET)) _exit(3);
+}
+
 void remote_start(const char *mode)
 {
-    bool plain = !strncmp(mode, "plain-", 6);
-    here_accepts = !strcmp(mode + 6 * plain, "swap");
+    bool nic = !strncmp(mode, "nic-", 4), plain = nic || !strncmp(mode, "plain-", 6);
+    here_accepts = !strcmp(mode + strlen(mode) - 4, "swap");
     if (!strcmp(mode, "same")) return;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) _exit(3);
     other = spawn();
     wire = ends[other == 0];
     close(ends[other != 0]);
+    if (other == 0 && nic) move_away();
     if (other == 0 && plain) serve_plain();
     if (other == 0) serve();
 }
@@ -256,6 +272,14 @@ long xsend(int fd, const void *data, size_t length, int flags)
 {
     return run((struct request){OP_SEND, fd, {flags}, (uint32_t)length}, data, NULL);
 }
+long xsendto(int fd, const char *ip, int port, const void *data, size_t length)
+{
+    static char out[1 << 17];
+    struct sockaddr_in to = at4(ip, port);
+    memcpy(out, &to, sizeof to);
+    memcpy(out + sizeof to, data, length);
+    return run((struct request){OP_SENDTO, fd, {0}, (uint32_t)(length + sizeof to)}, out, NULL);
+}
 long xrecv(int fd, void *data, size_t length, int flags)
 {
     return run((struct request){OP_RECV, fd, {(long)length, flags}, 0}, NULL, data);
@@ -279,9 +303,10 @@ void make_pair(int *a, int *b)
         return;
     }
     int listening = here_accepts ? listener() : xsocket(AF_INET, SOCK_STREAM);
-    if (!here_accepts && (xbind(listening, "127.0.0.1", 0) || xlisten(listening, 8))) say("no remote listener");
+    if (!here_accepts && (xbind(listening, far_ip, 0) || xlisten(listening, 8))) say("no remote listener");
     int connecting = here_accepts ? xsocket(AF_INET, SOCK_STREAM) : socket(AF_INET, SOCK_STREAM, 0);
-    if (xconnect(connecting, "127.0.0.1", xport(listening))) say("pair: connect: %s", errno_name(errno));
+    if (xconnect(connecting, here_accepts ? near_ip : far_ip, xport(listening)))
+        say("pair: connect: %s", errno_name(errno));
     int accepted = xaccept(listening);
     if (accepted < 0) say("pair: accept: %s", errno_name(errno));
     xclose(listening);
@@ -289,6 +314,13 @@ void make_pair(int *a, int *b)
     *b = here_accepts ? connecting : accepted;
     expect_local(*a);
     settle();
+}
+
+void make_dgrams(int *a, int *b)
+{
+    *a = dgram_at(near_ip);
+    *b = xsocket(AF_INET, SOCK_DGRAM);
+    if (xbind(*b, far_ip, 0)) say("dgrams: bind: %s", errno_name(errno));
 }
 
 // ---- other threads

@@ -2,6 +2,9 @@
 #include "oracle.h"
 
 int backlog = 16;
+const char *near_ip = "127.0.0.1", *far_ip = "127.0.0.1", *near_ip6 = "::1", *far_ip6 = "::1";
+
+bool across_wire(void) { return strcmp(near_ip, far_ip) != 0; }
 
 struct sockaddr_in at4(const char *ip, int port)
 {
@@ -26,7 +29,7 @@ static int need(int fd, const char *what)
 int listener(void)
 {
     int fd = need(socket(AF_INET, SOCK_STREAM, 0), "listener: socket");
-    struct sockaddr_in any = at4("127.0.0.1", 0);
+    struct sockaddr_in any = at4(near_ip, 0);
     need(bind(fd, SA(any), sizeof any), "listener: bind");
     need(listen(fd, backlog), "listener: listen");
     return fd;
@@ -64,7 +67,7 @@ int peer_port_of(int fd)
 
 int connect_to(int fd, int port)
 {
-    struct sockaddr_in to = at4("127.0.0.1", port);
+    struct sockaddr_in to = at4(near_ip, port);
     return connect(fd, SA(to), sizeof to);
 }
 
@@ -78,7 +81,7 @@ int dial(int port)
 int closed_port(int *holder)
 {
     *holder = need(socket(AF_INET, SOCK_STREAM, 0), "closed_port: socket");
-    struct sockaddr_in any = at4("127.0.0.1", 0);
+    struct sockaddr_in any = at4(near_ip, 0);
     need(bind(*holder, SA(any), sizeof any), "closed_port: bind");
     return port_of(*holder);
 }
@@ -103,6 +106,14 @@ void local_pair6(int *a, int *b)
     settle();
 }
 
+int dgram_at(const char *ip)
+{
+    int fd = need(socket(AF_INET, SOCK_DGRAM, 0), "dgram: socket");
+    struct sockaddr_in any = at4(ip, 0);
+    need(bind(fd, SA(any), sizeof any), "dgram: bind");
+    return fd;
+}
+
 // Not through libc, which the preload would answer: the kernel knows no peer of a connection in shared memory.
 static bool kernel_connected(int fd)
 {
@@ -120,6 +131,19 @@ void expect_local(int fd)
     if (fd & REMOTE) return;
     __atomic_fetch_add(&connections, 1, __ATOMIC_RELAXED);
     if (!kernel_connected(fd)) __atomic_fetch_add(&local_connections, 1, __ATOMIC_RELAXED);
+}
+
+void expect_ring(int fd)
+{
+    if (!across_wire() || xpoll(fd, POLLIN, 0) != POLLIN) return;
+    char byte;
+    long result;
+    register long flags __asm__("r10") = MSG_PEEK | MSG_DONTWAIT;
+    register long from __asm__("r8") = 0, length __asm__("r9") = 0;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(45L), "D"((long)fd), "S"(&byte), "d"(1L), "r"(flags), "r"(from),
+        "r"(length) : "rcx", "r11", "memory");
+    __atomic_fetch_add(&connections, 1, __ATOMIC_RELAXED);
+    if (result == -EAGAIN) __atomic_fetch_add(&local_connections, 1, __ATOMIC_RELAXED);
 }
 
 void nonblock(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
@@ -148,7 +172,9 @@ long fill(int fd)
 {
     static char block[16384];
     long total = 0;
-    // The kernel grows its buffers while they fill: only a second EAGAIN after a rest is really full.
+    // Buffers grow while they fill: only a second EAGAIN after a rest is really full. Across a wire the rest is one in
+    // which delayed ACKs come, and the last bytes of a window go, which senders hold back.
+    int rest = across_wire() ? 250 : 2;
     for (int quiet = 0; quiet < 3; ) {
         ssize_t r = send(fd, block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (r > 0) {
@@ -156,7 +182,7 @@ long fill(int fd)
             quiet = 0;
         } else if (r < 0 && errno == EAGAIN) {
             quiet++;
-            nap(2);
+            nap(rest);
         } else {
             say("fill: %s", errno_name(errno));
             break;

@@ -121,6 +121,7 @@ public sealed unsafe partial class LinuxKernel : IKernel
             0x8000 => FileKind.Regular,
             0x1000 => FileKind.Pipe,
             0xC000 => FileKind.Socket,
+            0x2000 or 0x6000 => FileKind.Device,
             _ => FileKind.Other,
         };
     }

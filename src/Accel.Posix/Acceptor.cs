@@ -47,6 +47,8 @@ public static unsafe class Acceptor
             return result;
         if (socket->State == (uint)SocketState.Listening)
         {
+            // Who has come by now is measured by the backlog that was.
+            s.Nic?.Pump(t);
             if (s.Region(socket->Region) is { IsMapped: true } mapped)
                 mapped.ListenerAt((int)socket->Index)->Backlog = Clamp(backlog);
             return 0;
@@ -126,8 +128,9 @@ public static unsafe class Acceptor
         while (true)
         {
             if (socket->State != (uint)SocketState.Listening)
-                return Waits.End(
-            s, t, index, socket->State == (uint)SocketState.Kernel ? AccelResult.Pass : -Errno.EINVAL);
+                return Waits.End(s, t, index,
+                    socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram
+                        ? AccelResult.Pass : -Errno.EINVAL);
             long result = Attempt(s, t, socket, index, fd, address, length, flags);
             if (result != -Errno.EAGAIN || socket->Is(SocketFlags.NonBlocking))
                 return Waits.End(s, t, index, result);

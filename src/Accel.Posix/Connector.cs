@@ -25,9 +25,12 @@ public static unsafe class Connector
         switch ((SocketState)socket->State)
         {
             case SocketState.Connected:
-                return Again(socket);
+                return Again(s, t, socket, index, fd);
+            case SocketState.Connecting when Retry(s, socket):
+                return Again(s, t, socket, index, fd);
             case SocketState.Connecting:
-                return Retry(s, socket) ? 0 : -Errno.EALREADY;
+                t->Wait.Done = 1;
+                return socket->Is(SocketFlags.NonBlocking) ? -Errno.EALREADY : Finish(s, t, socket, index);
             case SocketState.Listening:
                 return -Errno.EISCONN;
             case SocketState.Unconnected:
@@ -35,6 +38,8 @@ public static unsafe class Connector
             default:
                 return AccelResult.Pass;
         }
+        // tcp_connect_init() of Linux: what a connection before this one left is over.
+        socket->Error = 0;
         PathReason reason = Route(
             s, t, socket, fd, address, length, out Endpoint target, out uint region, out int listener);
         if (reason == PathReason.Local)
@@ -60,39 +65,63 @@ public static unsafe class Connector
     {
         if (!socket->Is(SocketFlags.OwnsKernelSocket) && !SocketOptions.Materialize(s, socket, fd))
             return -Errno.ENOBUFS;
-        bool connected = socket->State != (uint)SocketState.Listening;
+        Undo(s, t, socket, index, fd, socket->State != (uint)SocketState.Listening ? Errno.ECONNRESET : 0);
+        return 0;
+    }
+
+    /// <summary>
+    /// tcp_disconnect() of Linux: what there was is reset, a port that the program had not chosen is given back.
+    /// </summary>
+    public static void Undo(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, int error)
+    {
+        byte* none = stackalloc byte[(int)Addresses.V4Bytes];
+        new Span<byte>(none, (int)Addresses.V4Bytes).Clear();
+        bool isNic = socket->Reason == (byte)PathReason.Nic && socket->Parent == 0
+            && socket->State != (uint)SocketState.Listening;
+        Endpoint name = socket->Local.Unmapped();
         EpollSets.DetachSocket(s, t, index);
         s.Lock(ref socket->SendLock, t);
         s.Lock(ref socket->ReceiveLock, t);
         Sockets.LeaveRegion(s, t, socket, abort: true);
         socket->Flags &= ~(uint)(SocketFlags.Dead | SocketFlags.ConnectUnreported);
-        socket->Error = connected ? Errno.ECONNRESET : 0;
+        socket->Error = error;
         Volatile.Write(ref socket->State, (uint)SocketState.Unconnected);
         socket->Reason = (byte)PathReason.NotYetRouted;
         PosixStack.Unlock(ref socket->ReceiveLock);
         PosixStack.Unlock(ref socket->SendLock);
-        s.Kernel.Connect(fd, address, length);
+        if (isNic)
+            s.Nic?.Ports.Release(t, name);
+        s.Kernel.Connect(fd, none, Addresses.V4Bytes);
         socket->Local = default;
         socket->Remote = default;
         socket->UrgentTaken = 0;
         Acceptor.LearnName(s, socket, fd);
-        return 0;
     }
 
-    /// <summary>A second connect(): the success of a non-blocking one is reported once.</summary>
-    private static long Again(Socket* socket)
+    /// <summary>
+    /// A second connect(): what became of one that was begun is reported once; after a failure the socket is as new.
+    /// </summary>
+    private static long Again(PosixStack s, AccelThread* t, Socket* socket, int index, int fd)
     {
         uint before = Interlocked.And(ref socket->Flags, ~(uint)SocketFlags.ConnectUnreported);
-        return (before & (uint)SocketFlags.ConnectUnreported) != 0 ? 0 : -Errno.EISCONN;
+        if ((before & (uint)SocketFlags.ConnectUnreported) == 0)
+            return -Errno.EISCONN;
+        // A reset counts from when somebody looks.
+        Readiness.Mask(s, socket);
+        if (!socket->Is(SocketFlags.Dead))
+            return 0;
+        int error = Interlocked.Exchange(ref socket->Error, 0);
+        Undo(s, t, socket, index, fd, 0);
+        // __inet_stream_connect() of Linux, if SO_ERROR told it before.
+        return error != 0 ? -error : -Errno.ECONNABORTED;
     }
 
     private static long Started(PosixStack s, AccelThread* t, Socket* socket, int fd, int index)
     {
+        Interlocked.Or(ref socket->Flags, (uint)SocketFlags.ConnectUnreported);
         if (socket->Is(SocketFlags.NonBlocking))
-        {
-            Interlocked.Or(ref socket->Flags, (uint)SocketFlags.ConnectUnreported);
             return -Errno.EINPROGRESS;
-        }
+        t->Wait.Done = 0;
         return Finish(s, t, socket, index);
     }
 
@@ -102,7 +131,10 @@ public static unsafe class Connector
         return socket == null ? -Errno.EBADF : Finish(s, t, socket, index);
     }
 
-    /// <summary>A blocking connect() waits here while the listener's accept queue is full.</summary>
+    /// <summary>
+    /// A blocking connect() waits here while the listener's accept queue is full, or the other host has not answered.
+    /// Wait.Done: it is not the first for this connection.
+    /// </summary>
     private static long Finish(PosixStack s, AccelThread* t, Socket* socket, int index)
     {
         while (socket->State == (uint)SocketState.Connecting && !Retry(s, socket))
@@ -110,13 +142,16 @@ public static unsafe class Connector
             long deadline = Waits.Deadline(s, t, socket->SendTimeoutNs);
             long now = s.Kernel.NowNs();
             if (deadline >= 0 && now >= deadline)
-                return Waits.End(s, t, index, -Errno.EINPROGRESS);
+                return Waits.End(s, t, index, t->Wait.Done != 0 ? -Errno.EALREADY : -Errno.EINPROGRESS);
             // RFC 6298: the kernel would send its SYN again after a second; room is looked for more often here.
             long retry = now + (socket->Reason == (byte)PathReason.Nic ? Waits.WatchdogNs : 20_000_000);
             if (Waits.Sleep(s, t, socket, index, Ev.OUT, deadline < 0 ? retry : Math.Min(deadline, retry)) != 0)
                 return AccelResult.Wait;
         }
+        Interlocked.And(ref socket->Flags, ~(uint)SocketFlags.ConnectUnreported);
         int error = Interlocked.Exchange(ref socket->Error, 0);
+        if (error != 0 && Sockets.KernelDescriptor(s, index) is int fd and >= 0)
+            Undo(s, t, socket, index, fd, 0);
         return Waits.End(s, t, index, -error);
     }
 

@@ -1,7 +1,8 @@
 namespace Accel.Posix;
 
 /// <summary>
-/// Control data of sendmsg(): a TCP socket ignores what is not for its level, and refuses what it does not know.
+/// Control data. Of sendmsg(): a TCP socket ignores what is not for its level, and refuses what it does not know. Of
+/// recvmsg(): how much is left, if TCP_INQ asked for it.
 /// </summary>
 public static unsafe class ControlData
 {
@@ -28,5 +29,26 @@ public static unsafe class ControlData
             at += (length + 7) & ~7ul;
         }
         return true;
+    }
+
+    /// <summary>TCP_CM_INQ into room for so many bytes, cut to it as by put_cmsg() of Linux.</summary>
+    public static void GiveUnread(MsgHdr* message, ulong room, int unread)
+    {
+        const int Bytes = HeaderBytes + sizeof(int), Aligned = 24;
+        byte* at = (byte*)message->Control;
+        if (room < HeaderBytes || (ulong)at < 4096)
+        {
+            message->Flags |= Msg.CTRUNC;
+            return;
+        }
+        if (room < Bytes)
+            message->Flags |= Msg.CTRUNC;
+        ulong length = Math.Min(room, Bytes);
+        *(ulong*)at = length;
+        *(int*)(at + 8) = So.IPPROTO_TCP;
+        *(int*)(at + 12) = So.TCP_INQ;
+        for (ulong i = HeaderBytes; i < length; i++)
+            at[i] = (byte)(unread >> (8 * (int)(i - HeaderBytes)));
+        message->ControlLength = Math.Min(Aligned, room);
     }
 }

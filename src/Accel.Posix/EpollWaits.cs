@@ -278,6 +278,8 @@ public static unsafe class EpollWaits
         // What a nested set was only woken for is in its members already.
         if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 && !EpollJudge.HasKernelEvent(s, (int)item->Target))
             return;
+        if ((events & Ev.ERR) != 0 && (item->Flags & (uint)EpollItemFlags.Nested) == 0)
+            UdpSockets.ErrorSeen(s, s.S.SocketAt((int)(item->Target % StackRegion.MaxSockets)));
         s.Lock(ref set->Lock, t);
         // What was reported, and above it how often.
         uint what = events & 0xFFFF | ((events & Ev.IN) != 0 ? Ev.RDNORM : 0);

@@ -19,7 +19,8 @@ public static unsafe class Files
             return -Errno.EFAULT;
         if (offset != null && *offset < 0)
             return -Errno.EINVAL;
-        return s.Kernel.KindOf(input) is FileKind.Pipe or FileKind.Socket ? -Errno.EINVAL : 0;
+        // Directories, eventfd and the like know no splice.
+        return s.Kernel.KindOf(input) is FileKind.Regular or FileKind.Device ? 0 : -Errno.EINVAL;
     }
 
     /// <summary>0 if splice() can use a descriptor as the pipe at one end, else minus an errno.</summary>

@@ -8,7 +8,7 @@ public static class Errno
     public const int EDOM = 33, ELOOP = 40;
     public const int ENOTSOCK = 88, EDESTADDRREQ = 89, EMSGSIZE = 90, ENOPROTOOPT = 92, EOPNOTSUPP = 95;
     public const int EAFNOSUPPORT = 97, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENETUNREACH = 101, ECONNRESET = 104;
-    public const int ENOBUFS = 105;
+    public const int ECONNABORTED = 103, ENOBUFS = 105;
     public const int EISCONN = 106, ENOTCONN = 107, ETIMEDOUT = 110, ECONNREFUSED = 111, EHOSTUNREACH = 113;
     public const int EALREADY = 114, EINPROGRESS = 115;
 }
@@ -54,6 +54,7 @@ public static class So
     public const int RCVTIMEO_NEW = 66, SNDTIMEO_NEW = 67;
     public const int TCP_NODELAY = 1, TCP_MAXSEG = 2, TCP_CORK = 3, TCP_INFO = 11, TCP_QUICKACK = 12, TCP_ULP = 31;
     public const int TCP_REPAIR = 19, TCP_FASTOPEN_CONNECT = 30;
+    public const int TCP_INQ = 36, PEERNAME = 28, PEEK_OFF = 42;
     public const int IPV6_V6ONLY = 26;
 }
 

@@ -88,7 +88,11 @@ public static unsafe class PollCalls
             if (!ours)
                 fds[i].Revents = fds[i].Fd < 0 ? (short)0 : scratch[i].Revents;
             else if (Sockets.HasKernelSide(socket) && scratch[i].Fd >= 0)
+            {
                 fds[i].Revents |= (short)(scratch[i].Revents & ((ushort)fds[i].Events | Always));
+                if ((scratch[i].Revents & (short)Ev.ERR) != 0)
+                    UdpSockets.ErrorSeen(s, socket);
+            }
             if (fds[i].Revents != 0)
                 ready++;
         }

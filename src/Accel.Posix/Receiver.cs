@@ -49,7 +49,22 @@ public static unsafe class Receiver
             return AccelResult.Pass;
         if (socket->Is(SocketFlags.Datagram))
             return UdpReceiver.Receive(s, t, fd, index, socket, vectors, count, total, flags, message);
-        return Describe(Stream(s, t, fd, index, socket, vectors, count, total, flags), total, flags, message);
+        ulong room = message != null ? message->ControlLength : 0;
+        long result = Describe(
+            Stream(s, t, fd, index, socket, vectors, count, total, flags), total, flags, message);
+        if (result >= 0 && message != null && socket->Options[SocketOptions.InqRow] != 0
+            && (flags & (Msg.OOB | Msg.ERRQUEUE)) == 0 && s.Sides(socket, out Wire wire))
+            ControlData.GiveUnread(message, room, Unread(socket, wire));
+        return result;
+    }
+
+    /// <summary>TCP_CM_INQ: what the next read finds; an end counts as one (tcp_inq_hint() of Linux).</summary>
+    private static int Unread(Socket* socket, in Wire wire)
+    {
+        int unread = (int)Math.Min(UrgentData.Readable(socket, wire.In), int.MaxValue);
+        bool ended = (Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.FinSent) != 0
+            || socket->Is(SocketFlags.Dead);
+        return unread == 0 && ended ? 1 : unread;
     }
 
     private static long Stream(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
@@ -286,9 +301,13 @@ public static unsafe class Receiver
             long result = AttemptSplice(s, t, fd, index, socket, output, Math.Min(count, Files.PipeRoom));
             if (result != -Errno.EAGAIN || t->Wait.State[2] != 0)
                 return Waits.End(s, t, index, result);
-            if (nonBlocking || socket->Is(SocketFlags.NonBlocking))
+            // SPLICE_F_NONBLOCK is for the pipe alone (tcp_splice_read() of Linux).
+            if (socket->Is(SocketFlags.NonBlocking))
                 return Waits.End(s, t, index, -Errno.EAGAIN);
-            if (Waits.Spin(s, t, socket, Events) || Waits.Sleep(s, t, socket, index, Events, -1) == 0)
+            long deadline = Waits.Deadline(s, t, socket->ReceiveTimeoutNs);
+            if (deadline >= 0 && s.Kernel.NowNs() >= deadline)
+                return Waits.End(s, t, index, -Errno.EAGAIN);
+            if (Waits.Spin(s, t, socket, Events) || Waits.Sleep(s, t, socket, index, Events, deadline) == 0)
                 continue;
             return AccelResult.Wait;
         }

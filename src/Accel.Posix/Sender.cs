@@ -87,6 +87,9 @@ public static unsafe class Sender
 
     private static bool GrowStalled(PosixStack s, AccelThread* t, in Wire wire)
     {
+        // The kernel's buffer grows by what is acknowledged, not while the peer's window is shut.
+        if (NicConnector.IsOverNic(wire) && NicInfo.IsWindowShut(s, t, wire))
+            return false;
         if (!PipeOps.Grow(wire.Region, wire.Out, stalled: true))
             return false;
         ulong bytes = 1ul << (int)wire.Out->WriteLog2;
@@ -135,6 +138,13 @@ public static unsafe class Sender
         return (mine & (uint)SideFlags.FinSent) != 0 || socket->Is(SocketFlags.Dead) ? -Errno.EPIPE : 0;
     }
 
+    private static bool IsRefused(Socket* socket, in Wire wire)
+    {
+        uint mine = Volatile.Read(ref wire.Me->Flags);
+        return (mine & (uint)(SideFlags.Reset | SideFlags.FinSent)) != 0 || socket->Is(SocketFlags.Dead)
+            || Volatile.Read(ref socket->Error) != 0;
+    }
+
     private static long Locked(
         PosixStack s, AccelThread* t, Socket* socket, in Wire wire, IoVec* vectors, ulong count, ulong total, int flags)
     {
@@ -143,9 +153,12 @@ public static unsafe class Sender
         if (((wire.Me->Flags & (uint)(SideFlags.FinSent | SideFlags.Reset)) | (uint)socket->Error) != 0
             || socket->Is(SocketFlags.Dead))
         {
+            // The error is for the next call if some of it went.
+            if (done > 0 && IsRefused(socket, wire))
+                return (long)done;
             long refusal = Refusal(s, socket, wire);
             if (refusal != 0)
-                return done > 0 ? (long)done : refusal;
+                return refusal;
         }
         if ((Volatile.Read(ref peer->Flags) & (uint)SideFlags.Closed) != 0)
             return SendToClosed(s, socket, wire, total);

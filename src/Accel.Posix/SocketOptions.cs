@@ -45,6 +45,7 @@ public static unsafe class SocketOptions
         new(So.SOL_SOCKET, So.OOBINLINE, OptionVerdict.KeptFlag, "SO_OOBINLINE"),
         new(So.IPPROTO_TCP, So.TCP_NODELAY, OptionVerdict.KeptFlag, "TCP_NODELAY"),
         new(So.IPPROTO_TCP, So.TCP_CORK, OptionVerdict.KeptFlag, "TCP_CORK"),
+        new(So.IPPROTO_TCP, So.TCP_INQ, OptionVerdict.KeptFlag, "TCP_INQ"),
         new(So.SOL_SOCKET, So.RCVLOWAT, OptionVerdict.Implemented, "SO_RCVLOWAT"),
         new(So.SOL_SOCKET, So.SNDBUF, OptionVerdict.Implemented, "SO_SNDBUF"),
         new(So.SOL_SOCKET, So.RCVBUF, OptionVerdict.Implemented, "SO_RCVBUF"),
@@ -58,12 +59,16 @@ public static unsafe class SocketOptions
         new(So.IPPROTO_TCP, So.TCP_INFO, OptionVerdict.Answered, "TCP_INFO"),
         new(So.SOL_SOCKET, So.BINDTODEVICE, OptionVerdict.NeedsKernel, "SO_BINDTODEVICE"),
         new(So.IPPROTO_TCP, So.TCP_FASTOPEN_CONNECT, OptionVerdict.NeedsKernel, "TCP_FASTOPEN_CONNECT"),
+        new(So.SOL_SOCKET, So.PEEK_OFF, OptionVerdict.Refused, "SO_PEEK_OFF"),
         new(So.IPPROTO_TCP, So.TCP_REPAIR, OptionVerdict.Refused, "TCP_REPAIR"),
         new(So.IPPROTO_TCP, So.TCP_ULP, OptionVerdict.Refused, "TCP_ULP"),
     ];
 
     /// <summary>Row of SO_OOBINLINE.</summary>
     public static readonly int InlineRow = RuleOf(So.SOL_SOCKET, So.OOBINLINE);
+
+    /// <summary>Row of TCP_INQ.</summary>
+    public static readonly int InqRow = RuleOf(So.IPPROTO_TCP, So.TCP_INQ);
 
     public static int RuleOf(int level, int name)
     {
@@ -93,8 +98,14 @@ public static unsafe class SocketOptions
         int rule = RuleOf(level, name);
         OptionVerdict verdict = rule < 0 ? OptionVerdict.Implemented : Rules[rule].Verdict;
         bool connected = socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting;
-        if (verdict == OptionVerdict.Refused && connected)
-            return name == So.TCP_ULP ? -Errno.ENOENT : -Errno.EPERM;
+        if (verdict == OptionVerdict.Refused && level == So.SOL_SOCKET)
+        {
+            // DEVIATION: as by Linux before 6.9, where streams of TCP could not do it. Switching it off does no harm.
+            if (length < sizeof(int) || (ulong)value < 4096 || *(int*)value >= 0)
+                return -Errno.EOPNOTSUPP;
+        }
+        else if (verdict == OptionVerdict.Refused && connected)
+            return name != So.TCP_ULP ? -Errno.EPERM : length == 0 ? -Errno.EINVAL : -Errno.ENOENT;
         if (verdict == OptionVerdict.KeptFlag && length >= sizeof(int) && (ulong)value >= 4096)
             Keep(socket, rule, *(int*)value != 0 ? 1 : 0);
         else if (!socket->Is(SocketFlags.OwnsKernelSocket) && !Materialize(s, socket, fd))
@@ -219,16 +230,17 @@ public static unsafe class SocketOptions
         s.Kernel.SetSockOpt(fd, So.SOL_SOCKET, So.PRIORITY, &value, sizeof(int));
     }
 
-    // TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_SYNCNT, TCP_NOTSENT_LOWAT, IP_TOS, IP_TTL.
+    // TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_SYNCNT, TCP_NOTSENT_LOWAT, TCP_LINGER2, IP_TOS,
+    // IP_TTL.
     private static ReadOnlySpan<int> Inherited =>
         [So.IPPROTO_TCP, 4, So.IPPROTO_TCP, 5, So.IPPROTO_TCP, 6, So.IPPROTO_TCP, 18, So.IPPROTO_TCP, 7,
-         So.IPPROTO_TCP, 25,
+         So.IPPROTO_TCP, 25, So.IPPROTO_TCP, 8,
          So.IPPROTO_IP, 1, So.IPPROTO_IP, 2];
 
     // The same with IPV6_TCLASS, IPV6_UNICAST_HOPS and IPV6_V6ONLY.
     private static ReadOnlySpan<int> Inherited6 =>
         [So.IPPROTO_TCP, 4, So.IPPROTO_TCP, 5, So.IPPROTO_TCP, 6, So.IPPROTO_TCP, 18, So.IPPROTO_TCP, 7,
-         So.IPPROTO_TCP, 25,
+         So.IPPROTO_TCP, 25, So.IPPROTO_TCP, 8,
          So.IPPROTO_IPV6, 67, So.IPPROTO_IPV6, 16, So.IPPROTO_IPV6, So.IPV6_V6ONLY];
 
     public static long Get(PosixStack s, AccelThread* t, int fd, int level, int name, void* value, uint* length)
@@ -242,7 +254,11 @@ public static unsafe class SocketOptions
             return -Errno.EINVAL;
         int rule = RuleOf(level, name);
         if (rule >= 0 && Rules[rule].Verdict == OptionVerdict.Answered)
-            return Answer(s, socket, name, level, value, length);
+            return Answer(s, t, socket, name, level, value, length);
+        if (level == So.SOL_SOCKET && name == So.PEERNAME && socket->State == (uint)SocketState.Connected)
+            return GivePeer(socket, value, length);
+        if (TcpInfo.OfConnection(s, t, socket, level, name) is uint known and > 0)
+            return GiveInt((int)known, value, length);
         // What an accepted socket has from its listener is here, even if it was given a kernel socket since.
         bool kept = rule >= 0 && socket->Parent != 0 && socket->State == (uint)SocketState.Connected;
         if (socket->Is(SocketFlags.OwnsKernelSocket) && !kept)
@@ -270,7 +286,8 @@ public static unsafe class SocketOptions
         return Materialize(s, socket, fd) ? s.Kernel.GetSockOpt(fd, level, name, value, length) : -Errno.ENOBUFS;
     }
 
-    private static long Answer(PosixStack s, Socket* socket, int name, int level, void* value, uint* length)
+    private static long Answer(
+        PosixStack s, AccelThread* t, Socket* socket, int name, int level, void* value, uint* length)
     {
         if (level == So.SOL_SOCKET && name == So.ERROR)
         {
@@ -280,9 +297,17 @@ public static unsafe class SocketOptions
         }
         if (level == So.SOL_SOCKET)
             return GiveInt(socket->State == (uint)SocketState.Listening ? 1 : 0, value, length);
-        byte* info = stackalloc byte[TcpInfo.Bytes];
-        TcpInfo.Fill(s, socket, info);
-        return Give(info, TcpInfo.Bytes, value, length);
+        byte* info = stackalloc byte[TcpInfo.MaxBytes];
+        TcpInfo.Fill(s, t, socket, info);
+        return Give(info, TcpInfo.BytesOf(s.Kernel), value, length);
+    }
+
+    /// <summary>SO_PEERNAME: as much as was asked for, which may not be more than there is.</summary>
+    private static long GivePeer(Socket* socket, void* value, uint* length)
+    {
+        byte* full = stackalloc byte[(int)Addresses.V6Bytes];
+        uint bytes = Addresses.Write(socket->Remote, full);
+        return *length > bytes ? -Errno.EINVAL : Give(full, bytes, value, length);
     }
 
     private static long GiveInt(int number, void* value, uint* length) => Give(&number, sizeof(int), value, length);

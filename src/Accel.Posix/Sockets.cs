@@ -227,6 +227,12 @@ public static unsafe class Sockets
             return UdpSockets.Shutdown(s, t, socket, how);
         if (socket->State == (uint)SocketState.Listening)
             return Acceptor.ShutdownListener(s, t, socket, index, fd, how);
+        if (socket->State == (uint)SocketState.Connecting && !Connector.Retry(s, socket))
+        {
+            // inet_shutdown() of Linux, whatever the direction.
+            Connector.Undo(s, t, socket, index, fd, Errno.ECONNRESET);
+            return 0;
+        }
         if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return -Errno.ENOTCONN;
         if (socket->Is(SocketFlags.Dead) || Calls.BothEnded(wire))

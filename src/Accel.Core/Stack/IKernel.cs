@@ -9,6 +9,9 @@ public enum FileKind
     Regular,
     Pipe,
     Socket,
+
+    /// <summary>A character or block device.</summary>
+    Device,
 }
 
 /// <summary>

@@ -126,6 +126,8 @@ public enum SocketFlags : uint
 
     /// <summary>Counted in <see cref="StackTables.LocalSockets"/>.</summary>
     OnLocalPath = 16384,
+    /// <summary>The kernel holds the beginning of a datagram, sent with MSG_MORE: the rest has to follow it.</summary>
+    Corked = 32768,
 }
 
 /// <summary>

@@ -19,6 +19,18 @@ public static class SynTimer
         tcb.SendTimerAt = ctx.NowNs + delay;
     }
 
+    /// <summary>
+    /// How long so many retries take with a back-off from the first on, which ends the attempt though the linear ones
+    /// are not counted (tcp_model_timeout() of Linux).
+    /// </summary>
+    private static long Patience(uint retries)
+    {
+        // The largest power of two by which the first RTO stays below the largest.
+        const int Doublings = 6;
+        long doubled = ((2L << (int)Math.Min(retries, Doublings)) - 1) * RttEstimator.InitialRtoNs;
+        return doubled + Math.Max(0, (int)retries - Doublings) * RttEstimator.MaxRtoNs;
+    }
+
     public static void OnTimer(ref Tcb tcb, in TcpContext ctx, ref TcpEffects fx)
     {
         uint linear = tcb.State == TcpState.SynSent ? ctx.Settings.SynLinearTimeouts : 0u;
@@ -26,7 +38,9 @@ public static class SynTimer
             ? ctx.Settings.SynAckRetries
             : (tcb.Options.SynRetries != 0 ? tcb.Options.SynRetries : ctx.Settings.SynRetries) + linear;
         uint user = tcb.Options.UserTimeoutMillis;
-        bool late = user != 0 && ctx.NowNs - tcb.OpenedAt >= user * TcpContext.NsPerMs;
+        bool active = (tcb.Flags & TcbFlags.Passive) == 0;
+        long patience = user != 0 ? user * TcpContext.NsPerMs : active ? Patience(retries - linear) : long.MaxValue;
+        bool late = ctx.NowNs - tcb.OpenedAt >= patience && (user != 0 || tcb.Retransmits > 0);
         if (tcb.Retransmits >= retries || late)
         {
             ctx.Count(TcpCounter.AttemptFails);

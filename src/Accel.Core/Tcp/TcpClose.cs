@@ -66,6 +66,17 @@ public static class TcpClose
         Done(ref tcb, in ctx, ref fx);
     }
 
+    /// <summary>
+    /// The peer sends what the program has said it will not read, as it has said that it sends no more: Linux ends the
+    /// connection as if it were reset.
+    /// </summary>
+    internal static void AbortAndTell(ref Tcb tcb, in TcpContext ctx, ref TcpEffects fx)
+    {
+        Abort(ref tcb, in ctx, ref fx);
+        fx.Error = TcpError.Reset;
+        fx.Events |= TcpEvents.Failed;
+    }
+
     /// <summary>RFC 9293 3.10.7.1: the RST that answers a segment for which there is no connection. Sets
     /// <see cref="TcpEvents.SendReset"/> unless the segment is a RST itself.</summary>
     public static void ResetFor(in TcpSegment seg, ref TcpEffects fx)

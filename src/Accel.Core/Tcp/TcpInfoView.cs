@@ -8,6 +8,7 @@ public readonly ref struct TcpInfoView
 {
     private const byte OptTimestamps = 1, OptSack = 2, OptScale = 4, OptEcn = 8, OptEcnSeen = 16;
     private const long NsPerUs = 1_000;
+    private const uint TimestampBytes = 12;
 
     private readonly ref readonly Tcb _tcb;
     private readonly long _nowNs;
@@ -55,7 +56,10 @@ public readonly ref struct TcpInfoView
 
     public uint RcvMss => _tcb.RcvMss;
 
-    public uint Unacked => Segments((uint)(_tcb.SndNxt - _tcb.SndUna));
+    public uint Unacked => Segments(InFlight);
+
+    /// <summary>Sequence space that is sent and not acknowledged.</summary>
+    public uint InFlight => (uint)(_tcb.SndNxt - _tcb.SndUna);
 
     public uint Sacked => Segments(_tcb.Recovery.Sent.Sacked);
 
@@ -82,7 +86,8 @@ public readonly ref struct TcpInfoView
 
     public uint SndCwnd => Segments(_tcb.Recovery.Congestion.Cwnd);
 
-    public uint AdvMss => _tcb.AdvertisedMss;
+    /// <summary>As Linux keeps it: without the room for time stamps.</summary>
+    public uint AdvMss => _tcb.AdvertisedMss - ((_tcb.Flags & TcbFlags.Timestamps) != 0 ? TimestampBytes : 0);
 
     public uint Reordering => Math.Max(_tcb.Recovery.Rack.Reordering, 3);
 
@@ -92,13 +97,15 @@ public readonly ref struct TcpInfoView
 
     public uint TotalRetrans => _tcb.Tally.Retransmitted;
 
-    public ulong BytesAcked => _tcb.Tally.BytesAcked;
+    /// <summary>A SYN of ours counts.</summary>
+    public ulong BytesAcked => _tcb.Tally.BytesAcked + (IsPassive || State == (byte)TcpState.SynSent ? 0u : 1u);
 
     public ulong BytesReceived => _tcb.Tally.BytesReceived;
 
-    public uint SegsOut => _tcb.Tally.SegmentsOut;
+    /// <summary>The SYN-ACK of a passive open is not the connection's for Linux, the SYN is.</summary>
+    public uint SegsOut => _tcb.Tally.SegmentsOut - (IsPassive ? Math.Min(1, _tcb.Tally.SegmentsOut) : 0);
 
-    public uint SegsIn => _tcb.Tally.SegmentsIn;
+    public uint SegsIn => _tcb.Tally.SegmentsIn + (IsPassive ? 1u : 0u);
 
     public uint MinRttUs => (uint)(_tcb.Recovery.Rtt.MinRtt / NsPerUs);
 
@@ -106,9 +113,25 @@ public readonly ref struct TcpInfoView
 
     public uint DataSegsOut => _tcb.Tally.DataSegmentsOut;
 
+    public uint TotalRto => _tcb.Tally.Timeouts;
+
+    /// <summary>Bytes a second, as Linux reckons it: twice the window in a round trip while it may still double, then
+    /// 1.2 times.</summary>
+    public ulong PacingRate
+    {
+        get
+        {
+            ulong cwnd = _tcb.Recovery.Congestion.Cwnd, ssthresh = _tcb.Recovery.Congestion.Ssthresh;
+            ulong percent = ssthresh == 0 || cwnd < ssthresh / 2 ? 200u : 120u;
+            return cwnd * percent / 100 * 1_000_000 / Math.Max(RttUs, 1);
+        }
+    }
+
     public ulong DeliveryRate => _tcb.Recovery.Sent.DeliveryRate;
 
-    public uint Delivered => (uint)Math.Min(_tcb.Recovery.Sent.Delivered / Mss, uint.MaxValue);
+    /// <summary>The handshake counts as one.</summary>
+    public uint Delivered =>
+        (uint)Math.Min((_tcb.Recovery.Sent.Delivered + Mss - 1) / Mss + 1, uint.MaxValue);
 
     public uint DeliveredCe => _tcb.Tally.CongestionMarks;
 
@@ -125,6 +148,8 @@ public readonly ref struct TcpInfoView
     public uint SndWnd => _tcb.SndWnd;
 
     public uint RcvWnd => Window.Remaining(in _tcb);
+
+    private bool IsPassive => (_tcb.Flags & TcbFlags.Passive) != 0;
 
     private uint Segments(uint bytes) => (bytes + Mss - 1) / Mss;
 

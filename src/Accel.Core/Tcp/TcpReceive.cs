@@ -19,7 +19,10 @@ public static class TcpReceive
         {
             // RFC 9293 3.6.1, RFC 2525 2.17: data for a connection that was closed is answered by a RST.
             ctx.Count(TcpCounter.AbortOnData);
-            TcpClose.Abort(ref tcb, in ctx, ref fx);
+            if ((tcb.Flags & TcbFlags.Detached) != 0)
+                TcpClose.Abort(ref tcb, in ctx, ref fx);
+            else
+                TcpClose.AbortAndTell(ref tcb, in ctx, ref fx);
             return;
         }
         else if (seg.Seq <= tcb.RcvNxt)

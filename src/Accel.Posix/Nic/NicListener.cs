@@ -20,7 +20,7 @@ public static unsafe class NicListener
         // Before the first segment can come.
         if (!nic.Listen(t, listenerIndex, socket->Local, NicOptions.Read(s, socket, fd)))
             return;
-        NicRefusal refusal = nic.Control.Steer(Transport.Tcp, socket->Local, fd, listener: true);
+        NicRefusal refusal = nic.Steer(t, Transport.Tcp, socket->Local, fd, listener: true);
         if (refusal == NicRefusal.None)
         {
             s.Count(t, Counter.NicListens);

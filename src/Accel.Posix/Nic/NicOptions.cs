@@ -57,6 +57,7 @@ public static unsafe class NicOptions
         settings.KeepaliveTimeSeconds = Int(s, fd, So.IPPROTO_TCP, TcpKeepIdle);
         settings.KeepaliveIntervalSeconds = Int(s, fd, So.IPPROTO_TCP, TcpKeepInterval);
         settings.KeepaliveProbes = (byte)Int(s, fd, So.IPPROTO_TCP, TcpKeepCount);
+        settings.MaxSegment = (ushort)AskedSegment(s, socket, fd);
         settings.SynRetries = (byte)Int(s, fd, So.IPPROTO_TCP, TcpSynCount);
         settings.UserTimeoutMillis = Int(s, fd, So.IPPROTO_TCP, TcpUserTimeout);
         settings.Linger2Seconds = (int)Int(s, fd, So.IPPROTO_TCP, TcpLinger2);
@@ -67,6 +68,14 @@ public static unsafe class NicOptions
         settings.Ttl = (byte)Int(s, fd, ip, v6 ? Ipv6Hops : IpTtl);
         settings.Congestion = Congestion(s, fd);
         return settings;
+    }
+
+    /// <summary>TCP_MAXSEG as the kernel's socket has it, which is not connected; its own default is none.</summary>
+    private static uint AskedSegment(PosixStack s, Socket* socket, int fd)
+    {
+        const uint KernelDefault = 536;
+        uint size = socket->Is(SocketFlags.OwnsKernelSocket) ? Int(s, fd, So.IPPROTO_TCP, TcpMaxSegment) : 0;
+        return size == KernelDefault ? 0 : size;
     }
 
     private static uint Int(PosixStack s, int fd, int level, int name)

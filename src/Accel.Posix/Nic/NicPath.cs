@@ -23,6 +23,9 @@ public sealed unsafe class NicPath : INicHost
     private AccelThread* _tending;
     private bool _hasProgress;
     private int _watched = -1;
+
+    /// <summary>One conversation with acceld at a time: its answers are for whoever asked.</summary>
+    private int _talk;
     private long _tendedNs;
     private ulong _clockTicks;
 
@@ -269,19 +272,50 @@ public sealed unsafe class NicPath : INicHost
         return Interlocked.CompareExchange(ref ticker, t->Tid, now) == now;
     }
 
-    /// <summary>Now and then: what acceld has to say, and ports that nobody needs any more.</summary>
-    public void Tend(AccelThread* t, long now)
+    /// <summary>Frames for a port are to come here; see <see cref="INicControl.Steer"/>.</summary>
+    public NicRefusal Steer(AccelThread* t, Transport transport, in Endpoint local, int descriptor, bool listener)
+    {
+        _s.Lock(ref _talk, t);
+        NicRefusal refusal = Control.Steer(transport, local, descriptor, listener);
+        PosixStack.Unlock(ref _talk);
+        return refusal;
+    }
+
+    public void Unsteer(AccelThread* t, Transport transport, in Endpoint local)
+    {
+        _s.Lock(ref _talk, t);
+        Control.Unsteer(transport, local);
+        PosixStack.Unlock(ref _talk);
+    }
+
+    /// <summary>
+    /// Now and then: what acceld has to say, and ports that nobody needs any more. True if it was time for it.
+    /// </summary>
+    public bool Tend(AccelThread* t, long now)
     {
         if (now - _tendedNs < TendNs)
-            return;
+            return false;
         _tendedNs = now;
         Ports.Sweep(t, now);
-        // One at a time: acceld's answers are for whoever asked.
         _s.LockStack(t);
         _tending = t;
+        _s.Lock(ref _talk, t);
         Control.Tend(this);
+        PosixStack.Unlock(ref _talk);
         WatchControl();
         _s.UnlockStack(t);
+        return true;
+    }
+
+    /// <summary>
+    /// Processes of the family that died must be noticed although the program makes no call: what they alone held is to
+    /// end on the wire.
+    /// </summary>
+    public void WatchFamily(AccelThread* t)
+    {
+        _s.Peers.Refresh(t);
+        if (_s.Hub >= 0)
+            _s.Peers.OnHub(t);
     }
 
     /// <summary>A new conversation with acceld has a new descriptor.</summary>
@@ -325,6 +359,7 @@ public sealed unsafe class NicPath : INicHost
     public void AfterFork(AccelThread* t)
     {
         _hasProgress = false;
+        _talk = 0;
         Control.AfterFork();
         Ports.AfterFork();
         JoinHub();

@@ -21,15 +21,19 @@ public static unsafe class Progress
         if (s.Nic is not { } nic)
             return 0;
         long now = s.Kernel.NowNs();
-        nic.Tend(t, now);
+        if (nic.Tend(t, now))
+            nic.WatchFamily(t);
         if (!nic.IsTicker(t))
             return Sleep(t, null, 0, now + Waits.WatchdogNs);
         if (now - nic.Engine.LastPollNs >= TickNs || nic.Engine.NextDeadline <= now)
             nic.PumpDry(t);
         if (now - nic.Engine.LastActivityNs < IdleNs)
             return Sleep(t, null, 0, now + TickNs);
+        nic.WatchFamily(t);
         PollFd* fds = (PollFd*)t->Wait.Small;
-        uint count = nic.Descriptors(fds, AccelWait.SmallFds);
+        uint count = nic.Descriptors(fds, AccelWait.SmallFds - 1);
+        if (s.Hub >= 0)
+            fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         return Sleep(t, fds, count, Math.Min(nic.Engine.NextDeadline, now + Waits.WatchdogNs));
     }
 

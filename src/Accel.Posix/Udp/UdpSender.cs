@@ -30,6 +30,13 @@ public static unsafe class UdpSender
         IoVec* vectors, ulong count, ulong total, int flags, MsgHdr* message)
     {
         const int Harmless = Msg.DONTWAIT | Msg.NOSIGNAL | Msg.BATCH | Msg.CONFIRM;
+        if ((flags & Msg.MORE) != 0)
+            Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Corked);
+        else if (socket->Is(SocketFlags.Corked))
+        {
+            Interlocked.And(ref socket->Flags, ~(uint)SocketFlags.Corked);
+            return false;
+        }
         if (s.Nic is not { } nic || (flags & ~Harmless) != 0 || total > MaxPayload
             || socket->Is(SocketFlags.SendShut) || socket->Is(SocketFlags.KernelSends)
             || (total > 0 && count == 1 && Vectors.IsBad(vectors->Base))

@@ -75,7 +75,7 @@ public static unsafe class UdpSockets
         nic.Engine.Udp.Bind(connIndex, name, socket->Remote.Unmapped(), v6Only, settings);
         nic.Exit(t);
         // A port of both families is one entry of the table; one of IPv6 alone is acceld's to write.
-        NicRefusal refusal = nic.Control.Steer(Transport.Udp, name, fd, listener: v6Only && name.IsAny);
+        NicRefusal refusal = nic.Steer(t, Transport.Udp, name, fd, listener: v6Only && name.IsAny);
         if (refusal != NicRefusal.None)
         {
             nic.Enter(t);
@@ -109,6 +109,16 @@ public static unsafe class UdpSockets
             wire.In->ReceiveLimit = ReceiveBuffer(s, fd);
     }
 
+    /// <summary>
+    /// The program has seen that the kernel's socket has an error: its next send is to be told, though acceld has not
+    /// brought the news yet.
+    /// </summary>
+    public static void ErrorSeen(PosixStack s, Socket* socket)
+    {
+        if (Is(socket) && IsOpen(socket) && s.Nic is { } nic)
+            Interlocked.Increment(ref nic.Engine.Udp.BindingAt((int)socket->Index)->Errors);
+    }
+
     /// <summary>Nothing comes from interfaces any more: the last reference is gone, or the kernel takes over.</summary>
     public static void Leave(PosixStack s, AccelThread* t, Socket* socket)
     {
@@ -119,7 +129,7 @@ public static unsafe class UdpSockets
         bool isLast = nic.Engine.Udp.Unbind(wire.Index, out Endpoint steered);
         nic.Exit(t);
         if (isLast)
-            nic.Control.Unsteer(Transport.Udp, steered);
+            nic.Unsteer(t, Transport.Udp, steered);
         wire.Region.FreeConn(wire.Index);
     }
 

@@ -134,6 +134,9 @@ static class ScriptCalls
             case "user_timeout":
                 run.Host.Tune((ref TcpTuning t) => t.UserTimeoutMillis = (uint)(seconds * 1000));
                 break;
+            case "syn_retries":
+                run.Host.Tune((ref TcpTuning t) => t.SynRetries = (byte)seconds);
+                break;
             case "keepalive":
                 run.Host.Tune((ref TcpTuning t) =>
                 {
