@@ -26,13 +26,18 @@ public static unsafe class Exports
         try
         {
             LinuxKernel kernel = new((nint)process->SystemCall, (nint)process->Ticks, (nint)process->Cpu);
+            if (process->Inherited > 0 && Startup.OpenStack(kernel, process->Inherited) is { } inherited
+                && Exec.TryEnter(inherited, kernel, process))
+            {
+                Open(inherited, kernel, process).IsSuccessor = true;
+                return 0;
+            }
+            process->Inherited = 0;
             if (Startup.CreateStack(kernel, environment, out int fd) is not { } region)
                 return -Errno.ENOMEM;
-            PosixStack stack = new(region, kernel, process, kernel.HasBarrier);
-            s_stack = stack;
-            stack.NicControl = new AcceldClient(kernel, descriptor => stack.Own(descriptor), stack.Disown);
+            PosixStack stack = Open(region, kernel, process);
             Processes.EnterFirst(region, kernel, process);
-            stack.Own(fd);
+            stack.Own(fd, DescriptorEntry.StackTag);
             stack.Own(kernel.OpenSender());
             return 0;
         }
@@ -40,6 +45,15 @@ public static unsafe class Exports
         {
             return -Errno.ENOMEM;
         }
+    }
+
+    [ColdPath]
+    private static PosixStack Open(StackRegion region, LinuxKernel kernel, AccelProcess* process)
+    {
+        PosixStack stack = new(region, kernel, process, kernel.HasBarrier);
+        stack.NicControl = new AcceldClient(kernel, (descriptor, tag) => stack.Own(descriptor, tag), stack.Disown);
+        s_stack = stack;
+        return stack;
     }
 
     [UnmanagedCallersOnly(EntryPoint = "accel_socket")]
@@ -289,14 +303,16 @@ public static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_prepare")]
     [return: DNNE.C99Type("long")]
     public static nint ExecPrepare(
-        [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
-        (nint)(Processes.Leave(S, t, ends: false));
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int takesOver) =>
+        (nint)(Exec.Prepare(S, t, takesOver != 0));
 
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_failed")]
     [return: DNNE.C99Type("long")]
     public static nint ExecFailed(
-        [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
-        (nint)(Processes.Return(S, t));
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int tookOver) =>
+        (nint)(Exec.Failed(S, t, tookOver != 0));
 
     [UnmanagedCallersOnly(EntryPoint = "accel_exit")]
     [return: DNNE.C99Type("long")]

@@ -136,6 +136,20 @@ void shim_fork_child(void);
 long shim_clone_by_number(long nr, long a, long b, long c, long d, long e, long f);
 pid_t shim_fork_for_vfork(void) __asm__("shim_fork_for_vfork");
 
+/* stdio.c */
+void shim_inherit_streams(void);
+
+/* image.c */
+struct shim_image {
+    int dir;
+    const char *path;
+    int flags;     /* AT_EMPTY_PATH: dir itself */
+    bool by_shell; /* what is no program is a script of /bin/sh */
+};
+enum shim_verdict { SHIM_FAILS, SHIM_OTHER, SHIM_OURS };
+enum shim_verdict shim_judge_image(const struct shim_image *image, char *const *environment);
+void shim_remember_library(void);
+
 /* fdtable.c */
 long shim_dup_made(int oldfd, int newfd);
 

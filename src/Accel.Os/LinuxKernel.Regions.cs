@@ -33,8 +33,10 @@ public sealed unsafe partial class LinuxKernel
     }
 
     [ColdPath]
-    public byte* AttachRegion(int pid, string name, RegionKind kind, ulong wantedId, out string? refusal)
+    public byte* AttachRegion(
+        int pid, string name, RegionKind kind, ulong wantedId, out int fd, out string? refusal)
     {
+        fd = -1;
         refusal = $"process {pid} shows no region {name}";
         string folder = $"/proc/{pid}/fd";
         int directory = Open(folder, Directory);
@@ -59,20 +61,29 @@ public sealed unsafe partial class LinuxKernel
                 long length = Call(SystemCall.ReadLinkAt, directory, (long)entry, (long)target, 256);
                 if (length != wanted.Length || !new ReadOnlySpan<byte>(target, (int)length).SequenceEqual(wanted))
                     continue;
-                int fd = (int)Call(SystemCall.OpenAt, directory, (long)entry, ReadWrite | Cloexec);
+                fd = (int)Call(SystemCall.OpenAt, directory, (long)entry, ReadWrite | Cloexec);
                 if (fd < 0)
                 {
                     refusal = $"region {name} of process {pid} cannot be opened (errno {-fd})";
                     continue;
                 }
                 found = MapChecked(fd, kind, wantedId, ref refusal);
-                Close(fd);
+                if (found == null)
+                    Close(fd);
             }
         }
         Close(directory);
+        fd = found == null ? -1 : MoveHigh(fd);
         if (found != null)
             refusal = null;
         return found;
+    }
+
+    [ColdPath]
+    public byte* MapRegion(int fd, RegionKind kind, ulong wantedId)
+    {
+        string? refusal = null;
+        return MapChecked(fd, kind, wantedId, ref refusal);
     }
 
     [ColdPath]

@@ -299,6 +299,15 @@ public sealed unsafe class NicPath : INicHost
         StartProgress();
     }
 
+    /// <summary>In the image that came by exec(): a new process as far as the thread goes, but with the ports.</summary>
+    [ColdPath]
+    public void AfterExec(AccelThread* t)
+    {
+        Ports.AfterExec(t);
+        JoinHub();
+        StartProgress();
+    }
+
     /// <summary>What the links and acceld can be waited for with. Returns how many.</summary>
     public uint Descriptors(PollFd* fds, uint max)
     {
