@@ -245,6 +245,32 @@ public static unsafe class Exports
         int newfd) =>
         (nint)(Sockets.Duplicate(S, t, oldfd, newfd));
 
+    [UnmanagedCallersOnly(EntryPoint = "accel_rights_send")]
+    [return: DNNE.C99Type("long")]
+    public static nint SendRights(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int channel,
+        [DNNE.C99Type("int *")] int* descriptors,
+        int count) =>
+        (nint)(Rights.Send(S, t, channel, descriptors, count));
+
+    [UnmanagedCallersOnly(EntryPoint = "accel_rights_unsend")]
+    [return: DNNE.C99Type("long")]
+    public static nint UnsendRights(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int channel,
+        [DNNE.C99Type("int *")] int* descriptors,
+        int count) =>
+        (nint)(Rights.Unsend(S, t, channel, descriptors, count));
+
+    [UnmanagedCallersOnly(EntryPoint = "accel_rights_receive")]
+    [return: DNNE.C99Type("long")]
+    public static nint ReceiveRights(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int fd,
+        int peeked) =>
+        (nint)(Rights.Receive(S, t, fd, peeked != 0));
+
     [UnmanagedCallersOnly(EntryPoint = "accel_epoll_ctl")]
     [return: DNNE.C99Type("long")]
     public static nint EpollControl(

@@ -67,7 +67,7 @@ static bool has(char *const *environment, const char *entry)
 }
 
 /* Entries to make room for; 0: the environment is passed on as it is. */
-static size_t environment_room(char *const *environment)
+size_t shim_environment_room(char *const *environment)
 {
     size_t count = 0;
     if (environment == NULL || !shim_started()) return 0;
@@ -77,7 +77,7 @@ static size_t environment_room(char *const *environment)
 
 /* A program that gives its successor a bare environment of a few words of its own (nginx exchanging its binary) did
  * not mean to switch acceleration off. One that keeps PATH and leaves out LD_PRELOAD did. */
-static char *const *fill_environment(const char **to, char *const *from, const char *note)
+char *const *shim_fill_environment(const char **to, char *const *from, const char *note)
 {
     const char **next = to;
     bool bare = !has(from, "LD_PRELOAD=") && !has(from, "PATH=");
@@ -93,7 +93,7 @@ static char *const *fill_environment(const char **to, char *const *from, const c
 /* Room for an environment, on the stack of the function that uses it. */
 #define ROOM(from)                                                                                                     \
     ({                                                                                                                 \
-        size_t room_ = environment_room(from);                                                                         \
+        size_t room_ = shim_environment_room(from);                                                                    \
         room_ == 0 ? NULL : (const char **)__builtin_alloca(room_ * sizeof(char *));                                   \
     })
 
@@ -145,7 +145,7 @@ static char *const *before_exec(struct leaving *l, const struct shim_image *imag
 {
     struct shim_thread *s = &shim_self;
     *l = (struct leaving){ 0 };
-    char *const *environment = room == NULL ? from : fill_environment(room, from, NULL);
+    char *const *environment = room == NULL ? from : shim_fill_environment(room, from, NULL);
     if (!promising || !shim_started() || accel_process.fd_limit == 0 || s->t.inside != 0) return environment;
     if ((int32_t)RAW(SYS_getpid, 0) != accel_process.pid) return environment; /* somebody's raw clone */
     enum shim_verdict verdict = shim_judge_image(image, environment);
@@ -157,7 +157,7 @@ static char *const *before_exec(struct leaving *l, const struct shim_image *imag
     shim_log("exec: %s %s", image->path, fd > 0 ? "takes over" : ours ? "inherits nothing" : "is not accelerated");
     if (fd <= 0) return environment;
     snprintf(l->note, sizeof l->note, NOTE "%d", (int)fd);
-    return fill_environment(room, from, l->note);
+    return shim_fill_environment(room, from, l->note);
 }
 
 static int exec_failed(const struct leaving *l, int result)
@@ -246,19 +246,10 @@ int wrap_execle(const char *path, const char *arg, ...)
     return wrap_execve(path, (char *const *)argv, envp);
 }
 
-#define SPAWN_ENVIRONMENT(from)                                                                                        \
-    ({                                                                                                                 \
-        const char **to_ = ROOM(from);                                                                                 \
-        to_ == NULL ? (from) : fill_environment(to_, from, NULL);                                                      \
-    })
-
-int wrap_posix_spawn(pid_t *pid, const char *file, const void *acts, const void *at, char *const *av, char *const *env)
+/* As posix_spawnp() does: what is no program is not given to the shell. */
+void shim_spawn_in_path(const char *file, char *const argv[], char *const envp[])
 {
-    return REAL(posix_spawn)(pid, file, acts, at, av, SPAWN_ENVIRONMENT(env));
+    char path[PATH_BYTES];
+    if (found_in_path(file, path)) wrap_execve(path, argv, envp);
+    else REAL(execvpe)(file, argv, envp); /* says why not */
 }
-
-int wrap_posix_spawnp(pid_t *pid, const char *file, const void *acts, const void *at, char *const *av, char *const *env)
-{
-    return REAL(posix_spawnp)(pid, file, acts, at, av, SPAWN_ENVIRONMENT(env));
-}
-

@@ -1,5 +1,5 @@
-/* The last constructor of the library, by its place at the end of the link: the managed runtime's own have run. An image
- * that exec() gave sockets takes them over before its program begins; all others leave here at once. */
+/* The last constructor of the library, by its place at the end of the link: the managed runtime's own have run. An
+ * image that exec() gave sockets takes them over before its program begins; all others leave here at once. */
 #include "shim.h"
 
 __attribute__((constructor)) static void inherit(void)

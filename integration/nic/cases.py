@@ -12,6 +12,7 @@ from world import Failure, World
 
 PYTHON = "/usr/bin/python3"
 HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAMS = os.path.join(HERE, "..", "programs", "drivers")
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def stackdump(w, column):
         raise Failure(f"while it is stopped {states} are shown, opens {before['tcp_passive_opens']}")
 
 
-def nginx(w, workers=1):
+def nginx(w, workers=1, daemon="off"):
     files = os.path.join(w.folder, "html")
     os.makedirs(files, exist_ok=True)
     for name, size in (("1k", 1024), ("10m", 10 << 20)):
@@ -143,7 +144,7 @@ def nginx(w, workers=1):
             f.write(os.urandom(size))
     config = os.path.join(w.folder, "nginx.conf")
     with open(config, "w", encoding="ascii") as f:
-        f.write(f"""daemon off; worker_processes {workers}; pid {w.folder}/nginx.pid; error_log stderr; user root;
+        f.write(f"""daemon {daemon}; worker_processes {workers}; pid {w.folder}/nginx.pid; error_log stderr; user root;
 events {{ worker_connections 1024; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
   client_body_temp_path {w.folder}; proxy_temp_path {w.folder}; fastcgi_temp_path {w.folder};
@@ -151,7 +152,8 @@ http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
   server {{ listen 80; listen [::]:80; root {files}; }} }}
 """)
     server = w.a.start(["nginx", "-c", config, "-e", "stderr"])
-    w.a.wait_listening(80)
+    if daemon == "off":
+        w.a.wait_listening(80)
     return server
 
 
@@ -185,6 +187,85 @@ def nginx_close(w, column):
     text = w.b.run([PYTHON, os.path.join(HERE, "connects.py"), w.a.ip4, "80", "2000"])
     if "2000 good" not in text:
         raise Failure(text[-300:])
+
+
+def pid_in(path):
+    try:
+        with open(path, encoding="ascii") as f:
+            return int(f.read())
+    except (OSError, ValueError):
+        return None
+
+
+def until(condition, why, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(why)
+        time.sleep(0.02)
+
+
+def gone(pid):
+    return not os.path.exists(f"/proc/{pid}")
+
+
+def listens(w, pid):
+    return re.search(r"nic_listens +[1-9]", w.a.stackdump("stats", str(pid)))
+
+
+@case("nginx: a new binary by USR2, WINCH and QUIT under load, no request fails")
+def nginx_upgrade(w, column):
+    pid_file, old_file = os.path.join(w.folder, "nginx.pid"), os.path.join(w.folder, "nginx.pid.oldbin")
+    masters = set()
+    try:
+        nginx(w, workers=2, daemon="on").wait(5)
+        until(lambda: pid_in(pid_file), "nginx wrote no pid")
+        for _ in range(2):
+            old = pid_in(pid_file)
+            masters.add(old)
+            if column.a:
+                until(lambda: listens(w, old), "nginx does not listen on the interface")
+            load = w.b.start([PYTHON, os.path.join(PROGRAMS, "one_by_one.py"), w.a.ip4, "80", "2.5"])
+            time.sleep(0.4)
+            os.kill(old, signal.SIGUSR2)
+            until(lambda: pid_in(old_file) == old and pid_in(pid_file) not in (None, old), "no new master")
+            masters.add(pid_in(pid_file))
+            time.sleep(0.4)
+            os.kill(old, signal.SIGWINCH)
+            time.sleep(0.4)
+            os.kill(old, signal.SIGQUIT)
+            until(lambda: gone(old), "the old master does not go")
+            load.wait(15)
+        before = accepts(w, pid_in(pid_file))
+        text = w.b.run(["wrk", "-t1", "-c32", "-d1s", f"http://{w.a.ip4}/1k"])
+        if "Socket errors" in text or "Non-2xx" in text or not re.search(r"Requests/sec:\s+[1-9]", text):
+            raise Failure(text[-300:])
+        if column.a and accepts(w, pid_in(pid_file)) < before + 32:
+            raise Failure("the new binary takes no connections from the interface")
+    finally:
+        masters.update(pid for pid in (pid_in(pid_file), pid_in(old_file)) if pid)
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            for pid in masters:
+                if not gone(pid):
+                    os.kill(pid, how)
+            time.sleep(0.3)
+
+
+def accepts(w, pid):
+    return sum(int(n) for n in re.findall(r"nic_accepts +(\d+)", w.a.stackdump("stats", str(pid))))
+
+
+@case("socat: each connection is another program's standard descriptors")
+def socat_exec(w, column):
+    w.a.start(["socat", "TCP-LISTEN:7300,reuseaddr,fork", "EXEC:cat,nofork"])
+    w.a.wait_listening(7300)
+    up, got = os.path.join(w.folder, "up"), os.path.join(w.folder, "got")
+    with open(up, "wb") as f:
+        f.write(os.urandom(8 << 20))
+    for _ in range(4):
+        w.b.run([PYTHON, os.path.join(PROGRAMS, "echo_file.py"), w.a.ip4, "7300", up, got])
+        if digest(up) != digest(got):
+            raise Failure("what cat sent back is something else")
 
 
 @case("iperf3: both directions, four streams")

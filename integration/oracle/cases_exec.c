@@ -5,6 +5,7 @@
 #include <spawn.h>
 
 extern char **environ;
+void play_helper(void); // cases_rights.c
 
 // The other side of an exec: this binary again, with a step to play on descriptors of known numbers.
 enum { PLACE = 100 };
@@ -177,6 +178,21 @@ static void play_dial(void)
     SEND(PLACE + 1, "inherited", 0);
 }
 
+static void play_signals(void)
+{
+    const int which[] = {SIGUSR1, SIGUSR2, SIGHUP, SIGTERM};
+    sigset_t mask;
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    for (int i = 0; i < 4; i++) {
+        struct sigaction now;
+        sigaction(which[i], NULL, &now);
+        say("signal %d: %s%s", i, now.sa_handler == SIG_DFL ? "default" : now.sa_handler == SIG_IGN ? "ignored" : "?",
+            sigismember(&mask, which[i]) ? ", blocked" : "");
+    }
+    say("%s group", getpgrp() == getpid() ? "its own" : "another's");
+    SEND(PLACE, "", 0);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -185,7 +201,7 @@ static const struct {
     {"names", play_names}, {"read_to_end", play_read_to_end}, {"write_after_shutdown", play_write_after_shutdown},
     {"accept", play_accept}, {"epoll", play_epoll}, {"closed", play_closed}, {"sink", play_sink},
     {"again", play_again}, {"dups", play_dups}, {"forks", play_forks}, {"environment", play_environment},
-    {"dial", play_dial},
+    {"dial", play_dial}, {"signals", play_signals}, {"helper", play_helper},
 };
 
 int oracle_play(const char *name)
@@ -595,5 +611,83 @@ PAIR(exec_of_many_threads, "a thread of many calls exec while others sleep on th
     SAY(close(a));
     SAY(close(PLACE));
     AWAIT(b, POLLIN);
+    RECV(b, 100, 0);
+}
+
+PAIR(exec_by_spawn, "posix_spawn with file actions that put the connection in place")
+{
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, a, PLACE);
+    posix_spawn_file_actions_addclose(&actions, a);
+    SEND(b, "by spawn", 0);
+    int r = posix_spawn(&child, "/proc/self/exe", &actions, NULL, play("echo", NULL), environ);
+    reap(child);
+    SAY(r);
+    RECV(b, 100, 0);
+    SAY(posix_spawn(&child, "/nowhere/at/all", &actions, NULL, play("echo", NULL), environ));
+    SAY(posix_spawnp(&child, "no-such-program", &actions, NULL, play("echo", NULL), environ));
+    posix_spawn_file_actions_addclosefrom_np(&actions, PLACE + 1);
+    SEND(b, "and again", 0);
+    r = posix_spawn(&child, "/proc/self/exe", &actions, NULL, play("echo", NULL), environ);
+    reap(child);
+    SAY(r);
+    RECV(b, 100, 0);
+    posix_spawn_file_actions_destroy(&actions);
+}
+
+static volatile sig_atomic_t usr1;
+static void on_usr1(int signal) { (void)signal; usr1++; }
+
+PAIR(exec_spawn_attributes, "posix_spawn's attributes: mask, defaults, group")
+{
+    posix_spawnattr_t attributes;
+    sigset_t set;
+    pid_t child;
+    put(a, PLACE);
+    signal(SIGUSR1, on_usr1);
+    signal(SIGUSR2, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    posix_spawnattr_setsigmask(&attributes, &set);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    posix_spawnattr_setsigdefault(&attributes, &set);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    int r = posix_spawn(&child, "/proc/self/exe", NULL, &attributes, play("signals", NULL), environ);
+    reap(child);
+    SAY(r);
+    SEND(a, "unharmed", 0);
+    RECV(b, 100, 0);
+}
+
+PAIR(exec_by_system, "system(): the shell has the connection")
+{
+    put(a, 9);
+    SEND(b, "line\n", 0);
+    SAY(system("read line <&9; echo got $line >&9; exit 7"));
+    RECV(b, 100, 0);
+    SAY(system("kill -9 $$"));
+    SAY(close(9));
+    SEND(a, "still", 0);
+    RECV(b, 100, 0);
+}
+
+PAIR(exec_by_popen, "popen(): the command has the connection, and a pipe to us")
+{
+    char text[100] = "";
+    put(a, 9);
+    SEND(b, "from the other end\n", 0);
+    FILE *f = popen("read line <&9; echo \"$line\"; exit 3", "r");
+    say("%s", fgets(text, sizeof text, f) != NULL ? text : "nothing");
+    SAY(pclose(f));
+    f = popen("cat >&9", "w");
+    fputs("through cat", f);
+    SAY(pclose(f));
     RECV(b, 100, 0);
 }

@@ -7,7 +7,7 @@ from .http import MB, digest, random_file
 
 def exchange(c, port, up, size):
     """Sends a file to an echoing server; what comes back must be the same."""
-    c.client(PYTHON, os.path.join(DRIVERS, "echo_file.py"), port, c.path("up"), c.path("got"))
+    c.client(PYTHON, os.path.join(DRIVERS, "echo_file.py"), "127.0.0.1", port, c.path("up"), c.path("got"))
     c.expect(os.path.getsize(c.path("got")) == size, f"{os.path.getsize(c.path('got'))} bytes of {size} came back")
     c.expect(digest(c.path("got")) == up, "what came back is something else")
 

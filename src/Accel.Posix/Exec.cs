@@ -13,6 +13,9 @@ namespace Accel.Posix;
 [ColdPath]
 public static unsafe class Exec
 {
+    /// <summary>Where unix sockets that processes talk over are looked for. What is below is for logs.</summary>
+    private const int FirstChannel = 3, LastChannel = 256;
+
     /// <summary>
     /// Before exec(). Returns the descriptor of the stack's region, by which a new image that is accelerated takes
     /// over; 0: there is nothing for it, and the process has left the stack.
@@ -45,11 +48,17 @@ public static unsafe class Exec
 
     /// <summary>
     /// True if a socket or epoll set is for the new image, or ends with the old one: only the new image knows that the
-    /// exec() has happened. A child that others share everything with leaves beforehand; that is cheaper.
+    /// exec() has happened. Or if there is a unix socket, over which it may be sent some. Else a child that others share
+    /// everything with leaves beforehand; that is cheaper.
     /// </summary>
     private static bool HasHeritage(PosixStack s)
     {
         int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int fd = FirstChannel; fd < LastChannel; fd++)
+        {
+            if (s.Kernel.GetDescriptorFlags(fd) == 0 && IsUnixSocket(s, fd))
+                return true;
+        }
         for (int fd = 0; fd < high; fd++)
         {
             uint entry = s.Process->FdMap[fd];
@@ -62,14 +71,22 @@ public static unsafe class Exec
         return false;
     }
 
+    private static bool IsUnixSocket(PosixStack s, int fd)
+    {
+        int domain = 0;
+        uint length = sizeof(int);
+        return s.Kernel.GetSockOpt(fd, So.SOL_SOCKET, So.DOMAIN, &domain, &length) >= 0 && domain == Af.UNIX;
+    }
+
     private static int References(PosixStack s, uint entry)
     {
         int index = DescriptorEntry.Index(entry);
         return entry >> 24 == DescriptorEntry.KindEpoll
-            ? Volatile.Read(ref s.S.EpollSetAt(index)->References) : Volatile.Read(ref s.S.SocketAt(index)->References);
+            ? Volatile.Read(ref s.S.EpollSetAt(index)->References)
+            : Volatile.Read(ref s.S.SocketAt(index)->References);
     }
 
-    /// <summary>How many descriptors of this process are what an entry says; counted only where it can be two.</summary>
+    /// <summary>How many descriptors of this process are what an entry says: counted where it can be two.</summary>
     private static int Count(PosixStack s, uint entry)
     {
         if (entry >> 24 == DescriptorEntry.KindSocket

@@ -362,8 +362,8 @@ public static unsafe class Processes
     }
 
     /// <summary>
-    /// A program that is not accelerated and comes after exec() finds the kernel's listening sockets as this one left them, without the
-    /// O_NONBLOCK that accept() here needs; unless a sibling still needs it.
+    /// A program that is not accelerated and comes after exec() finds the kernel's listening sockets as this one left
+    /// them, without the O_NONBLOCK that accept() here needs; unless a sibling still needs it.
     /// </summary>
     private static void RestoreBlocking(PosixStack s)
     {

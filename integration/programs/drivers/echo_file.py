@@ -1,4 +1,4 @@
-"""echo_file.py PORT FILE GOT: sends a file, ends its direction, and writes what comes back."""
+"""echo_file.py HOST PORT FILE GOT: sends a file, ends its direction, and writes what comes back."""
 import socket
 import sys
 import threading
@@ -12,8 +12,8 @@ def send(s, path):
 
 
 def main():
-    with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10) as s, open(sys.argv[3], "wb") as out:
-        sender = threading.Thread(target=send, args=(s, sys.argv[2]))
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as s, open(sys.argv[4], "wb") as out:
+        sender = threading.Thread(target=send, args=(s, sys.argv[3]))
         sender.start()
         while piece := s.recv(65536):
             out.write(piece)
