@@ -268,6 +268,62 @@ def socat_exec(w, column):
             raise Failure("what cat sent back is something else")
 
 
+EXEC = """import os, socket, sys
+if sys.argv[1] == "serve":
+    listener = socket.create_server(("", 7400))
+    s, _ = listener.accept()
+    gone = listener.accept()[0]  # close-on-exec: ends with this image
+    s.set_inheritable(True)
+    listener.set_inheritable(True)
+    s.recv(5, socket.MSG_WAITALL)
+    os.execv(sys.executable, [sys.executable, __file__, "go-on", str(s.fileno()), str(listener.fileno())])
+s, listener = socket.socket(fileno=int(sys.argv[2])), socket.socket(fileno=int(sys.argv[3]))
+while piece := s.recv(65536):
+    s.sendall(piece)
+s.close()
+late, _ = listener.accept()
+late.sendall(late.recv(100))
+late.close()
+print("done", flush=True)
+"""
+
+EXEC_CLIENT = """import socket, sys, threading
+address = (sys.argv[1], 7400)
+s, gone = socket.create_connection(address, 10), socket.create_connection(address, 10)
+data = bytes(i * 7 & 255 for i in range(1 << 20)) * 4
+s.sendall(b"begin")
+def send():
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+sender = threading.Thread(target=send)
+sender.start()
+assert gone.recv(1) == b"", "the close-on-exec connection says something"
+got = b""
+while piece := s.recv(1 << 20):
+    got += piece
+sender.join()
+assert got == data, f"{len(got)} bytes came back, or others"
+with socket.create_connection(address, 10) as late:
+    late.sendall(b"late")
+    assert late.recv(100) == b"late"
+print("good")
+"""
+
+
+@case("exec in place: the only process of a stack becomes another in the middle of data")
+def exec_in_place(w, column):
+    for name, text in (("exec.py", EXEC), ("client.py", EXEC_CLIENT)):
+        with open(os.path.join(w.folder, name), "w", encoding="ascii") as f:
+            f.write(text)
+    for _ in range(3):
+        server = w.a.start([PYTHON, os.path.join(w.folder, "exec.py"), "serve"])
+        w.a.wait_listening(7400)
+        if "good" not in w.b.run([PYTHON, os.path.join(w.folder, "client.py"), w.a.ip4]):
+            raise Failure("the client is not content")
+        if "done" not in server.wait(10):
+            raise Failure("the server did not end as it should")
+
+
 @case("iperf3: both directions, four streams")
 def iperf3(w, column):
     w.a.start(["iperf3", "-s"])

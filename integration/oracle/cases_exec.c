@@ -512,12 +512,16 @@ PAIR(exec_fails, "an exec that fails changes nothing")
     int f = open("/tmp", O_TMPFILE | O_RDWR, 0700);
     if (write(f, "no program at all", 17) != 17) return;
     SAY(fexecve(f, (char *const[]){"x", NULL}, environ));
+    static char much[200000];
+    memset(much, 'x', sizeof much - 1);
+    SAY(execl("/bin/true", "true", much, (char *)NULL));
     SEND(a, "unharmed", 0);
     RECV(b, 100, 0);
     SEND(b, "both ways", 0);
     RECV(a, 100, 0);
     pid_t child = spawn();
     if (child == 0) {
+        SAY(execl("/bin/true", "true", much, (char *)NULL));
         SAY(fexecve(f, (char *const[]){"x", NULL}, environ));
         SEND(a, "child", 0);
         _exit(0);

@@ -3,6 +3,7 @@ import os
 
 from .harness import DRIVERS, PYTHON, case, free_port
 from .http import MB, digest, random_file
+from .stackdump import dump
 
 
 def exchange(c, port, up, size):
@@ -47,3 +48,20 @@ def pass_fds(c):
     c.server(PYTHON, os.path.join(DRIVERS, "pass_fds.py"), "serve", port, port=port)
     for _ in range(3):
         exchange(c, port, up, 2 * MB)
+
+
+@case("handlers-leave-nothing", moves=None, columns=("kernel", "accel"))
+def leave_nothing(c):
+    """After many handlers, some of them killed, the server's stack is what it was."""
+    port = free_port()
+    count = 40 if c.quick else 150
+    server = c.server("socat", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork", "EXEC:cat,nofork", port=port)
+    c.driver("handlers.py", port, server.pid, 5)
+    held = server.descriptors()
+    c.driver("handlers.py", port, server.pid, count)
+    c.eventually(lambda: server.descriptors() <= held, lambda: f"{server.descriptors()} descriptors, before {held}")
+    if c.column.server:
+        c.eventually(lambda: len(dump(c, "sockets", server.pid)) == 1,
+                     lambda: f"sockets are left: {dump(c, 'sockets', server.pid)[:3]}")
+        stack = [s for s in dump(c) if any(p["pid"] == server.pid for p in s["processes"])]
+        c.expect(len(stack) == 1 and len(stack[0]["processes"]) == 1, f"processes are left: {stack}")

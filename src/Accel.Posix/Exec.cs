@@ -23,7 +23,9 @@ public static unsafe class Exec
     public static long Prepare(PosixStack s, AccelThread* t, bool takesOver)
     {
         int fd = s.FindTagged(DescriptorEntry.StackTag);
-        if (takesOver && fd > 0 && HasHeritage(s))
+        // Another user's program does not get the memory of this one's stack.
+        bool sameUser = s.Kernel.CurrentUid() == s.S.Tables->Header.OwnerUid;
+        if (takesOver && sameUser && fd > 0 && HasHeritage(s))
         {
             MarkInternals(s, closeOnExec: false);
             return fd;
@@ -119,11 +121,13 @@ public static unsafe class Exec
     /// <summary>In the new image, before anything else: the process as the old image left it.</summary>
     public static bool TryEnter(StackRegion region, IKernel kernel, AccelProcess* process)
     {
+        // 0 where there is no /proc, as after a chroot().
+        uint start = kernel.StartTime(process->Pid);
         for (int i = 0; i < StackRegion.MaxProcesses; i++)
         {
             ProcessSlot* slot = region.ProcessAt(i);
             if (slot->State != ProcessSlot.Live || slot->Pid != process->Pid
-                || slot->StartTime != kernel.StartTime(process->Pid))
+                || (start != 0 && slot->StartTime != start))
                 continue;
             process->Slot = (uint)i;
             process->FdMapBase = (byte*)region.DescriptorsOf(0);
