@@ -22,8 +22,8 @@ long accel_connect(struct accel_thread *t, int fd, const void *addr, uint32_t le
 long accel_dup(struct accel_thread *t, int oldfd, int newfd);
 long accel_epoll_ctl(struct accel_thread *t, int epfd, int op, int fd, struct epoll_event *change);
 long accel_epoll_wait(struct accel_thread *t, int epfd, struct epoll_event *events, int max, int64_t timeout_ns);
-long accel_exec_failed(struct accel_thread *t, int tookOver);
-long accel_exec_prepare(struct accel_thread *t, int takesOver);
+long accel_exec_failed(struct accel_thread *t, int took_over);
+long accel_exec_prepare(struct accel_thread *t, int takes_over);
 long accel_exit(struct accel_thread *t);
 long accel_fcntl(struct accel_thread *t, int fd, int cmd, long arg);
 long accel_fork_done(struct accel_thread *t, int slot, int pid);

@@ -207,11 +207,11 @@ static void ignore_keys(bool ignore)
     const struct sigaction ignored = { .sa_handler = SIG_IGN };
     pthread_mutex_lock(&running_lock);
     if (ignore && running++ == 0) {
-        wrap_sigaction(SIGINT, &ignored, &interrupt);
-        wrap_sigaction(SIGQUIT, &ignored, &quit);
+        REAL(sigaction)(SIGINT, &ignored, &interrupt);
+        REAL(sigaction)(SIGQUIT, &ignored, &quit);
     } else if (!ignore && --running == 0) {
-        wrap_sigaction(SIGINT, &interrupt, NULL);
-        wrap_sigaction(SIGQUIT, &quit, NULL);
+        REAL(sigaction)(SIGINT, &interrupt, NULL);
+        REAL(sigaction)(SIGQUIT, &quit, NULL);
     }
     pthread_mutex_unlock(&running_lock);
 }

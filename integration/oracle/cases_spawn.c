@@ -62,6 +62,7 @@ PAIR(exec_by_system, "system(): the shell has the connection")
     SAY(system("read line <&9; echo got $line >&9; exit 7"));
     RECV(b, 100, 0);
     SAY(system("kill -9 $$"));
+    SAY(system("kill -INT $PPID; exit 4"));
     SAY(close(9));
     SEND(a, "still", 0);
     RECV(b, 100, 0);

@@ -50,8 +50,8 @@ public static unsafe class Exec
 
     /// <summary>
     /// True if a socket or epoll set is for the new image, or ends with the old one: only the new image knows that the
-    /// exec() has happened. Or if there is a unix socket, over which it may be sent some. Else a child that others share
-    /// everything with leaves beforehand; that is cheaper.
+    /// exec() has happened. Or if there is a unix socket, over which it may be sent some. Else a child that others
+    /// share everything with leaves beforehand; that is cheaper.
     /// </summary>
     private static bool HasHeritage(PosixStack s)
     {

@@ -299,7 +299,7 @@ public sealed unsafe class NicPath : INicHost
         StartProgress();
     }
 
-    /// <summary>In the image that came by exec(): a new process as far as the thread goes, but with the ports.</summary>
+    /// <summary>In the image that came by exec(): a new process as to the thread, but with the ports.</summary>
     [ColdPath]
     public void AfterExec(AccelThread* t)
     {
