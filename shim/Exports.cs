@@ -26,13 +26,18 @@ public static unsafe class Exports
         try
         {
             LinuxKernel kernel = new((nint)process->SystemCall, (nint)process->Ticks, (nint)process->Cpu);
+            if (process->Inherited > 0 && Startup.OpenStack(kernel, process->Inherited) is { } inherited
+                && Exec.TryEnter(inherited, kernel, process))
+            {
+                Open(inherited, kernel, process).IsSuccessor = true;
+                return 0;
+            }
+            process->Inherited = 0;
             if (Startup.CreateStack(kernel, environment, out int fd) is not { } region)
                 return -Errno.ENOMEM;
-            PosixStack stack = new(region, kernel, process, kernel.HasBarrier);
-            s_stack = stack;
-            stack.NicControl = new AcceldClient(kernel, descriptor => stack.Own(descriptor), stack.Disown);
+            PosixStack stack = Open(region, kernel, process);
             Processes.EnterFirst(region, kernel, process);
-            stack.Own(fd);
+            stack.Own(fd, DescriptorEntry.StackTag);
             stack.Own(kernel.OpenSender());
             return 0;
         }
@@ -40,6 +45,15 @@ public static unsafe class Exports
         {
             return -Errno.ENOMEM;
         }
+    }
+
+    [ColdPath]
+    private static PosixStack Open(StackRegion region, LinuxKernel kernel, AccelProcess* process)
+    {
+        PosixStack stack = new(region, kernel, process, kernel.HasBarrier);
+        stack.NicControl = new AcceldClient(kernel, (descriptor, tag) => stack.Own(descriptor, tag), stack.Disown);
+        s_stack = stack;
+        return stack;
     }
 
     [UnmanagedCallersOnly(EntryPoint = "accel_socket")]
@@ -231,6 +245,32 @@ public static unsafe class Exports
         int newfd) =>
         (nint)(Sockets.Duplicate(S, t, oldfd, newfd));
 
+    [UnmanagedCallersOnly(EntryPoint = "accel_rights_send")]
+    [return: DNNE.C99Type("long")]
+    public static nint SendRights(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int channel,
+        [DNNE.C99Type("int *")] int* descriptors,
+        int count) =>
+        (nint)(Rights.Send(S, t, channel, descriptors, count));
+
+    [UnmanagedCallersOnly(EntryPoint = "accel_rights_unsend")]
+    [return: DNNE.C99Type("long")]
+    public static nint UnsendRights(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int channel,
+        [DNNE.C99Type("int *")] int* descriptors,
+        int count) =>
+        (nint)(Rights.Unsend(S, t, channel, descriptors, count));
+
+    [UnmanagedCallersOnly(EntryPoint = "accel_rights_receive")]
+    [return: DNNE.C99Type("long")]
+    public static nint ReceiveRights(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int fd,
+        int peeked) =>
+        (nint)(Rights.Receive(S, t, fd, peeked != 0));
+
     [UnmanagedCallersOnly(EntryPoint = "accel_epoll_ctl")]
     [return: DNNE.C99Type("long")]
     public static nint EpollControl(
@@ -289,14 +329,16 @@ public static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_prepare")]
     [return: DNNE.C99Type("long")]
     public static nint ExecPrepare(
-        [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
-        (nint)(Processes.Leave(S, t, ends: false));
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int takesOver) =>
+        (nint)(Exec.Prepare(S, t, takesOver != 0));
 
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_failed")]
     [return: DNNE.C99Type("long")]
     public static nint ExecFailed(
-        [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
-        (nint)(Processes.Return(S, t));
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int tookOver) =>
+        (nint)(Exec.Failed(S, t, tookOver != 0));
 
     [UnmanagedCallersOnly(EntryPoint = "accel_exit")]
     [return: DNNE.C99Type("long")]

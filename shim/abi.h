@@ -62,10 +62,12 @@ struct accel_process {
     uint64_t (*ticks)(void); /* time stamp counter */
     uint32_t (*cpu)(void);   /* number of the CPU that the caller runs on */
     long (*start_progress)(void); /* makes the thread that runs accel_progress, once per process: 0 or -errno */
+    int32_t inherited;     /* > 0: the stack of the image that called exec(), by its region's descriptor */
+    int32_t unused;
 };
 
 _Static_assert(sizeof(struct accel_wait) == 160, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_thread) == 248, "Abi.cs mirrors this");
-_Static_assert(sizeof(struct accel_process) == 80, "Abi.cs mirrors this");
+_Static_assert(sizeof(struct accel_process) == 88, "Abi.cs mirrors this");
 
 #endif

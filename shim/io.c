@@ -125,9 +125,14 @@ WRAP(ssize_t, __recvfrom_chk, (int fd, void *buf, size_t n, size_t room, int fla
     return wrap_recvfrom(fd, buf, n, flags, addr, len);
 }
 
-WRAP(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags), fd)
+WRAP_IF(shim_entry(fd) == 0 && !shim_may_carry(), ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags),
+        (fd, msg, flags))
 {
-    if (NOT_OURS(fd)) return REAL(recvmsg)(fd, msg, flags);
+    if (NOT_OURS(fd)) {
+        ssize_t got = REAL(recvmsg)(fd, msg, flags);
+        if (got >= 0) shim_take_rights(msg, flags);
+        return got;
+    }
     TRY_IN(accel_recvmsg(&s->t, fd, msg, flags));
     return REAL(recvmsg)(fd, msg, flags);
 }
@@ -140,10 +145,15 @@ static int64_t monotonic_ns(void)
 }
 
 /* The kernel looks at the clock only between messages, and so does this. */
-WRAP(int, recvmmsg, (int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout),
-     (fd, msgs, count, flags, timeout), fd)
+WRAP_IF(shim_entry(fd) == 0 && !shim_may_carry(), int, recvmmsg,
+        (int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout),
+        (fd, msgs, count, flags, timeout))
 {
-    if (NOT_OURS(fd)) return REAL(recvmmsg)(fd, msgs, count, flags, timeout);
+    if (NOT_OURS(fd)) {
+        int got = REAL(recvmmsg)(fd, msgs, count, flags, timeout);
+        for (int i = 0; i < got; i++) shim_take_rights(&msgs[i].msg_hdr, flags);
+        return got;
+    }
     if (timeout != NULL && (timeout->tv_sec < 0 || (unsigned long)timeout->tv_nsec >= 1000000000)) {
         return (int)shim_give(-EINVAL);
     }
@@ -234,20 +244,35 @@ WRAP_IF(shim_entry(fd) == 0 && !(addr != NULL && shim_is_pending(fd)), ssize_t, 
     return REAL(sendto)(fd, buf, n, flags, addr, len);
 }
 
-WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags),
-        (fd, msg, flags))
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd) && !shim_may_carry(), ssize_t, sendmsg,
+        (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
 {
     if (shim_is_pending(fd)) shim_pending_register_datagram(fd);
-    if (NOT_OURS(fd)) return REAL(sendmsg)(fd, msg, flags);
+    if (NOT_OURS(fd)) {
+        if (unlikely(shim_has_rights(msg))) return shim_send_rights(fd, msg, flags);
+        return REAL(sendmsg)(fd, msg, flags);
+    }
     TRY_OUT(flags, accel_sendmsg(&s->t, fd, msg, flags));
     return REAL(sendmsg)(fd, msg, flags);
 }
 
-WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, sendmmsg,
+static int send_each(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    unsigned sent = 0;
+    for (ssize_t r; sent < count && (r = wrap_sendmsg(fd, &msgs[sent].msg_hdr, flags)) >= 0; sent++)
+        msgs[sent].msg_len = (unsigned)r;
+    return sent > 0 ? (int)sent : -1;
+}
+
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd) && !shim_may_carry(), int, sendmmsg,
         (int fd, struct mmsghdr *msgs, unsigned count, int flags), (fd, msgs, count, flags))
 {
     if (shim_is_pending(fd)) shim_pending_register_datagram(fd);
-    if (NOT_OURS(fd)) return REAL(sendmmsg)(fd, msgs, count, flags);
+    if (NOT_OURS(fd)) {
+        for (unsigned i = 0; i < count && i < COUNT_MAX && !shim_is_bad(msgs); i++)
+            if (shim_has_rights(&msgs[i].msg_hdr)) return send_each(fd, msgs, count, flags);
+        return REAL(sendmmsg)(fd, msgs, count, flags);
+    }
     struct shim_thread *s = &shim_self;
     unsigned sent = 0;
     long r = 0;

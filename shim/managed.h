@@ -22,8 +22,8 @@ long accel_connect(struct accel_thread *t, int fd, const void *addr, uint32_t le
 long accel_dup(struct accel_thread *t, int oldfd, int newfd);
 long accel_epoll_ctl(struct accel_thread *t, int epfd, int op, int fd, struct epoll_event *change);
 long accel_epoll_wait(struct accel_thread *t, int epfd, struct epoll_event *events, int max, int64_t timeout_ns);
-long accel_exec_failed(struct accel_thread *t);
-long accel_exec_prepare(struct accel_thread *t);
+long accel_exec_failed(struct accel_thread *t, int took_over);
+long accel_exec_prepare(struct accel_thread *t, int takes_over);
 long accel_exit(struct accel_thread *t);
 long accel_fcntl(struct accel_thread *t, int fd, int cmd, long arg);
 long accel_fork_done(struct accel_thread *t, int slot, int pid);
@@ -37,6 +37,9 @@ long accel_poll(struct accel_thread *t, struct pollfd *fds, uint64_t count, int6
 long accel_progress(struct accel_thread *t);
 long accel_recv(struct accel_thread *t, int fd, void *buf, size_t len, int flags);
 long accel_recvmsg(struct accel_thread *t, int fd, struct msghdr *msg, int flags);
+long accel_rights_receive(struct accel_thread *t, int fd, int peeked);
+long accel_rights_send(struct accel_thread *t, int channel, int *descriptors, int count);
+long accel_rights_unsend(struct accel_thread *t, int channel, int *descriptors, int count);
 long accel_send(struct accel_thread *t, int fd, const void *buf, size_t len, int flags);
 long accel_sendfile(struct accel_thread *t, int output, int input, int64_t *offset, size_t count);
 long accel_sendmsg(struct accel_thread *t, int fd, const struct msghdr *msg, int flags);

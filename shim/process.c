@@ -192,7 +192,7 @@ void *accel_find_vfork(void) { return accel_real_vfork = (void *)REAL(vfork); }
 
 static int vfork_pipe = -1; /* in the child: the end that its exec or exit closes */
 
-static int high_descriptor(int fd)
+int shim_high_descriptor(int fd)
 {
     long high = RAW(SYS_fcntl, fd, F_DUPFD_CLOEXEC, accel_process.internal_min);
     if (high < 0) return fd;
@@ -205,7 +205,7 @@ pid_t shim_fork_for_vfork(void)
     int ends[2];
     bool waits = RAW(SYS_pipe2, ends, O_CLOEXEC) == 0;
     if (waits)
-        for (int i = 0; i < 2; i++) ends[i] = high_descriptor(ends[i]);
+        for (int i = 0; i < 2; i++) ends[i] = shim_high_descriptor(ends[i]);
     pid_t pid = wrap_fork();
     if (pid == 0) {
         if (vfork_pipe >= 0) RAW(SYS_close, vfork_pipe); /* a vfork child's child does not hold its grandparent */

@@ -133,8 +133,33 @@ void shim_put_back_dispositions(void);
 extern bool shim_left; /* the process has given up its sockets: it is about to end */
 void shim_exit(void);
 void shim_fork_child(void);
+int shim_high_descriptor(int fd);
 long shim_clone_by_number(long nr, long a, long b, long c, long d, long e, long f);
 pid_t shim_fork_for_vfork(void) __asm__("shim_fork_for_vfork");
+
+/* exec.c */
+size_t shim_environment_room(char *const *environment);
+char *const *shim_fill_environment(const char **to, char *const *from, const char *note);
+void shim_spawn_in_path(const char *file, char *const argv[], char *const envp[]);
+
+/* stdio.c */
+void shim_inherit_streams(void);
+
+/* rights.c */
+bool shim_has_rights(const struct msghdr *msg);
+ssize_t shim_send_rights(int fd, const struct msghdr *msg, int flags);
+void shim_take_rights(const struct msghdr *msg, int flags);
+
+/* image.c */
+struct shim_image {
+    int dir;
+    const char *path;
+    int flags;     /* AT_EMPTY_PATH: dir itself */
+    bool by_shell; /* what is no program is a script of /bin/sh */
+};
+enum shim_verdict { SHIM_FAILS, SHIM_OTHER, SHIM_OURS };
+enum shim_verdict shim_judge_image(const struct shim_image *image, char *const *environment);
+void shim_remember_library(void);
 
 /* fdtable.c */
 long shim_dup_made(int oldfd, int newfd);
@@ -188,6 +213,9 @@ static inline bool shim_claim(int *fd, uint32_t entry, unsigned kind)
         likely(entry_ == 0) || !shim_claim(&(fd), entry_, kind);                                                       \
     })
 #define NOT_OURS(fd) NOT_OUR(ACCEL_KIND_SOCKET, fd)
+
+/* There are sockets of ours in this process, which may be in a message. */
+static inline bool shim_may_carry(void) { return unlikely(accel_process.fd_limit != 0); }
 
 /* Sockets that may become ours, but are nothing yet: made by socket(), not yet bound, listening or connecting. The
  * runtime starts when the first of them does. A bit may be stale (a close inside libc), so it is only a hint. */

@@ -94,7 +94,8 @@ static long run_start(struct shim_thread *s)
     s->t.inside--;
     shim_put_back_dispositions();
     if (r == 0) pthread_key_create(&thread_key, shim_release_scratch);
-    accel_process.adopted = 1;
+    if (accel_process.inherited == 0) accel_process.adopted = 1;
+    shim_remember_library();
     shim_restore_mask(mask);
     return r;
 }
@@ -133,7 +134,7 @@ void shim_start_in_child(void)
     if (state == STARTING) state = REFUSED;
 }
 
-/* A fork child adopts what it inherited when it first enters managed code. */
+/* A fork child, or an image that came by exec(), adopts what it inherited when it first enters managed code. */
 static void adopt(struct shim_thread *s)
 {
     while (__atomic_exchange_n(&adopting, SOMEBODY, __ATOMIC_ACQUIRE) != NOBODY) sched_yield();

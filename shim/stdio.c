@@ -25,6 +25,17 @@ FILE *wrap_fdopen(int fd, const char *mode)
 }
 ALIAS(_IO_fdopen, fdopen)
 
+/* In an image that was given sockets as standard descriptors: libc made its streams before anybody could say so. */
+void shim_inherit_streams(void)
+{
+    FILE *stream;
+    if (shim_kind(shim_entry(0)) == ACCEL_KIND_SOCKET && (stream = wrap_fdopen(0, "r")) != NULL) stdin = stream;
+    if (shim_kind(shim_entry(1)) == ACCEL_KIND_SOCKET && (stream = wrap_fdopen(1, "w")) != NULL) stdout = stream;
+    if (shim_kind(shim_entry(2)) != ACCEL_KIND_SOCKET || (stream = wrap_fdopen(2, "w")) == NULL) return;
+    setvbuf(stream, NULL, _IONBF, 0);
+    stderr = stream;
+}
+
 static int print(int fd, const char *format, va_list args)
 {
     char *text;

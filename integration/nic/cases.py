@@ -12,6 +12,7 @@ from world import Failure, World
 
 PYTHON = "/usr/bin/python3"
 HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAMS = os.path.join(HERE, "..", "programs", "drivers")
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def stackdump(w, column):
         raise Failure(f"while it is stopped {states} are shown, opens {before['tcp_passive_opens']}")
 
 
-def nginx(w, workers=1):
+def nginx(w, workers=1, daemon="off"):
     files = os.path.join(w.folder, "html")
     os.makedirs(files, exist_ok=True)
     for name, size in (("1k", 1024), ("10m", 10 << 20)):
@@ -160,7 +161,7 @@ def nginx(w, workers=1):
             f.write(os.urandom(size))
     config = os.path.join(w.folder, "nginx.conf")
     with open(config, "w", encoding="ascii") as f:
-        f.write(f"""daemon off; worker_processes {workers}; pid {w.folder}/nginx.pid; error_log stderr; user root;
+        f.write(f"""daemon {daemon}; worker_processes {workers}; pid {w.folder}/nginx.pid; error_log stderr; user root;
 events {{ worker_connections 1024; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
   client_body_temp_path {w.folder}; proxy_temp_path {w.folder}; fastcgi_temp_path {w.folder};
@@ -168,7 +169,8 @@ http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
   server {{ listen 80; listen [::]:80; root {files}; }} }}
 """)
     server = w.a.start(["nginx", "-c", config, "-e", "stderr"])
-    w.a.wait_listening(80)
+    if daemon == "off":
+        w.a.wait_listening(80)
     return server
 
 
@@ -215,6 +217,141 @@ def polling(w, column):
     # Nobody but the program itself moves its connections on, bar a look every two milliseconds.
     if middle > 1000:
         raise Failure(f"a round trip takes {middle} us")
+
+
+def pid_in(path):
+    try:
+        with open(path, encoding="ascii") as f:
+            return int(f.read())
+    except (OSError, ValueError):
+        return None
+
+
+def until(condition, why, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(why)
+        time.sleep(0.02)
+
+
+def gone(pid):
+    return not os.path.exists(f"/proc/{pid}")
+
+
+def listens(w, pid):
+    return re.search(r"nic_listens +[1-9]", w.a.stackdump("stats", str(pid)))
+
+
+@case("nginx: a new binary by USR2, WINCH and QUIT under load, no request fails")
+def nginx_upgrade(w, column):
+    pid_file, old_file = os.path.join(w.folder, "nginx.pid"), os.path.join(w.folder, "nginx.pid.oldbin")
+    masters = set()
+    try:
+        nginx(w, workers=2, daemon="on").wait(5)
+        until(lambda: pid_in(pid_file), "nginx wrote no pid")
+        for _ in range(2):
+            old = pid_in(pid_file)
+            masters.add(old)
+            if column.a:
+                until(lambda: listens(w, old), "nginx does not listen on the interface")
+            load = w.b.start([PYTHON, os.path.join(PROGRAMS, "one_by_one.py"), w.a.ip4, "80", "2.5"])
+            time.sleep(0.4)
+            os.kill(old, signal.SIGUSR2)
+            until(lambda: pid_in(old_file) == old and pid_in(pid_file) not in (None, old), "no new master")
+            masters.add(pid_in(pid_file))
+            time.sleep(0.4)
+            os.kill(old, signal.SIGWINCH)
+            time.sleep(0.4)
+            os.kill(old, signal.SIGQUIT)
+            until(lambda: gone(old), "the old master does not go")
+            load.wait(15)
+        before = accepts(w, pid_in(pid_file))
+        text = w.b.run(["wrk", "-t1", "-c32", "-d1s", f"http://{w.a.ip4}/1k"])
+        if "Socket errors" in text or "Non-2xx" in text or not re.search(r"Requests/sec:\s+[1-9]", text):
+            raise Failure(text[-300:])
+        if column.a and accepts(w, pid_in(pid_file)) < before + 32:
+            raise Failure("the new binary takes no connections from the interface")
+    finally:
+        masters.update(pid for pid in (pid_in(pid_file), pid_in(old_file)) if pid)
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            for pid in masters:
+                if not gone(pid):
+                    os.kill(pid, how)
+            time.sleep(0.3)
+
+
+def accepts(w, pid):
+    return sum(int(n) for n in re.findall(r"nic_accepts +(\d+)", w.a.stackdump("stats", str(pid))))
+
+
+@case("socat: each connection is another program's standard descriptors")
+def socat_exec(w, column):
+    w.a.start(["socat", "TCP-LISTEN:7300,reuseaddr,fork", "EXEC:cat,nofork"])
+    w.a.wait_listening(7300)
+    up, got = os.path.join(w.folder, "up"), os.path.join(w.folder, "got")
+    with open(up, "wb") as f:
+        f.write(os.urandom(8 << 20))
+    for _ in range(4):
+        w.b.run([PYTHON, os.path.join(PROGRAMS, "echo_file.py"), w.a.ip4, "7300", up, got])
+        if digest(up) != digest(got):
+            raise Failure("what cat sent back is something else")
+
+
+EXEC = """import os, socket, sys
+if sys.argv[1] == "serve":
+    listener = socket.create_server(("", 7400))
+    s, _ = listener.accept()
+    gone = listener.accept()[0]  # close-on-exec: ends with this image
+    s.set_inheritable(True)
+    listener.set_inheritable(True)
+    s.recv(5, socket.MSG_WAITALL)
+    os.execv(sys.executable, [sys.executable, __file__, "go-on", str(s.fileno()), str(listener.fileno())])
+s, listener = socket.socket(fileno=int(sys.argv[2])), socket.socket(fileno=int(sys.argv[3]))
+while piece := s.recv(65536):
+    s.sendall(piece)
+s.close()
+late, _ = listener.accept()
+late.sendall(late.recv(100))
+late.close()
+print("done", flush=True)
+"""
+
+EXEC_CLIENT = """import socket, sys, threading
+address = (sys.argv[1], 7400)
+s, gone = socket.create_connection(address, 10), socket.create_connection(address, 10)
+data = bytes(i * 7 & 255 for i in range(1 << 20)) * 4
+s.sendall(b"begin")
+def send():
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+sender = threading.Thread(target=send)
+sender.start()
+assert gone.recv(1) == b"", "the close-on-exec connection says something"
+got = b""
+while piece := s.recv(1 << 20):
+    got += piece
+sender.join()
+assert got == data, f"{len(got)} bytes came back, or others"
+with socket.create_connection(address, 10) as late:
+    late.sendall(b"late")
+    assert late.recv(100) == b"late"
+print("good")
+"""
+
+
+@case("exec in place: the only process of a stack becomes another in the middle of data")
+def exec_in_place(w, column):
+    for name, text in (("exec.py", EXEC), ("client.py", EXEC_CLIENT)):
+        with open(os.path.join(w.folder, name), "w", encoding="ascii") as f:
+            f.write(text)
+    for _ in range(3):
+        server = w.a.start([PYTHON, os.path.join(w.folder, "exec.py"), "serve"])
+        w.a.wait_listening(7400)
+        if "good" not in w.b.run([PYTHON, os.path.join(w.folder, "client.py"), w.a.ip4]):
+            raise Failure("the client is not content")
+        if "done" not in server.wait(10):
+            raise Failure("the server did not end as it should")
 
 
 @case("iperf3: both directions, four streams")

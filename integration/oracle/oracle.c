@@ -269,6 +269,10 @@ int main(int argc, char **argv)
         catch_sigpipe();
         remote_serve(atoi(argv[2]));
     }
+    if (argc >= 3 && !strcmp(argv[1], "play")) {
+        catch_sigpipe();
+        return oracle_play(argv[2]);
+    }
     if (argc >= 3 && !strcmp(argv[1], "run")) return run(argv[2], argc > 3 ? argv[3] : "same");
     fprintf(stderr, "usage: oracle list | oracle run NAME [same|[plain-|nic-]peer|[plain-|nic-]swap]\n");
     return 2;

@@ -58,6 +58,7 @@ struct oracle_case {
     struct oracle_case *next;
 };
 void oracle_register(struct oracle_case *c);
+int oracle_play(const char *step);           // as the image that comes after exec (images.c)
 
 #define CASE_ENTRY_(name_, what_, modes_, field_)                                                                    \
     static struct oracle_case entry_##name_ = {                                                                      \

@@ -4,11 +4,11 @@ import re
 import signal
 import time
 
-from .harness import case, free_port
+from .harness import DRIVERS, PYTHON, case, free_port
 from .http import MB, digest, random_file
 
 
-def serve(c, workers=1, user="root"):
+def configure(c, workers=1, user="root", daemon="off"):
     port = free_port()
     os.makedirs(c.path("www"), exist_ok=True)
     os.chmod(c.folder, 0o755)
@@ -18,12 +18,17 @@ def serve(c, workers=1, user="root"):
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "".join(f"{kind}_temp_path {c.folder}/{kind};" for kind in kinds)
     with open(c.path("nginx.conf"), "w", encoding="ascii") as f:
-        f.write(f"""daemon off; worker_processes {workers}; {user} pid {c.folder}/pid;
+        f.write(f"""daemon {daemon}; worker_processes {workers}; {user} pid {c.folder}/pid;
 events {{ worker_connections 1024; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; {temporary}
 server {{ listen 127.0.0.1:{port}; root {c.folder}/www; }} }}
 """)
-    return c.server("nginx", "-p", c.folder, "-c", c.path("nginx.conf"), "-e", c.path("error.log"), port=port), port
+    return port, ["nginx", "-p", c.folder, "-c", c.path("nginx.conf"), "-e", c.path("error.log")]
+
+
+def serve(c, workers=1, user="root"):
+    port, command = configure(c, workers, user)
+    return c.server(*command, port=port), port
 
 
 def wrk(c, port, *extra, seconds=1):
@@ -88,6 +93,63 @@ def reload(c):
     c.expect("Non-2xx" not in load.output(), f"wrk: {load.output()[-300:]}")
     check(c, wrk(c, port))
     no_alerts(c)
+
+
+def pid_in(path):
+    try:
+        with open(path, encoding="ascii") as f:
+            return int(f.read())
+    except (OSError, ValueError):
+        return None
+
+
+def gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@case("nginx-binary-upgrade", moves=3_000_000)
+def binary_upgrade(c):
+    """USR2, WINCH, QUIT under load: a new binary takes the listeners over, no request fails."""
+    port, command = configure(c, workers=2, daemon="on")
+    masters = set()
+    try:
+        launched = c.server(*command)
+        c.eventually(lambda: pid_in(c.path("pid")), launched.said)
+        c.expect(launched.wait(5) == 0, f"nginx: {launched.said()}")
+        for _ in range(2):
+            old = pid_in(c.path("pid"))
+            masters.add(old)
+            short = c.start(PYTHON, os.path.join(DRIVERS, "one_by_one.py"), "127.0.0.1", port, 2.5)
+            load = c.start("wrk", "-t1", "-c16", "-d2s", f"http://127.0.0.1:{port}/1k")
+            time.sleep(0.4)
+            os.kill(old, signal.SIGUSR2)
+            c.eventually(lambda: pid_in(c.path("pid.oldbin")) == old and pid_in(c.path("pid")) not in (None, old),
+                         "no new master")
+            masters.add(pid_in(c.path("pid")))
+            time.sleep(0.4)
+            os.kill(old, signal.SIGWINCH)
+            time.sleep(0.4)
+            os.kill(old, signal.SIGQUIT)
+            c.eventually(lambda: gone(old), "the old master does not go")
+            c.expect(load.wait(15) == 0, f"wrk: {load.said()}")
+            # Idle connections of the old workers end, which wrk counts as reads.
+            failed = re.search(r"Socket errors: connect (\d+), read \d+, write (\d+), timeout (\d+)", load.output())
+            c.expect("Non-2xx" not in load.output() and (not failed or failed.groups() == ("0", "0", "0")),
+                     f"wrk: {load.output()[-300:]}")
+            c.expect(short.wait(15) == 0, f"one by one: {short.said()}")
+        check(c, wrk(c, port))
+        no_alerts(c)
+    finally:
+        masters.update(pid for pid in (pid_in(c.path("pid")), pid_in(c.path("pid.oldbin"))) if pid)
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            for pid in masters:
+                if not gone(pid):
+                    os.kill(pid, how)
+            time.sleep(0.3)
 
 
 @case("nginx-other-user", moves=None, columns=("kernel", "accel"))

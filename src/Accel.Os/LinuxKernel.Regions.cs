@@ -32,26 +32,54 @@ public sealed unsafe partial class LinuxKernel
         return address;
     }
 
+    /// <summary>
+    /// A process has its neighbours' regions open too: its own is the one of its stack.
+    /// </summary>
     [ColdPath]
-    public byte* AttachRegion(int pid, string name, RegionKind kind, ulong wantedId, out string? refusal)
+    public byte* AttachRegion(
+        int pid, string name, RegionKind kind, ulong wantedId, out int fd, out string? refusal)
     {
+        ulong stack = 0;
+        if (wantedId == 0)
+        {
+            int its = FindRegion(pid, "accel-stack", RegionKind.Stack, 0, 0, out RegionHeader header, out _);
+            stack = its < 0 ? 0 : header.Id;
+            if (its >= 0)
+                Close(its);
+        }
+        fd = FindRegion(pid, name, kind, wantedId, stack, out _, out refusal);
+        if (fd < 0)
+            return null;
+        byte* found = MapChecked(fd, kind, wantedId, ref refusal);
+        if (found == null)
+            Close(fd);
+        fd = found == null ? -1 : MoveHigh(fd);
+        return found;
+    }
+
+    /// <summary>Opens a region that a process has open. Returns its descriptor; -1 and why, if there is none.</summary>
+    [ColdPath]
+    private int FindRegion(
+        int pid, string name, RegionKind kind, ulong id, ulong stack, out RegionHeader header, out string? refusal)
+    {
+        header = default;
         refusal = $"process {pid} shows no region {name}";
         string folder = $"/proc/{pid}/fd";
         int directory = Open(folder, Directory);
         if (directory < 0)
         {
             refusal = $"{folder} cannot be read (errno {-directory})";
-            return null;
+            return -1;
         }
-        byte* found = null;
+        int found = -1;
         byte* entries = stackalloc byte[4096];
         byte* target = stackalloc byte[256];
         ReadOnlySpan<byte> wanted = Terminated($"/memfd:{name} (deleted)");
         wanted = wanted[..^1];
         long bytes;
-        while (found == null && (bytes = Call(SystemCall.GetDents64, directory, (long)entries, 4096)) > 0)
+        while (found < 0 && (bytes = Call(SystemCall.GetDents64, directory, (long)entries, 4096)) > 0)
         {
-            for (long at = 0; at < bytes && found == null; at += *(ushort*)(entries + at + 16))
+            for (long at = 0; at < bytes && found < 0; at += *(ushort*)(entries + at + 16))
             {
                 byte* entry = entries + at + 19;
                 if (*entry == '.')
@@ -61,37 +89,52 @@ public sealed unsafe partial class LinuxKernel
                     continue;
                 int fd = (int)Call(SystemCall.OpenAt, directory, (long)entry, ReadWrite | Cloexec);
                 if (fd < 0)
-                {
                     refusal = $"region {name} of process {pid} cannot be opened (errno {-fd})";
-                    continue;
-                }
-                found = MapChecked(fd, kind, wantedId, ref refusal);
-                Close(fd);
+                else if (IsRegion(fd, kind, id, stack, out header, ref refusal))
+                    found = fd;
+                else
+                    Close(fd);
             }
         }
         Close(directory);
-        if (found != null)
+        if (found >= 0)
             refusal = null;
         return found;
     }
 
     [ColdPath]
+    private bool IsRegion(
+        int fd, RegionKind kind, ulong id, ulong stack, out RegionHeader header, ref string? refusal)
+    {
+        header = default;
+        fixed (RegionHeader* to = &header)
+        {
+            if (Read(fd, to, (ulong)sizeof(RegionHeader), 0) != sizeof(RegionHeader))
+            {
+                refusal = "region is shorter than its header";
+                return false;
+            }
+        }
+        string? unfit = RegionHeader.Refusal(header, kind, LayoutHash.Value)
+            ?? ((id != 0 && header.Id != id) || (stack != 0 && header.StackId != stack)
+                ? "another region of the same name" : null);
+        if (unfit is not null)
+            refusal = unfit;
+        return unfit is null;
+    }
+
+    [ColdPath]
+    public byte* MapRegion(int fd, RegionKind kind, ulong wantedId)
+    {
+        string? refusal = null;
+        return MapChecked(fd, kind, wantedId, ref refusal);
+    }
+
+    [ColdPath]
     private byte* MapChecked(int fd, RegionKind kind, ulong wantedId, ref string? refusal)
     {
-        RegionHeader header;
-        if (Read(fd, &header, (ulong)sizeof(RegionHeader), 0) != sizeof(RegionHeader))
-        {
-            refusal = "region is shorter than its header";
+        if (!IsRegion(fd, kind, wantedId, 0, out RegionHeader header, ref refusal))
             return null;
-        }
-        refusal = RegionHeader.Refusal(header, kind, LayoutHash.Value);
-        if (refusal is not null)
-            return null;
-        if (wantedId != 0 && header.Id != wantedId)
-        {
-            refusal = "another region of the same name";
-            return null;
-        }
         long size = Call(SystemCall.Seek, fd, 0, 2);
         if (size < (long)header.SizeBytes)
         {

@@ -15,6 +15,7 @@ public sealed unsafe partial class LinuxKernel : IKernel
     private const int AddressUnix = 1, Datagram = 2, Cloexec = 0x80000, NonBlock = 0x800;
     private const int DontWait = 0x40, NoSignal = 0x4000;
     private const int DuplicateCloexec = 1030, DuplicateFd = 0, GetFlagsCommand = 3, SetFlagsCommand = 4;
+    private const int GetDescriptorFlagsCommand = 1, SetDescriptorFlagsCommand = 2;
     private const int BarrierGlobal = 1 << 1, BarrierRegister = 1 << 2;
 
     private readonly delegate* unmanaged<long, long, long, long, long, long, long, long> _call;
@@ -79,7 +80,7 @@ public sealed unsafe partial class LinuxKernel : IKernel
 
     public bool Replace(int from, int place)
     {
-        long flags = Call(SystemCall.Fcntl, place, 1);
+        int flags = GetDescriptorFlags(place);
         long done = Call(SystemCall.Dup3, from, place, flags == 1 ? Cloexec : 0);
         Close(from);
         return done >= 0;
@@ -109,6 +110,11 @@ public sealed unsafe partial class LinuxKernel : IKernel
         (int)Call(SystemCall.SetSockOpt, fd, level, name, (long)value, length);
 
     public int GetFlags(int fd) => (int)Call(SystemCall.Fcntl, fd, GetFlagsCommand);
+
+    public int GetDescriptorFlags(int fd) => (int)Call(SystemCall.Fcntl, fd, GetDescriptorFlagsCommand);
+
+    public int SetDescriptorFlags(int fd, int flags) =>
+        (int)Call(SystemCall.Fcntl, fd, SetDescriptorFlagsCommand, flags);
 
     public FileKind KindOf(int fd)
     {
@@ -219,7 +225,6 @@ public sealed unsafe partial class LinuxKernel : IKernel
     /// </summary>
     public int WakeSender => _wakeSender;
 
-    /// <summary>Makes the socket that wakes are sent from. Returns its number or minus an errno.</summary>
     public int OpenSender()
     {
         int fd = Socket(AddressUnix, Datagram | NonBlock | Cloexec, 0);

@@ -23,6 +23,15 @@ public static unsafe class Startup
         return region;
     }
 
+    /// <summary>
+    /// The stack of the image before this one, by the descriptor that it left. Null if it is not a stack of this build.
+    /// </summary>
+    public static StackRegion? OpenStack(LinuxKernel kernel, int fd)
+    {
+        byte* address = kernel.MapRegion(fd, RegionKind.Stack, 0);
+        return address == null ? null : new StackRegion(address);
+    }
+
     private static void ReadOptions(LinuxKernel kernel, OptionValues* values, byte** environment)
     {
         foreach (OptionRow row in OptionTable.Rows)

@@ -89,6 +89,8 @@ public unsafe struct AccelProcess
     public void* Ticks;
     public void* Cpu;
     public void* StartProgress;
+    public int Inherited;
+    public int Unused;
 }
 
 /// <summary>Results that are no result: see shim/abi.h.</summary>

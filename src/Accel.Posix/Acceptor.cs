@@ -347,7 +347,7 @@ public static unsafe class Acceptor
         if (!region.IsMapped)
             return AccelResult.Pass;
         Listener* listener = region.ListenerAt(listenerIndex);
-        s.Disown(listener->Meeting);
+        s.Disown(listener->Meeting, DescriptorEntry.MeetingTag);
         listener->Meeting = -1;
         socket->State = (uint)SocketState.Unconnected;
         Interlocked.Decrement(ref s.S.RegionAt((int)number - 1)->Users);

@@ -1,4 +1,5 @@
 using Accel.Core.Local;
+using Accel.Core.Memory;
 using Accel.Core.Stack;
 
 namespace Accel.Posix;
@@ -437,6 +438,21 @@ public static unsafe class EpollSets
         EpollSet* set = s.S.EpollSetAt(setIndex);
         if (Interlocked.Exchange(ref set->References, 1) > 0)
             Release(s, t, setIndex);
+    }
+
+    /// <summary>
+    /// In the image that came by exec(): threads that waited on the set are gone, and what they held of it, and so is
+    /// the hub that was in it.
+    /// </summary>
+    [ColdPath]
+    public static void TakeOver(PosixStack s, uint entry, int descriptors)
+    {
+        EpollSet* set = s.S.EpollSetAt(DescriptorEntry.Index(entry));
+        set->Hub = 0;
+        if (Volatile.Read(ref set->References) <= descriptors || Processes.HeldByOthers(s, entry))
+            return;
+        Volatile.Write(ref set->References, descriptors);
+        Wakers.Reset(s, s.S.WakerAt((int)set->Waker));
     }
 
     /// <summary>

@@ -52,7 +52,7 @@ public static unsafe class Meeting
         if (result >= 0)
             result = s.Kernel.Listen(fd, 4096);
         if (result >= 0)
-            return s.Own(s.Kernel.MoveHigh(fd));
+            return s.Own(s.Kernel.MoveHigh(fd), DescriptorEntry.MeetingTag);
         s.Kernel.Close(fd);
         return result;
     }
@@ -69,7 +69,8 @@ public static unsafe class Meeting
         if (mine != null)
         {
             if (mine->Meeting >= 0 && Holders.Has(mine->Holders, s.Slot))
-                meeting = s.Own(s.Kernel.MoveHigh(s.Kernel.Duplicate(mine->Meeting, true)));
+                meeting = s.Own(
+                    s.Kernel.MoveHigh(s.Kernel.Duplicate(mine->Meeting, true)), DescriptorEntry.MeetingTag);
             return true;
         }
         int pid = Holder(s, name, out _, out _);

@@ -1,4 +1,5 @@
 using Accel.Core.Local;
+using Accel.Core.Memory;
 using Accel.Core.Stack;
 
 namespace Accel.Posix;
@@ -116,6 +117,21 @@ public static unsafe class Notifier
         {
             Interlocked.And(ref *watchWord, ~(0x101u << slot));
             Volatile.Write(ref bells[slot], 0);
+        }
+    }
+
+    /// <summary>Takes away the doorbells that nobody has any more: of threads that exec() ended.</summary>
+    [ColdPath]
+    public static void UnwatchDead(PosixStack s, Socket* socket)
+    {
+        if (!WatchWords(s, socket, out uint* watch, out ushort* bells, out _))
+            return;
+        LocalRegion region = s.Region(socket->Region);
+        for (int i = 0; i < Side.BellSlots; i++)
+        {
+            uint bell = Volatile.Read(ref bells[i]) - 1u;
+            if (bell < LocalRegion.MaxDoorbells && Volatile.Read(ref region.DoorbellAt((int)bell)->Used) == 0)
+                Unwatch(watch, bells, bell);
         }
     }
 

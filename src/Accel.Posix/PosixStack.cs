@@ -44,6 +44,9 @@ public sealed unsafe class PosixStack
     /// <summary>Mappings that are out of use, but may still be looked at by a thread that found them before.</summary>
     public RetiredMaps Retired { get; } = new();
 
+    /// <summary>What the process held before an exec() for which it left the stack.</summary>
+    public LeftDescriptors Left { get; } = new();
+
     /// <summary>The processes that this one depends on.</summary>
     public PeerTable Peers { get; }
 
@@ -66,6 +69,9 @@ public sealed unsafe class PosixStack
 
     /// <summary>When to look for the control plane again, if it was not there.</summary>
     public long NicRetryNs { get; set; }
+
+    /// <summary>This image came by exec() and has not taken over yet what the one before it left.</summary>
+    public bool IsSuccessor { get; set; }
 
     /// <summary>How to reach the control plane; null in tests that have none.</summary>
     public INicControl? NicControl { get; set; }
@@ -128,6 +134,20 @@ public sealed unsafe class PosixStack
             return;
         SetEntry(fd, 0);
         Kernel.Close(fd);
+    }
+
+    /// <summary>One of the library's own descriptors by what it is; -1 if this process has none.</summary>
+    [ColdPath]
+    public int FindTagged(int tag)
+    {
+        uint wanted = DescriptorEntry.Of(DescriptorEntry.KindInternal, tag);
+        int high = S.ProcessAt(Slot)->HighestDescriptor;
+        for (int fd = (int)Process->InternalMin; fd < high; fd++)
+        {
+            if (Process->FdMap[fd] == wanted)
+                return fd;
+        }
+        return -1;
     }
 
     /// <summary>The same, if the number means in this process what it meant in the one that wrote it down.</summary>

@@ -5,7 +5,7 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// fork, exec and the end of processes. A stack belongs to a family of processes; each has a slot with its descriptor
+/// fork and the end of processes. A stack belongs to a family of processes; each has a slot with its descriptor
 /// table, and
 /// each descriptor of each process counts as a reference, as in the kernel.
 /// </summary>
@@ -144,8 +144,34 @@ public static unsafe class Processes
             Interlocked.Increment(ref s.S.EpollSetAt(index)->References);
         if (kind != DescriptorEntry.KindSocket)
             return;
-        Socket* socket = s.S.SocketAt(index);
-        Interlocked.Increment(ref socket->References);
+        Interlocked.Increment(ref s.S.SocketAt(index)->References);
+        Hold(s, s.S.SocketAt(index), slot);
+    }
+
+    /// <summary>
+    /// One more descriptor of this process refers to what others hold. False if nobody does any more.
+    /// </summary>
+    public static bool TryShare(PosixStack s, uint entry)
+    {
+        int index = DescriptorEntry.Index(entry);
+        bool isSet = DescriptorEntry.Kind(entry) == DescriptorEntry.KindEpoll;
+        ref int references = ref isSet ? ref s.S.EpollSetAt(index)->References : ref s.S.SocketAt(index)->References;
+        int now;
+        do
+        {
+            now = Volatile.Read(ref references);
+            if (now <= 0)
+                return false;
+        }
+        while (Interlocked.CompareExchange(ref references, now + 1, now) != now);
+        if (!isSet)
+            Hold(s, s.S.SocketAt(index), s.Slot);
+        return true;
+    }
+
+    /// <summary>A process holds a descriptor of a socket: whoever watches the processes must know.</summary>
+    private static void Hold(PosixStack s, Socket* socket, int slot)
+    {
         if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting
             && s.Sides(socket, out Wire wire))
             Holders.Add(wire.Me->Holders, slot);
@@ -184,9 +210,11 @@ public static unsafe class Processes
         Regions.SetMemberEverywhere(s, slotIndex, pid, start);
     }
 
-    /// <summary>In a fork child, at its first touch of a socket.</summary>
+    /// <summary>In a fork child, at its first touch of a socket; or in an image that came by exec().</summary>
     public static long Adopt(PosixStack s, AccelThread* t)
     {
+        if (s.IsSuccessor)
+            return Exec.TakeOver(s, t);
         ProcessSlot* slot = s.S.ProcessAt(s.Slot);
         s.LockStack(t);
         Enter(s, s.Slot, s.Process->Pid);
@@ -209,10 +237,18 @@ public static unsafe class Processes
         }
         // Whom this process watches from now on, it need not take for gone below.
         s.Peers.Refresh(t);
+        Answer(s);
+        return 0;
+    }
+
+    /// <summary>
+    /// This process answers those who ask at its meeting points who listens, also in place of one that has gone.
+    /// </summary>
+    public static void Answer(PosixStack s)
+    {
         LocalRegion region = s.Region(s.S.Tables->OwnRegion);
         if (region.IsMapped)
             AnswerForListeners(s, watch: true, relisten: !IsLive(s, region.Tables->Header.OwnerPid));
-        return 0;
     }
 
     private static bool IsLive(PosixStack s, int pid)
@@ -243,7 +279,7 @@ public static unsafe class Processes
             if (socket->State != (uint)SocketState.Listening || socket->Index >= LocalRegion.MaxListeners)
                 continue;
             int meeting = region.ListenerAt((int)socket->Index)->Meeting;
-            if (DescriptorEntry.Kind(s.Entry(meeting)) != DescriptorEntry.KindInternal)
+            if (!s.IsTagged(meeting, DescriptorEntry.MeetingTag))
                 continue;
             if (relisten && s.Kernel.Listen(meeting, 4096) >= 0)
                 region.Tables->Header.OwnerPid = s.Process->Pid;
@@ -326,8 +362,9 @@ public static unsafe class Processes
     }
 
     /// <summary>
-    /// The program that comes after exec() finds the kernel's listening sockets as this one left them, without the
-    /// O_NONBLOCK that accept() here needs, and epoll sets without our queues; unless a sibling still needs that.
+    /// A program that is not accelerated and comes after exec() finds the kernel's listening sockets as this one left
+    /// them, without the O_NONBLOCK that accept() here needs, and epoll sets without our queues; unless a sibling still
+    /// needs that.
     /// </summary>
     private static void RestoreBlocking(PosixStack s)
     {
@@ -347,7 +384,7 @@ public static unsafe class Processes
         }
     }
 
-    private static bool HeldByOthers(PosixStack s, uint entry)
+    public static bool HeldByOthers(PosixStack s, uint entry)
     {
         for (int slot = 0; slot < StackRegion.MaxProcesses; slot++)
         {

@@ -52,11 +52,13 @@ public static unsafe class Regions
             s.Count(t, Counter.NoBuffers);
             return 0;
         }
-        s.Own(fd);
         LocalRegion region = new(address);
         region.Format(s.Kernel.Random() | 1, s.S.Tables->Header.Id, bytes, s.Process->Pid, s.Kernel.CurrentUid(),
             s.Kernel.WallNs());
-        return Enter(s, region);
+        uint number = Enter(s, region, fd);
+        if (number == 0)
+            Discard(s, address, fd);
+        return number;
     }
 
     /// <summary>
@@ -64,7 +66,7 @@ public static unsafe class Regions
     /// </summary>
     public static uint Attach(PosixStack s, AccelThread* t, int pid, out string? refusal)
     {
-        byte* address = s.Kernel.AttachRegion(pid, LocalName, RegionKind.Local, 0, out refusal);
+        byte* address = s.Kernel.AttachRegion(pid, LocalName, RegionKind.Local, 0, out int fd, out refusal);
         if (address == null)
         {
             s.Count(t, Counter.AttachRefused);
@@ -76,22 +78,28 @@ public static unsafe class Regions
         uint number = Known(s, id);
         if (number == 0)
         {
-            number = Enter(s, region);
+            number = Enter(s, region, fd);
             s.Count(t, Counter.RegionsAttached);
             if (number != 0)
                 s.S.RegionAt((int)number - 1)->Pid = pid;
         }
         else if (!IsCurrent(s, number))
-            Map(s, number, address);
+            Map(s, number, address, fd);
         else
-            s.Kernel.UnmapRegion(address);
+            Discard(s, address, fd);
         s.UnlockStack(t);
         if (number == 0)
         {
-            s.Kernel.UnmapRegion(address);
+            Discard(s, address, fd);
             refusal = "the stack's region table is full";
         }
         return number;
+    }
+
+    private static void Discard(PosixStack s, byte* address, int fd)
+    {
+        s.Kernel.UnmapRegion(address);
+        s.Kernel.Close(fd);
     }
 
     private static uint Known(PosixStack s, ulong id)
@@ -107,7 +115,7 @@ public static unsafe class Regions
     /// <summary>
     /// Enters a freshly mapped region in the table, and this process among the region's users. Under the stack lock.
     /// </summary>
-    private static uint Enter(PosixStack s, LocalRegion region)
+    private static uint Enter(PosixStack s, LocalRegion region, int fd)
     {
         DropUnused(s);
         // Numbers that never meant anything come first: what other processes of the stack remember of a dropped
@@ -134,6 +142,7 @@ public static unsafe class Regions
         if (s.Region(number).IsMapped)
             s.Retired.Add(s, s.Region(number).Address);
         s.SetRegion(number, region.Address);
+        Keep(s, number, fd);
         for (int p = 0; p < StackRegion.MaxProcesses; p++)
         {
             ProcessSlot* process = s.S.ProcessAt(p);
@@ -162,6 +171,7 @@ public static unsafe class Regions
                 continue;
             Volatile.Write(ref slot->Id, 0);
             s.SetRegion(number, null);
+            s.Disown(s.FindTagged(DescriptorEntry.RegionTag + (int)number));
             s.Retired.Add(s, region.Address);
             Wakers.ForgetRegion(s, number);
         }
@@ -191,10 +201,11 @@ public static unsafe class Regions
     }
 
     /// <summary>Enters this process among the users of a region that the stack knew already.</summary>
-    private static void Map(PosixStack s, uint number, byte* address)
+    private static void Map(PosixStack s, uint number, byte* address, int fd)
     {
         byte* before = s.Region(number).Address;
         s.SetRegion(number, address);
+        Keep(s, number, fd);
         if (before != null)
             s.Retired.Add(s, before);
         LocalRegion region = new(address);
@@ -203,6 +214,31 @@ public static unsafe class Regions
         ProcessSlot* process = s.S.ProcessAt(s.Slot);
         if (process->State == ProcessSlot.Live && process->Pid == s.Process->Pid)
             SetMember(region, s.S.RegionAt((int)number - 1)->Attachment, s.Slot, process->Pid, process->StartTime);
+    }
+
+    /// <summary>
+    /// The descriptor stays: the image that comes after exec() maps the region by it, even if all others have gone.
+    /// </summary>
+    private static void Keep(PosixStack s, uint number, int fd)
+    {
+        s.Disown(s.FindTagged(DescriptorEntry.RegionTag + (int)number));
+        s.Own(fd, DescriptorEntry.RegionTag + (int)number);
+    }
+
+    /// <summary>In the image that came by exec(): maps the regions whose descriptors came along.</summary>
+    public static void MapInherited(PosixStack s)
+    {
+        for (uint number = 1; number <= Math.Min(s.S.Tables->RegionsHigh, StackRegion.MaxRegions); number++)
+        {
+            ulong id = Volatile.Read(ref s.S.RegionAt((int)number - 1)->Id);
+            int fd = id == 0 ? -1 : s.FindTagged(DescriptorEntry.RegionTag + (int)number);
+            byte* address = fd < 0 ? null : s.Kernel.MapRegion(fd, RegionKind.Local, id);
+            if (address == null)
+                continue;
+            s.SetRegion(number, address);
+            if (!s.HasBarrier)
+                s.Region(number).Tables->Header.FenceAlways = 1;
+        }
     }
 
     /// <summary>membarrier() fails all of a sudden (a seccomp filter): from now on every producer must fence.</summary>
@@ -239,20 +275,20 @@ public static unsafe class Regions
         ulong id = Volatile.Read(ref slot->Id);
         if (id == 0)
             return false;
-        byte* address = s.Kernel.AttachRegion(slot->Pid, LocalName, RegionKind.Local, id, out _);
+        byte* address = s.Kernel.AttachRegion(slot->Pid, LocalName, RegionKind.Local, id, out int fd, out _);
         // Children have what their parent made before them.
         for (int p = 0; address == null && number == s.S.Tables->OwnRegion && p < StackRegion.MaxProcesses; p++)
         {
             ProcessSlot* process = s.S.ProcessAt(p);
             if (process->State == ProcessSlot.Live && p != s.Slot && process->Pid > 0 && process->Pid != slot->Pid)
-                address = s.Kernel.AttachRegion(process->Pid, LocalName, RegionKind.Local, id, out _);
+                address = s.Kernel.AttachRegion(process->Pid, LocalName, RegionKind.Local, id, out fd, out _);
         }
         if (address == null)
         {
             s.Count(t, Counter.AttachRefused);
             return false;
         }
-        Map(s, number, address);
+        Map(s, number, address, fd);
         return true;
     }
 

@@ -98,7 +98,7 @@ public static unsafe class Sockets
             return false;
         Listener* listener = region.ListenerAt((int)socket->Index);
         if (slot == s.Slot)
-            s.Disown(listener->Meeting);
+            s.Disown(listener->Meeting, DescriptorEntry.MeetingTag);
         return Holders.Remove(listener->Holders, slot);
     }
 

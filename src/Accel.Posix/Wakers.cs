@@ -43,12 +43,18 @@ public static unsafe class Wakers
                 || Interlocked.CompareExchange(ref waker->Owner, 0, wanted) != wanted)
                 continue;
             // It may have died asleep.
-            waker->Sleepers = 0;
-            SetSleeping(s, waker, 0);
-            s.Kernel.DrainWaker(waker->Descriptor);
+            Reset(s, waker);
             return i;
         }
         return -1;
+    }
+
+    /// <summary>Nobody sleeps on it any more, whatever it says.</summary>
+    public static void Reset(PosixStack s, Waker* waker)
+    {
+        waker->Sleepers = 0;
+        SetSleeping(s, waker, 0);
+        s.Kernel.DrainWaker(waker->Descriptor);
     }
 
     /// <summary>

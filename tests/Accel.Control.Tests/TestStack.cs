@@ -24,7 +24,7 @@ sealed unsafe class TestStack : INicHost, IDisposable
     public TestStack(string socketPath, bool mayFail = false)
     {
         Id = (ulong)Environment.ProcessId << 32 | (uint)Interlocked.Increment(ref _number);
-        Control = new AcceldClient(DaemonKernel.Shared, fd => _owned.Add(fd), fd =>
+        Control = new AcceldClient(DaemonKernel.Shared, (fd, _) => _owned.Add(fd), fd =>
         {
             if (_owned.Remove(fd))
                 DaemonKernel.Shared.Close(fd);

@@ -44,8 +44,10 @@ public partial class TableTests
         where !Known.Contains(match.Groups[1].Value)
         select $"{file}: {match.Groups[1].Value}", "Give it a row in OptionTable.");
 
-    /// <summary>The table, and what is a word and not a number: where the log goes, and a profile's name.</summary>
-    static readonly HashSet<string> Known = [.. OptionTable.Rows.Select(r => r.Name), "ACCEL_LOG", "ACCEL_PROFILE"];
+    /// <summary>The table, and what is a word and not a number: where the log goes, and a profile's name. And what one
+    /// image tells the next in exec().</summary>
+    static readonly HashSet<string> Known =
+        [.. OptionTable.Rows.Select(r => r.Name), "ACCEL_LOG", "ACCEL_PROFILE", "ACCEL_INHERIT"];
 
     static IEnumerable<(string File, string Text)> RoomSources() =>
         House.Sources(".cs").Where(f => f.StartsWith("src/", StringComparison.Ordinal)

@@ -40,6 +40,18 @@ public static unsafe class SharedLock
 
     public static void Exit(ref int word) => Volatile.Write(ref word, 0);
 
+    /// <summary>
+    /// A thread is gone, but its id is not: exec() gives the id of the process to the thread that called it. What it
+    /// held is found to be a dead thread's.
+    /// </summary>
+    public static void Abandon(ref int word, int tid)
+    {
+        // Above any thread id that Linux gives out.
+        const int nobody = int.MaxValue;
+        if (Volatile.Read(ref word) == tid)
+            Interlocked.CompareExchange(ref word, nobody, tid);
+    }
+
     private static bool Contend(ref int word, int tid, ILiveness liveness)
     {
         for (int round = 1; ; round++)

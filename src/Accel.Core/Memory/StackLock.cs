@@ -107,6 +107,12 @@ public unsafe struct StackLock
         return -1;
     }
 
+    /// <summary>
+    /// A thread is gone, but its id is not: it ran exec(), or another thread did and took its id. What it held is
+    /// found to be a dead thread's.
+    /// </summary>
+    public static void Abandon(StackLock* l, int tid) => SharedLock.Abandon(ref l->Word, tid);
+
     /// <summary>Takes the lock only if its holder has died. What it guards may be half-changed.</summary>
     public static bool TakeFromDead(StackLock* l, int tid, ILiveness liveness)
     {

@@ -55,6 +55,12 @@ public unsafe interface INicControl
     /// </summary>
     ILink[] Attach(ulong stackId, LinkInfo* infos, int max, out NicRefusal refusal);
 
+    /// <summary>
+    /// The same in the image that came by exec(), which has the links by inheritance: <paramref name="find"/> gives a
+    /// descriptor by its tag. Returns an empty array if something is missing.
+    /// </summary>
+    ILink[] Resume(ulong stackId, LinkInfo* infos, int max, Func<int, int> find);
+
     /// <summary>Addresses, routes and neighbours; unmapped before <see cref="Attach"/>.</summary>
     NetTables Tables { get; }
 

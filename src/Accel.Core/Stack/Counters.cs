@@ -49,6 +49,7 @@ public enum Counter
     NicListens,
     NicRefused,
     NicDatagramSockets,
+    Execs,
     Count,
 }
 
@@ -108,6 +109,7 @@ public static class CounterTable
         new(Counter.NicListens, "nic_listens", "Listening sockets that take connections from network interfaces."),
         new(Counter.NicRefused, "nic_refused", "Ports that acceld would not steer to this stack."),
         new(Counter.NicDatagramSockets, "nic_datagram_sockets", "UDP sockets that received over a network interface."),
+        new(Counter.Execs, "execs", "Images that took over from the one before them in exec()."),
     ];
 }
 

@@ -65,6 +65,11 @@ public unsafe interface IKernel : ILiveness
 
     int GetFlags(int fd);
 
+    /// <summary>1 if the descriptor is closed by exec, 0 if it is not.</summary>
+    int GetDescriptorFlags(int fd);
+
+    int SetDescriptorFlags(int fd, int flags);
+
     FileKind KindOf(int fd);
 
     /// <summary>True if two descriptors of this process are one open file.</summary>
@@ -99,6 +104,11 @@ public unsafe interface IKernel : ILiveness
     /// A datagram socket whose abstract name holds <paramref name="name"/>. Wakes for that name arrive there.
     /// </summary>
     int OpenWaker(ulong name);
+
+    /// <summary>
+    /// Makes the socket that wakes are sent from, if it is not there yet. Returns its number or minus an errno.
+    /// </summary>
+    int OpenSender();
 
     /// <summary>Sends a wake.</summary>
     void Wake(ulong name);
@@ -140,7 +150,11 @@ public unsafe interface IKernel : ILiveness
     void UnmapRegion(byte* address);
 
     /// <summary>
-    /// Finds and maps a region of a process by name and kind. Returns null and a reason if it cannot.
+    /// Finds and maps a region of a process by name and kind. Returns null and a reason if it cannot; else the
+    /// descriptor is the caller's.
     /// </summary>
-    byte* AttachRegion(int pid, string name, RegionKind kind, ulong wantedId, out string? refusal);
+    byte* AttachRegion(int pid, string name, RegionKind kind, ulong wantedId, out int fd, out string? refusal);
+
+    /// <summary>Maps a region by its descriptor. Null if it is not of that kind and id.</summary>
+    byte* MapRegion(int fd, RegionKind kind, ulong wantedId);
 }

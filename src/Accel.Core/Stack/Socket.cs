@@ -205,5 +205,11 @@ public unsafe struct Socket
     /// <summary>Values of options that are kept here, by row of the option table.</summary>
     [FieldOffset(192)] public fixed int Options[MaxOptions];
 
+    /// <summary>The kernel's cookie of the file by which it was last sent to another process; 0: never.</summary>
+    [FieldOffset(384)] public ulong PassedCookie;
+
+    /// <summary>Messages on their way that it is in. Each holds a reference.</summary>
+    [FieldOffset(392)] public int InFlight;
+
     public readonly bool Is(SocketFlags flag) => (Flags & (uint)flag) != 0;
 }

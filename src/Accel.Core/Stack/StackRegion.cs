@@ -265,10 +265,24 @@ public static class DescriptorEntry
     public const uint OnKernel = 1u << 31;
 
     /// <summary>
-    /// What an internal descriptor is, in place of an index: a waker's socket or a set's inner epoll descriptor. A
-    /// number alone does not say it, since processes of a family choose the same numbers for different files.
+    /// What an internal descriptor is, in place of an index: a waker's socket, a set's inner epoll descriptor, a local
+    /// region by its number. A number alone does not say it, since processes of a family choose the same numbers for
+    /// different files. One with a tag is open after exec() too, if the new image goes on with the stack; one without
+    /// (0) is not.
     /// </summary>
-    public const int WakerTag = 1, SetTag = 0x10000;
+    public const int WakerTag = 1, SetTag = 0x10000, RegionTag = 0x20000;
+
+    /// <summary>The same of descriptors that a process has one of, or that need no number.</summary>
+    public const int StackTag = 0x30000, MeetingTag = 0x30001, PortTag = 0x30002, NicTag = 0x30003;
+
+    /// <summary>What the control plane sent: the conversation, its tables, the ports.</summary>
+    public const int ControlTag = 0x30004, MirrorTag = 0x30005, SteeringTag = 0x30006;
+
+    /// <summary>A link's packet socket, and of each of its queues the socket and the memory.</summary>
+    public const int PacketTag = 0x40000, QueueTag = 0x100000, MemoryTag = 0x200000;
+
+    /// <summary>Tag of something of a queue.</summary>
+    public static int OfQueue(int tag, int link, int queue) => tag + (link << 10) + queue;
 
     public static uint Of(uint kind, int index) => kind << 24 | (uint)index;
 

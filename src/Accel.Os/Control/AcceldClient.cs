@@ -3,6 +3,7 @@ using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Nic;
+using Accel.Core.Stack;
 using Accel.Os.Links;
 
 namespace Accel.Os.Control;
@@ -12,13 +13,13 @@ namespace Accel.Os.Control;
 /// stack lives for acceld as long as any of them is open.
 /// </summary>
 [ColdPath]
-public sealed unsafe class AcceldClient : INicControl
+public sealed unsafe partial class AcceldClient : INicControl
 {
     private const long RetryNs = 500_000_000, DropsNs = 1_000_000_000;
     private const int MaxStashed = 32;
 
     private readonly LinuxKernel _kernel;
-    private readonly Action<int> _own;
+    private readonly Action<int, int> _own;
     private readonly Action<int> _disown;
     private readonly string _path;
     private readonly byte[] _pathBytes;
@@ -29,6 +30,8 @@ public sealed unsafe class AcceldClient : INicControl
     private int _stashed;
     private int _fd = -1;
     private int _inherited = -1;
+    private int _mirror = -1;
+    private int _steering = -1;
     private ulong _stackId;
     private uint _slot;
     private uint _serial;
@@ -38,10 +41,11 @@ public sealed unsafe class AcceldClient : INicControl
     private long _dropsNs;
 
     /// <param name="kernel">System calls.</param>
-    /// <param name="own">Protects a descriptor, which sits high already, from the program.</param>
+    /// <param name="own">Protects a descriptor, which sits high already, from the program; and what it is (see
+    /// <see cref="DescriptorEntry"/>).</param>
     /// <param name="disown">Ends that and closes it.</param>
     /// <param name="socketPath">Where acceld listens, if not at its usual place.</param>
-    public AcceldClient(LinuxKernel kernel, Action<int> own, Action<int> disown, string? socketPath = null)
+    public AcceldClient(LinuxKernel kernel, Action<int, int> own, Action<int> disown, string? socketPath = null)
     {
         _kernel = kernel;
         _own = own;
@@ -85,57 +89,6 @@ public sealed unsafe class AcceldClient : INicControl
         _slot = welcome.Slot;
         _links = [.. links];
         return [.. links];
-    }
-
-    private NicRefusal ReceiveLinks(in WelcomeMessage welcome, LinkInfo* infos, int max, List<XdpLink> links)
-    {
-        for (uint i = 0; i < welcome.Links; i++)
-        {
-            if (!TryAwait(MessageKind.Link, out Message packet))
-                return NicRefusal.Failed;
-            LinkMessage message = Conversation.As<LinkMessage>(packet);
-            int packetSocket = message.HasPacketSocket != 0 ? Keep(0) : -1;
-            XdpQueue[] queues = new XdpQueue[Math.Clamp(message.Queues, 1, 256)];
-            for (int q = 0; q < queues.Length; q++)
-            {
-                if (!TryAwait(MessageKind.Queue, out packet))
-                    return NicRefusal.Failed;
-                QueueMessage queue = Conversation.As<QueueMessage>(packet);
-                LastError = XdpQueue.Open(_kernel, Keep(0), Keep(1), queue.Queue, queue.RxRingSize, queue.TxRingSize,
-                    out queues[q]);
-                if (LastError != null)
-                    return NicRefusal.Failed;
-            }
-            if (links.Count == max)
-                continue;
-            LinkInfo* info = infos + links.Count;
-            Fill(info, message);
-            links.Add(new XdpLink(_kernel, info, queues, new PacketSocket(_kernel, packetSocket)));
-        }
-        return TryAwait(MessageKind.Ready, out Message ready) ? ready.Header.Refusal : NicRefusal.Failed;
-    }
-
-    private static void Fill(LinkInfo* info, in LinkMessage message)
-    {
-        *info = new LinkInfo
-        {
-            InterfaceIndex = message.InterfaceIndex,
-            Flags = (uint)message.Flags,
-            Mtu = message.Mtu,
-            Queues = message.Queues,
-            Slot = message.Slot,
-            MaxSuperFrame = message.HasPacketSocket != 0 ? message.MaxSuperFrame : 0,
-            RxRingSize = message.RxRingSize,
-            TxRingSize = message.TxRingSize,
-            FillRingSize = message.FillRingSize,
-            CompletionRingSize = message.CompletionRingSize,
-            Frames = message.Frames,
-            FrameBytes = message.FrameBytes,
-        };
-        for (int i = 0; i < 6; i++)
-            info->Mac[i] = message.Mac[i];
-        for (int i = 0; i < LinkInfo.NameBytes; i++)
-            info->Name[i] = message.Name[i];
     }
 
     public NicRefusal Steer(Transport transport, in Endpoint local, int descriptor, bool listener)
@@ -324,7 +277,7 @@ public sealed unsafe class AcceldClient : INicControl
             LastError = string.Concat("no daemon at ", _path);
             return NicRefusal.NoDaemon;
         }
-        _own(fd);
+        _own(fd, DescriptorEntry.ControlTag);
         _fd = fd;
         HelloMessage hello = new()
         {
@@ -338,30 +291,38 @@ public sealed unsafe class AcceldClient : INicControl
         if (packet.Header.Refusal != NicRefusal.None)
             return packet.Header.Refusal;
         welcome = Conversation.As<WelcomeMessage>(packet);
-        return MapTables(welcome);
+        return TakeTables(welcome);
     }
 
-    private NicRefusal MapTables(in WelcomeMessage welcome)
+    private NicRefusal TakeTables(in WelcomeMessage welcome)
     {
-        if (_broughtCount < 1)
-            return NicRefusal.Failed;
-        LastError = MirrorRefusal(_brought[0]);
-        if (LastError != null)
-            return NicRefusal.Failed;
-        byte* mirror = _kernel.MapView(_brought[0], NetLimits.SizeBytes);
+        bool direct = (welcome.Flags & WelcomeFlags.DirectSteering) != 0 && _broughtCount > 1
+            && welcome.PortTableBytes == PortEntry.TableBytes;
+        // The old ones with their descriptors: those of the parent, or of an acceld before this one.
+        int oldMirror = _mirror, oldSteering = _steering;
+        _mirror = Keep(0, DescriptorEntry.MirrorTag);
+        _steering = direct ? Keep(1, DescriptorEntry.SteeringTag) : -1;
+        _disown(oldMirror);
+        _disown(oldSteering);
+        CloseBrought();
+        return MapTables() ? NicRefusal.None : NicRefusal.Failed;
+    }
+
+    private bool MapTables()
+    {
+        LastError = _mirror < 0 ? "no mirror" : MirrorRefusal(_mirror);
+        byte* mirror = LastError != null ? null : _kernel.MapView(_mirror, NetLimits.SizeBytes);
         if (mirror == null)
-            return NicRefusal.Failed;
+            return false;
         // Another thread may be reading the old one, which so stays mapped.
         Tables = new NetTables(mirror);
-        if ((welcome.Flags & WelcomeFlags.DirectSteering) != 0 && _broughtCount > 1
-            && welcome.PortTableBytes == PortEntry.TableBytes)
+        if (_steering >= 0)
         {
             if (_ports != null)
                 _kernel.Unmap((byte*)_ports, PortEntry.TableBytes);
-            _ports = (ulong*)_kernel.MapShare(_brought[1], PortEntry.TableBytes);
+            _ports = (ulong*)_kernel.MapShare(_steering, PortEntry.TableBytes);
         }
-        CloseBrought();
-        return NicRefusal.None;
+        return true;
     }
 
     private string? MirrorRefusal(int fd)
@@ -432,13 +393,13 @@ public sealed unsafe class AcceldClient : INicControl
     }
 
     /// <summary>Moves a descriptor that came with the last packet to where it stays.</summary>
-    private int Keep(int index)
+    private int Keep(int index, int tag)
     {
         if (index >= _broughtCount || _brought[index] < 0)
             return -1;
         int fd = _kernel.MoveHigh(_brought[index]);
         _brought[index] = -1;
-        _own(fd);
+        _own(fd, tag);
         return fd;
     }
 

@@ -64,12 +64,35 @@ public static unsafe class NicAttach
             s.Kernel.Close(fd);
             return null;
         }
-        s.Own(fd);
+        s.Own(fd, DescriptorEntry.NicTag);
         tables->NicRegionId = region.Tables->Header.Id;
         NicPath path = new(s, region, control, links, own);
         path.JoinHub();
         s.Count(t, Counter.NicAttached);
         return path;
+    }
+
+    /// <summary>
+    /// In the image that came by exec(): goes on with the interfaces that the one before it had. Connections over them
+    /// are dead sockets if it cannot.
+    /// </summary>
+    public static void Resume(PosixStack s)
+    {
+        StackTables* tables = s.S.Tables;
+        int fd = tables->NicRegionId == 0 || s.NicControl == null ? -1 : s.FindTagged(DescriptorEntry.NicTag);
+        byte* address = fd < 0 ? null : s.Kernel.MapRegion(fd, RegionKind.Nic, tables->NicRegionId);
+        uint own = tables->OwnRegion;
+        if (address == null || !s.Region(own).IsMapped)
+            return;
+        NicRegion region = new(address);
+        StackLock.Abandon(&region.Tables->Lock, s.Process->Pid);
+        ILink[] links = s.NicControl!.Resume(tables->Header.Id, region.LinkAt(0), NicRegion.MaxLinks, s.FindTagged);
+        if (links.Length == 0)
+        {
+            s.Kernel.UnmapRegion(address);
+            return;
+        }
+        s.Nic = new NicPath(s, region, s.NicControl, links, own);
     }
 
     private static bool HasSiblings(PosixStack s)

@@ -410,6 +410,15 @@ public sealed unsafe class NicPath : INicHost
             _s.Kernel.EpollCtl(epfd, Ev.CTL_DEL, fds[i].Fd, 0, 0);
     }
 
+    /// <summary>In the image that came by exec(): a new process as to the thread, but with the ports.</summary>
+    [ColdPath]
+    public void AfterExec(AccelThread* t)
+    {
+        Ports.AfterExec(t);
+        JoinHub();
+        StartProgress();
+    }
+
     /// <summary>What the links and acceld can be waited for with. Returns how many.</summary>
     public uint Descriptors(PollFd* fds, uint max)
     {

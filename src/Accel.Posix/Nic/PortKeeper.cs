@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Nic;
+using Accel.Core.Stack;
 
 namespace Accel.Posix;
 
@@ -92,6 +93,20 @@ public sealed unsafe class PortKeeper
         _nic.Unsteer(t, Transport.Tcp, local);
         if (descriptor >= 0)
             _s.Disown(descriptor);
+    }
+
+    /// <summary>In the image that came by exec(): the sockets that hold ports came along.</summary>
+    public void AfterExec(AccelThread* t)
+    {
+        int high = _s.S.ProcessAt(_s.Slot)->HighestDescriptor;
+        byte* name = stackalloc byte[(int)Addresses.V6Bytes];
+        for (int fd = (int)_s.Process->InternalMin; fd < high; fd++)
+        {
+            uint length = Addresses.V6Bytes;
+            if (_s.IsTagged(fd, DescriptorEntry.PortTag) && _s.Kernel.GetSockName(fd, name, &length) >= 0
+                && Addresses.TryRead(name, length, out Endpoint local))
+                Keep(t, local.Unmapped(), fd);
+        }
     }
 
     /// <summary>In a fork child: the parent keeps them.</summary>

@@ -1,0 +1,143 @@
+using Accel.Core.Memory;
+using Accel.Core.Stack;
+
+namespace Accel.Posix;
+
+/// <summary>
+/// Sockets that are sent over a unix socket (SCM_RIGHTS) to another process of the stack. The kernel carries the file
+/// behind the descriptor, and a file of its own tells the receiver which socket came: the kernel's cookie of it. What
+/// is on its way holds a reference, as in the kernel.
+/// </summary>
+[ColdPath]
+public static unsafe class Rights
+{
+    private const int PeerCredentials = 17, Cookie = 57;
+
+    /// <summary>Before the message is sent: what of it is ours gets ready for the way.</summary>
+    public static long Send(PosixStack s, AccelThread* t, int channel, int* descriptors, int count)
+    {
+        if (!LeadsToFamily(s, channel))
+            return 0;
+        for (int i = 0; i < count; i++)
+        {
+            Socket* socket = s.Find(descriptors[i], out int index);
+            if (socket == null || !Identify(s, socket, index, descriptors[i]))
+                continue;
+            Interlocked.Increment(ref socket->References);
+            Interlocked.Increment(ref socket->InFlight);
+        }
+        return 0;
+    }
+
+    /// <summary>The message was not sent.</summary>
+    public static long Unsend(PosixStack s, AccelThread* t, int channel, int* descriptors, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            Socket* socket = s.Find(descriptors[i], out int index);
+            if (socket != null && CookieOf(s, descriptors[i]) == socket->PassedCookie && TryTake(socket))
+                Sockets.Release(s, t, index);
+        }
+        return 0;
+    }
+
+    /// <summary>
+    /// A descriptor has come: is it one of the stack's sockets? A message that was only looked at stays on its way.
+    /// </summary>
+    public static long Receive(PosixStack s, AccelThread* t, int fd, bool peeked)
+    {
+        ulong cookie = (uint)fd < s.Process->FdLimit ? CookieOf(s, fd) : 0;
+        int count = cookie == 0 ? 0 : (int)Math.Min(s.S.Tables->Sockets.Bumped, StackRegion.MaxSockets);
+        for (int index = 0; index < count; index++)
+        {
+            Socket* socket = s.S.SocketAt(index);
+            if (socket->PassedCookie != cookie || Volatile.Read(ref socket->InFlight) <= 0
+                || socket->State == (uint)SocketState.Free)
+                continue;
+            uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
+            if (!Processes.TryShare(s, entry))
+                return 0;
+            if (!peeked && TryTake(socket))
+                Interlocked.Decrement(ref socket->References);
+            if (HasTwin(s, entry))
+                Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Duplicated);
+            s.SetEntry(fd, entry);
+            return 1;
+        }
+        return 0;
+    }
+
+    private static bool TryTake(Socket* socket)
+    {
+        int now;
+        do
+        {
+            now = Volatile.Read(ref socket->InFlight);
+            if (now <= 0)
+                return false;
+        }
+        while (Interlocked.CompareExchange(ref socket->InFlight, now - 1, now) != now);
+        return true;
+    }
+
+    private static bool HasTwin(PosixStack s, uint entry)
+    {
+        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int fd = 0; fd < high; fd++)
+        {
+            if (s.Process->FdMap[fd] == entry)
+                return true;
+        }
+        return false;
+    }
+
+    /// <summary>
+    /// The other end was made by a process of the stack. One that has become another image since is still of it: exec()
+    /// keeps a process that has a unix socket in the stack.
+    /// </summary>
+    private static bool LeadsToFamily(PosixStack s, int channel)
+    {
+        // struct ucred: pid, uid, gid.
+        int* credentials = stackalloc int[3];
+        uint length = 12;
+        if (s.Kernel.GetSockOpt(channel, So.SOL_SOCKET, PeerCredentials, credentials, &length) < 0)
+            return false;
+        for (int i = 0; i < StackRegion.MaxProcesses; i++)
+        {
+            ProcessSlot* slot = s.S.ProcessAt(i);
+            if (slot->State == ProcessSlot.Live && slot->Pid == credentials[0])
+                return true;
+        }
+        return false;
+    }
+
+    private static ulong CookieOf(PosixStack s, int fd)
+    {
+        ulong cookie = 0;
+        uint length = sizeof(ulong);
+        return s.Kernel.GetSockOpt(fd, So.SOL_SOCKET, Cookie, &cookie, &length) < 0 ? 0 : cookie;
+    }
+
+    /// <summary>Accepted connections share one file: one that is sent gets a file of its own.</summary>
+    private static bool Identify(PosixStack s, Socket* socket, int index, int fd)
+    {
+        ulong cookie = CookieOf(s, fd);
+        if (!socket->Is(SocketFlags.OwnsKernelSocket) && (cookie == 0 || cookie != socket->PassedCookie))
+        {
+            int file = s.Kernel.MoveHigh(s.Kernel.Socket(socket->Family, Af.SOCK_STREAM | Af.SOCK_CLOEXEC, 0));
+            if (file < 0)
+                return false;
+            uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
+            int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+            for (int place = 0; place < high; place++)
+            {
+                if (s.Process->FdMap[place] == entry)
+                    s.Kernel.Replace(s.Kernel.Duplicate(file, closeOnExec: true), place);
+            }
+            cookie = CookieOf(s, file);
+            s.Kernel.Close(file);
+        }
+        socket->PassedCookie = cookie;
+        return cookie != 0;
+    }
+}
