@@ -72,6 +72,7 @@ public static unsafe class EpollWaits
     private static long Collect(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd,
         EpollEvent* events, int have, int max, long timeoutNs)
     {
+        HandoverRequests.Look(s, t);
         s.Nic?.Pump(t);
         ulong ticks = s.Kernel.Ticks();
         set->Waits++;

@@ -18,6 +18,7 @@ public static unsafe class PollCalls
         if (count > 0 && (ulong)fds < 4096)
             return -Errno.EFAULT;
         bool slept = t->Wait.State[StatePolling] != 0;
+        HandoverRequests.Look(s, t);
         if (slept)
             Woken(s, t, count);
         else

@@ -61,6 +61,10 @@ public static unsafe class Receiver
         while (true)
         {
             long result = Attempt(s, t, fd, index, socket, vectors, count, total, flags);
+            if (result == AccelResult.Pass && t->Wait.Done > 0 && (flags & Msg.PEEK) == 0)
+                result = Remainder.Receive(s, t, fd, socket, index, vectors, count, flags);
+            if (result == AccelResult.Wait)
+                return result;
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result);
             ulong done = t->Wait.Done;
@@ -90,18 +94,23 @@ public static unsafe class Receiver
         IoVec* vectors, ulong count, ulong total, int flags)
     {
         if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket);
+            return NotConnected(s, fd, socket);
         s.Lock(ref socket->ReceiveLock, t);
         long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
             ? Locked(s, t, socket, wire, vectors, count, total, flags) : -Errno.EBADF;
         PosixStack.Unlock(ref socket->ReceiveLock);
-        return result;
+        // Given to the kernel while this thread waited for the lock.
+        return result == -Errno.EBADF && socket->State == (uint)SocketState.Kernel
+            ? NotConnected(s, fd, socket) : result;
     }
 
-    private static long NotConnected(PosixStack s, Socket* socket)
+    private static long NotConnected(PosixStack s, int fd, Socket* socket)
     {
         if (socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram)
+        {
+            s.Find(fd, out _);
             return AccelResult.Pass;
+        }
         if (socket->State == (uint)SocketState.Connecting)
         {
             Connector.Retry(s, socket);
@@ -292,7 +301,7 @@ public static unsafe class Receiver
         PosixStack s, AccelThread* t, int fd, int index, Socket* socket, int output, ulong count)
     {
         if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket);
+            return NotConnected(s, fd, socket);
         s.Lock(ref socket->ReceiveLock, t);
         if (!s.IsStillConnected(t, fd, index, socket, out Wire wire))
         {

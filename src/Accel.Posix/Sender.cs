@@ -49,6 +49,10 @@ public static unsafe class Sender
         while (true)
         {
             long result = Attempt(s, t, fd, index, socket, vectors, count, total, flags);
+            if (result == AccelResult.Pass && t->Wait.Done > 0)
+                result = Remainder.Send(s, t, fd, socket, index, vectors, count, flags);
+            if (result == AccelResult.Wait)
+                return result;
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result);
             if (socket->Is(SocketFlags.NonBlocking) || (flags & Msg.DONTWAIT) != 0)
@@ -101,18 +105,23 @@ public static unsafe class Sender
         IoVec* vectors, ulong count, ulong total, int flags)
     {
         if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket, flags);
+            return NotConnected(s, fd, socket, flags);
         s.Lock(ref socket->SendLock, t);
         long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
             ? Locked(s, t, socket, wire, vectors, count, total, flags) : -Errno.EBADF;
         PosixStack.Unlock(ref socket->SendLock);
-        return result;
+        // Given to the kernel while this thread waited for the lock.
+        return result == -Errno.EBADF && socket->State == (uint)SocketState.Kernel
+            ? NotConnected(s, fd, socket, flags) : result;
     }
 
-    private static long NotConnected(PosixStack s, Socket* socket, int flags)
+    private static long NotConnected(PosixStack s, int fd, Socket* socket, int flags)
     {
         if (socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram)
+        {
+            s.Find(fd, out _);
             return AccelResult.Pass;
+        }
         if (socket->State == (uint)SocketState.Connecting)
         {
             if (Connector.Retry(s, socket))
@@ -276,7 +285,7 @@ public static unsafe class Sender
         {
             long result = AttemptFile(s, t, fd, index, socket, input, offset, count);
             if (result != -Errno.EAGAIN)
-                return Waits.End(s, t, index, result);
+                return Waits.End(s, t, index, result == AccelResult.Pass ? Partial(t, result) : result);
             if (socket->Is(SocketFlags.NonBlocking))
                 return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
             const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;
@@ -289,7 +298,7 @@ public static unsafe class Sender
         PosixStack s, AccelThread* t, int fd, int index, Socket* socket, int input, long* offset, ulong count)
     {
         if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket, 0);
+            return NotConnected(s, fd, socket, 0);
         s.Lock(ref socket->SendLock, t);
         long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
             ? LockedFile(s, t, socket, wire, input, offset, count, once: false) : -Errno.EBADF;
@@ -367,7 +376,7 @@ public static unsafe class Sender
     {
         full = false;
         if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket, 0);
+            return NotConnected(s, fd, socket, 0);
         // One piece only: what a pipe holds fits into the run that is free, or the next call takes the rest.
         ulong piece = Math.Min(count, 64 << 10);
         s.Lock(ref socket->SendLock, t);

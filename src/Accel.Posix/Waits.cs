@@ -26,6 +26,7 @@ public static unsafe class Waits
     /// descriptor may have been closed meanwhile, which on Linux does not end the call).</summary>
     public static Socket* Begin(PosixStack s, AccelThread* t, int fd, out int index)
     {
+        HandoverRequests.Look(s, t);
         if (t->Wait.Phase == 0)
             return s.Find(fd, out index);
         index = (int)t->Wait.State[StateSocket] - 1;

@@ -49,6 +49,10 @@ public enum Counter
     NicListens,
     NicRefused,
     NicDatagramSockets,
+    LiveHandovers,
+    LiveHandoversRefused,
+    HandoversFollowed,
+    HandoversLost,
     Count,
 }
 
@@ -108,6 +112,13 @@ public static class CounterTable
         new(Counter.NicListens, "nic_listens", "Listening sockets that take connections from network interfaces."),
         new(Counter.NicRefused, "nic_refused", "Ports that acceld would not steer to this stack."),
         new(Counter.NicDatagramSockets, "nic_datagram_sockets", "UDP sockets that received over a network interface."),
+        new(Counter.LiveHandovers, "live_handovers", "Live connections given to the kernel without losing a byte."),
+        new(Counter.LiveHandoversRefused, "live_handovers_refused",
+            "Live connections that could not be (see handover_refusal)."),
+        new(Counter.HandoversFollowed, "handovers_followed",
+            "Descriptors of connections that another process of the family gave to the kernel, exchanged here."),
+        new(Counter.HandoversLost, "handovers_lost",
+            "Of those, ones that could not be fetched from that process: their socket is not connected any more."),
     ];
 }
 

@@ -1,3 +1,5 @@
+using Accel.Core.Handover;
+using Accel.Core.Local;
 using Accel.Core.Memory;
 
 namespace Accel.Core.Stack;
@@ -53,6 +55,21 @@ public unsafe interface IKernel : ILiveness
 
     /// <summary>recvmsg(), which never blocks if the flags say so.</summary>
     long ReceiveDatagram(int fd, void* message, int flags);
+
+    /// <summary>send(), which never blocks if the flags say so.</summary>
+    long Send(int fd, void* data, ulong length, int flags);
+
+    /// <summary>shutdown()</summary>
+    int ShutdownSocket(int fd, int how);
+
+    /// <summary>A copy of another process's descriptor (pidfd_getfd), or minus an errno.</summary>
+    int Borrow(int pid, int fd);
+
+    /// <summary>
+    /// A connection of the kernel's that goes on where an image stops. <paramref name="queues"/>: the bytes that go with
+    /// it. Returns its descriptor or minus an errno: this process may not, or the name is in use.
+    /// </summary>
+    int RestoreTcp(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues);
 
     int GetSockName(int fd, byte* address, uint* length);
 

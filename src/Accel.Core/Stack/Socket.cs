@@ -48,6 +48,9 @@ public enum PathReason : byte
     Nic,
     InterfaceNotServed,
     SteeringRefused,
+
+    /// <summary>Was accelerated, and was given to the kernel alive.</summary>
+    HandedOver,
     Count,
 }
 
@@ -75,6 +78,7 @@ public static class PathReasonText
         "nic: over an accelerated network interface",
         "kernel: the route leaves by an interface that acceld does not serve",
         "kernel: acceld refused to steer the port to this stack (see nic_refusal)",
+        "kernel: given to it alive, after it had been accelerated",
     ];
 }
 
@@ -199,6 +203,13 @@ public unsafe struct Socket
 
     /// <summary>Values of options that are kept here, by row of the option table.</summary>
     [FieldOffset(192)] public fixed int Options[MaxOptions];
+
+    /// <summary>
+    /// Given to the kernel while it was connected: the process that did it, and a descriptor of its own there, for those
+    /// of the family that still have the old one.
+    /// </summary>
+    [FieldOffset(384)] public int HandoverPid;
+    [FieldOffset(388)] public int HandoverDescriptor;
 
     public readonly bool Is(SocketFlags flag) => (Flags & (uint)flag) != 0;
 }

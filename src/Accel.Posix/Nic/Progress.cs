@@ -22,6 +22,8 @@ public static unsafe class Progress
             return 0;
         long now = s.Kernel.NowNs();
         nic.Tend(t, now);
+        HandoverRequests.Look(s, t);
+        s.Parked.Sweep(s);
         if (!nic.IsTicker(t))
             return Sleep(t, null, 0, now + Waits.WatchdogNs);
         if (now - nic.Engine.LastPollNs >= TickNs || nic.Engine.NextDeadline <= now)

@@ -1,0 +1,120 @@
+"""Live connections that go to the kernel in the middle of what they do."""
+import os
+import random
+import re
+import signal
+import time
+
+from cases import HERE, PYTHON, case, redis
+from world import ROOT, Failure, sh
+
+CLI = os.path.join(ROOT, "artifacts/bin/Accel.Cli/release/accel-cli")
+HANDOVER = os.path.join(HERE, "handover.py")
+PORT = "7200"
+TIMES = int(os.environ.get("ACCEL_HANDOVERS", "10"))
+
+
+def hand_over(program, descriptor=None):
+    """Returns how many connections the kernel took."""
+    target = str(program.pid) if descriptor is None else f"{program.pid}:{descriptor}"
+    said = sh(CLI, "handover", target, check=False)
+    found = re.match(r"(\d+) given to the kernel, 0 refused", said)
+    if not found:
+        raise Failure(f"handover {target}: {said.strip()!r}")
+    return int(found[1])
+
+
+def serve(w):
+    server = w.a.start([PYTHON, HANDOVER, "serve", PORT])
+    w.a.wait_listening(int(PORT))
+    return server
+
+
+def finish(w, client, server, served):
+    client.wait()
+    if "good" not in client.text():
+        raise Failure(client.text()[-200:] + client.errors())
+    end = time.monotonic() + 10
+    while server.text().count("served") < served and time.monotonic() < end:
+        time.sleep(0.02)
+    if server.text().split() != ["served"] * served:
+        raise Failure(f"the server says {server.text()!r} {server.errors()}")
+
+
+def descriptor_of(client):
+    client.wait_for("fd ")
+    return re.search(r"fd (\d+)", client.text())[1]
+
+
+def transfers(w, column, modes, megabytes, times):
+    """Each side that is accelerated gives its end away at a moment that the seed says."""
+    server, served, given = serve(w), 0, 0
+    for seed in range(times):
+        mode = modes[seed % len(modes)]
+        client = w.b.start([PYTHON, HANDOVER, mode, w.a.ip6 if seed % 5 == 4 else w.a.ip4, PORT, str(megabytes)])
+        served += 1
+        descriptor = descriptor_of(client)
+        time.sleep(random.Random(seed).random() * 0.3)
+        if column.b and client.process.poll() is None:
+            given += hand_over(client, descriptor)
+        if column.a and client.process.poll() is None:
+            given += hand_over(server)
+        finish(w, client, server, served)
+    if (column.a or column.b) and given < times // 2:
+        raise Failure(f"only {given} of {times} transfers were still going on when they were given away")
+
+
+@case("handover: transfers each way and both ways, every byte in its place")
+def handover_transfers(w, column):
+    transfers(w, column, ("send", "receive", "both"), 192, TIMES)
+
+
+@case("handover: the same with 1 % loss and reordering", columns=("server", "client"),
+      relay=["--loss", "0.01", "--reorder", "0.005", "--seed", "11"])
+def handover_loss(w, column):
+    transfers(w, column, ("send", "receive", "both"), 8, max(TIMES // 2, 3))
+
+
+@case("handover: one that is half closed goes on the other way")
+def handover_half_closed(w, column):
+    transfers(w, column, ("halfclosed",), 192, max(TIMES // 2, 3))
+
+
+@case("handover: an idle connection")
+def handover_idle(w, column):
+    server = serve(w)
+    pipe = os.path.join(w.folder, "stdin")
+    os.mkfifo(pipe)
+    keeper = os.open(pipe, os.O_RDWR)
+    try:
+        client = w.b.start([PYTHON, HANDOVER, "idle", w.a.ip4, PORT], stdin=pipe)
+        client.wait_for("ready")
+        given = (hand_over(client, descriptor_of(client)) if column.b else 0) + (hand_over(server) if column.a else 0)
+        if given != column.a + column.b:
+            raise Failure(f"{given} connections were given to the kernel")
+        for host, accelerated in ((w.a, column.a), (w.b, column.b)):
+            there = f":{PORT}" in host.sh("ss", "-Htn", "state", "established")
+            if accelerated and not there:
+                raise Failure(f"the kernel of {host.name} does not show the connection")
+        os.write(keeper, b"\n")
+        finish(w, client, server, 1)
+    finally:
+        os.close(keeper)
+
+
+@case("handover: redis under load, no error, and again and again", columns=("kernel", "server", "both"))
+def handover_redis(w, column):
+    server = redis(w)
+    load = w.b.start(["redis-benchmark", "-h", w.a.ip4, "-c", "20", "-n", "300000", "-t", "get", "-q"])
+    given, end = 0, time.monotonic() + 30
+    while load.process.poll() is None and time.monotonic() < end:
+        time.sleep(0.3)
+        if column.a:
+            given += hand_over(server)
+    load.wait()
+    if "requests per second" not in load.text() or "rror" in load.text() + load.errors():
+        raise Failure(load.text()[-200:] + load.errors())
+    if column.a and given < 20:
+        raise Failure(f"{given} of 20 connections were given to the kernel")
+    w.b.run([PYTHON, os.path.join(HERE, "redis_values.py"), w.a.ip4])
+    server.process.send_signal(signal.SIGTERM)
