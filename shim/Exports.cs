@@ -289,8 +289,11 @@ public static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_prepare")]
     [return: DNNE.C99Type("long")]
     public static nint ExecPrepare(
-        [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
-        (nint)(Processes.Leave(S, t, ends: false));
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t)
+    {
+        Handover.BeforeExec(S, t);
+        return (nint)(Processes.Leave(S, t, ends: false));
+    }
 
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_failed")]
     [return: DNNE.C99Type("long")]

@@ -1,11 +1,13 @@
 """Transfers that are given to the kernel in the middle.
 
 handover.py serve PORT                             takes, sends, or both at once, as its client asks
+handover.py inetd PORT PROGRAM [ARGUMENT]...       gives each connection to a program that is not accelerated
 handover.py send|receive|both|echo HOST PORT MEGABYTES
 handover.py idle HOST PORT                         says and hears a word, waits for a line on stdin, then again
 handover.py halfclosed HOST PORT MEGABYTES         ends its stream, and then receives
 """
 import hashlib
+import os
 import socket
 import sys
 import threading
@@ -69,8 +71,24 @@ def answer(s):
         print("served" if s.recv(1) == b"" else "trailing bytes", flush=True)
 
 
+def inetd(port, argv):
+    """As ever: fork, the connection as standard input and output, exec."""
+    listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    plain = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+    while True:
+        s, _ = listener.accept()
+        with s:
+            if os.fork() == 0:
+                # Something is there that the program that comes will have to find.
+                while len(s.recv(64, socket.MSG_PEEK)) < 64:
+                    pass
+                os.dup2(s.fileno(), 0)
+                os.dup2(s.fileno(), 1)
+                os.execve(argv[0], argv, plain)
+
+
 def serve(port):
-    listener = socket.create_server(("", port))
+    listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
     while True:
         s, _ = listener.accept()
         threading.Thread(target=answer, args=(s,)).start()
@@ -100,6 +118,10 @@ def client(mode, host, port, megabytes):
     elif mode == "both":
         s = ask(b"both", host, port, megabytes)
         both(s, megabytes)
+    elif mode == "echo":
+        s = socket.create_connection((host, port), 10)
+        s.settimeout(60)
+        both(s, megabytes)
     elif mode == "halfclosed":
         s = ask(b"half", host, port, megabytes)
         s.shutdown(socket.SHUT_WR)
@@ -121,5 +143,7 @@ def client(mode, host, port, megabytes):
 
 if sys.argv[1] == "serve":
     serve(int(sys.argv[2]))
+elif sys.argv[1] == "inetd":
+    inetd(int(sys.argv[2]), sys.argv[3:])
 else:
     client(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 0)

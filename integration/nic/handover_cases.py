@@ -19,6 +19,8 @@ def hand_over(program, descriptor=None):
     target = str(program.pid) if descriptor is None else f"{program.pid}:{descriptor}"
     said = sh(CLI, "handover", target, check=False)
     found = re.match(r"(\d+) given to the kernel, 0 refused", said)
+    if not found and program.process.poll() is not None:
+        return 0
     if not found:
         raise Failure(f"handover {target}: {said.strip()!r}")
     return int(found[1])
@@ -118,3 +120,16 @@ def handover_redis(w, column):
         raise Failure(f"{given} of 20 connections were given to the kernel")
     w.b.run([PYTHON, os.path.join(HERE, "redis_values.py"), w.a.ip4])
     server.process.send_signal(signal.SIGTERM)
+
+
+@case("handover: inetd whose handlers are not accelerated, one of them static")
+def handover_exec(w, column):
+    for n, argv in enumerate((["/bin/cat"], ["/bin/busybox", "cat"])):
+        port = str(7210 + n)
+        w.a.start([PYTHON, HANDOVER, "inetd", port, *argv])
+        w.a.wait_listening(int(port))
+        for megabytes in (1, 32):
+            client = w.b.start([PYTHON, HANDOVER, "echo", w.a.ip4, port, str(megabytes)])
+            client.wait()
+            if "good" not in client.text():
+                raise Failure(f"{argv}: {client.text()} {client.errors()}")

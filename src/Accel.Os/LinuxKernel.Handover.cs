@@ -12,8 +12,15 @@ public sealed unsafe partial class LinuxKernel
     public int RestoreTcp(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues) =>
         TcpRestore.Make(this, in local, in remote, in image, queues, out _);
 
+    [ColdPath]
+    public int RestorePair(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues, in TcpImage peer,
+        byte* peerQueues, out int made, out int madePeer) =>
+        TcpRestore.MakePair(this, in local, in remote, in image, queues, in peer, peerQueues, out made, out madePeer);
+
     public long Send(int fd, void* data, ulong length, int flags) =>
         Call(SystemCall.SendTo, fd, (long)data, (long)length, flags);
+
+    public bool IsInherited(int fd) => Call(SystemCall.Fcntl, fd, 1) == 0;
 
     public int ShutdownSocket(int fd, int how) => (int)Call(SystemCall.Shutdown, fd, how);
 

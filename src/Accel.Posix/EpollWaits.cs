@@ -184,6 +184,8 @@ public static unsafe class EpollWaits
             AnnounceNested(s, t, set, false);
             return count;
         }
+        // What has to go to the kernel is among the kernel's members before the sleep begins.
+        HandoverRequests.Look(s, t);
         if (t->Wait.State[StateSet] == 0)
         {
             Interlocked.Increment(ref set->References);

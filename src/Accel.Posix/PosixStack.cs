@@ -80,8 +80,20 @@ public sealed unsafe class PosixStack
     /// <summary>What this process has seen of <see cref="StackTables.Handovers"/>.</summary>
     public uint HandoversSeen { get; set; }
 
+    /// <summary>The other end of some connection went to the kernel, and ours is to follow.</summary>
+    public bool ArrivalsDue { get; set; }
+
     /// <summary>Connections that were given to the kernel, for others of the family to fetch.</summary>
     public Parked Parked { get; } = new();
+
+    /// <summary>
+    /// The library's own thread comes, if it was not there, to look after what is parked.
+    /// </summary>
+    public void StartKeeper()
+    {
+        if (Process->StartProgress != null)
+            ((delegate* unmanaged<long>)Process->StartProgress)();
+    }
 
     private static ulong Calibrate(IKernel kernel)
     {

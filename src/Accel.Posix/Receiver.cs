@@ -93,15 +93,17 @@ public static unsafe class Receiver
     private static long Attempt(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
         IoVec* vectors, ulong count, ulong total, int flags)
     {
-        if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, fd, socket);
-        s.Lock(ref socket->ReceiveLock, t);
-        long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
-            ? Locked(s, t, socket, wire, vectors, count, total, flags) : -Errno.EBADF;
-        PosixStack.Unlock(ref socket->ReceiveLock);
-        // Given to the kernel while this thread waited for the lock.
-        return result == -Errno.EBADF && socket->State == (uint)SocketState.Kernel
-            ? NotConnected(s, fd, socket) : result;
+        while (true)
+        {
+            if (socket->State != (uint)SocketState.Connected)
+                return NotConnected(s, fd, socket);
+            s.Lock(ref socket->ReceiveLock, t);
+            long result = Gate.TryReceive(s, t, fd, index, socket, out Wire wire)
+                ? Locked(s, t, socket, wire, vectors, count, total, flags) : Gate.IsShut;
+            Gate.EndReceive(socket, in wire);
+            if (result != Gate.IsShut || !Gate.Wait(s, t, fd, socket, index))
+                return result == Gate.IsShut ? -Errno.EBADF : result;
+        }
     }
 
     private static long NotConnected(PosixStack s, int fd, Socket* socket)
@@ -303,10 +305,11 @@ public static unsafe class Receiver
         if (socket->State != (uint)SocketState.Connected)
             return NotConnected(s, fd, socket);
         s.Lock(ref socket->ReceiveLock, t);
-        if (!s.IsStillConnected(t, fd, index, socket, out Wire wire))
+        if (!Gate.TryReceive(s, t, fd, index, socket, out Wire wire))
         {
-            PosixStack.Unlock(ref socket->ReceiveLock);
-            return -Errno.EBADF;
+            Gate.EndReceive(socket, in wire);
+            return Gate.Wait(s, t, fd, socket, index)
+                ? AttemptSplice(s, t, fd, index, socket, output, count) : -Errno.EBADF;
         }
         Pipe* pipe = wire.In;
         byte* from = PipeOps.ReadRun(wire.Region, pipe, 0, count, out ulong run);
@@ -325,7 +328,7 @@ public static unsafe class Receiver
                 GiveRoom(s, t, wire);
             }
         }
-        PosixStack.Unlock(ref socket->ReceiveLock);
+        Gate.EndReceive(socket, in wire);
         return result;
     }
 }

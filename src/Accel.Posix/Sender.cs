@@ -104,15 +104,17 @@ public static unsafe class Sender
     private static long Attempt(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
         IoVec* vectors, ulong count, ulong total, int flags)
     {
-        if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, fd, socket, flags);
-        s.Lock(ref socket->SendLock, t);
-        long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
-            ? Locked(s, t, socket, wire, vectors, count, total, flags) : -Errno.EBADF;
-        PosixStack.Unlock(ref socket->SendLock);
-        // Given to the kernel while this thread waited for the lock.
-        return result == -Errno.EBADF && socket->State == (uint)SocketState.Kernel
-            ? NotConnected(s, fd, socket, flags) : result;
+        while (true)
+        {
+            if (socket->State != (uint)SocketState.Connected)
+                return NotConnected(s, fd, socket, flags);
+            s.Lock(ref socket->SendLock, t);
+            long result = Gate.TrySend(s, t, fd, index, socket, out Wire wire)
+                ? Locked(s, t, socket, wire, vectors, count, total, flags) : Gate.IsShut;
+            Gate.EndSend(socket, in wire);
+            if (result != Gate.IsShut || !Gate.Wait(s, t, fd, socket, index))
+                return result == Gate.IsShut ? -Errno.EBADF : result;
+        }
     }
 
     private static long NotConnected(PosixStack s, int fd, Socket* socket, int flags)
@@ -300,10 +302,13 @@ public static unsafe class Sender
         if (socket->State != (uint)SocketState.Connected)
             return NotConnected(s, fd, socket, 0);
         s.Lock(ref socket->SendLock, t);
-        long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
-            ? LockedFile(s, t, socket, wire, input, offset, count, once: false) : -Errno.EBADF;
-        PosixStack.Unlock(ref socket->SendLock);
-        return result;
+        long result = Gate.TrySend(s, t, fd, index, socket, out Wire wire)
+            ? LockedFile(s, t, socket, wire, input, offset, count, once: false) : Gate.IsShut;
+        Gate.EndSend(socket, in wire);
+        if (result != Gate.IsShut)
+            return result;
+        return Gate.Wait(s, t, fd, socket, index)
+            ? AttemptFile(s, t, fd, index, socket, input, offset, count) : -Errno.EBADF;
     }
 
     private static long LockedFile(
@@ -380,15 +385,16 @@ public static unsafe class Sender
         // One piece only: what a pipe holds fits into the run that is free, or the next call takes the rest.
         ulong piece = Math.Min(count, 64 << 10);
         s.Lock(ref socket->SendLock, t);
-        if (!s.IsStillConnected(t, fd, index, socket, out Wire wire))
+        if (!Gate.TrySend(s, t, fd, index, socket, out Wire wire))
         {
-            PosixStack.Unlock(ref socket->SendLock);
-            return -Errno.EBADF;
+            Gate.EndSend(socket, in wire);
+            return Gate.Wait(s, t, fd, socket, index)
+                ? AttemptSplice(s, t, fd, index, socket, input, count, out full) : -Errno.EBADF;
         }
         ulong room = PipeOps.Space(wire.Out, wire.Out->Tail, 1);
         full = room == 0 && !PipeOps.Grow(wire.Region, wire.Out, stalled: false) && Refusal(s, socket, wire) == 0;
         long result = full ? -Errno.EAGAIN : OnePiece(s, t, socket, wire, input, piece);
-        PosixStack.Unlock(ref socket->SendLock);
+        Gate.EndSend(socket, in wire);
         return result;
     }
 

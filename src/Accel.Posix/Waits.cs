@@ -209,7 +209,8 @@ public static unsafe class Waits
         if (waker >= 0)
         {
             Wakers.Announce(s, t, s.S.WakerAt(waker));
-            if ((Readiness.Mask(s, socket) & events) != 0 && Volatile.Read(ref t->Pending) == 0)
+            if ((((Readiness.Mask(s, socket) & events) != 0) | LocalArrival.IsDue(s, socket))
+                && Volatile.Read(ref t->Pending) == 0)
             {
                 Wakers.Retract(s, t, s.S.WakerAt(waker));
                 return 0;

@@ -71,6 +71,13 @@ public unsafe interface IKernel : ILiveness
     /// </summary>
     int RestoreTcp(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues);
 
+    /// <summary>
+    /// Two connections of the kernel's with each other, from two images of which each is the other's peer: the names of
+    /// the second are those of the first exchanged. 0 or minus an errno.
+    /// </summary>
+    int RestorePair(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues, in TcpImage peer,
+        byte* peerQueues, out int made, out int madePeer);
+
     int GetSockName(int fd, byte* address, uint* length);
 
     int GetSockOpt(int fd, int level, int name, void* value, uint* length);
@@ -85,6 +92,9 @@ public unsafe interface IKernel : ILiveness
     bool SameFile(int a, int b);
 
     int SetFlags(int fd, int flags);
+
+    /// <summary>True if a descriptor is open and stays so over exec().</summary>
+    bool IsInherited(int fd);
 
     /// <summary>
     /// Moves one of our own descriptors out of the program's way and marks it close-on-exec. Returns its new number.

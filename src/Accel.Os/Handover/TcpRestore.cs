@@ -32,16 +32,6 @@ public static unsafe class TcpRestore
     private const uint MostBuffer = 1u << 29;
     private const long FinWaitNs = 50_000_000;
 
-    /// <summary>True if this process may repair connections.</summary>
-    public static bool IsAllowed(LinuxKernel kernel)
-    {
-        int fd = kernel.Socket(Inet, Stream | Cloexec, 0);
-        bool allowed = fd >= 0 && Set(kernel, fd, Tcp, Repair, 1) >= 0;
-        if (fd >= 0)
-            kernel.Close(fd);
-        return allowed;
-    }
-
     /// <summary>
     /// Returns a descriptor of the connection, or minus an errno and at what it failed; then the peer has heard nothing.
     /// </summary>
@@ -58,8 +48,7 @@ public static unsafe class TcpRestore
         if (image.QueueBytes > MostQueued)
             return -Errno.EINVAL;
         step = "socket";
-        int domain = image.Has(ImageFlags.V6Socket) ? Inet6 : Inet;
-        int fd = kernel.Socket(domain, Stream | Cloexec | NonBlock, 0);
+        int fd = NewSocket(kernel, in image);
         if (fd < 0)
             return fd;
         int result = Rebuild(kernel, fd, in local, in remote, in image, queues, ref step);
@@ -67,10 +56,45 @@ public static unsafe class TcpRestore
             result = GoOn(kernel, fd, in local, in remote, in image, queues, ref step);
         if (result >= 0)
             return fd;
-        // In repair a close is silent.
+        Abandon(kernel, fd);
+        return result;
+    }
+
+    /// <summary>
+    /// Both ends of a connection within this host: neither may say a word before the other is there. 0 or minus an
+    /// errno; then neither is.
+    /// </summary>
+    public static int MakePair(LinuxKernel kernel, in Endpoint local, in Endpoint remote, in TcpImage image,
+        byte* queues, in TcpImage peer, byte* peerQueues, out int made, out int madePeer)
+    {
+        string step = "";
+        int a = NewSocket(kernel, in image), b = NewSocket(kernel, in peer);
+        int r = Math.Min(Math.Min(a, b), 0);
+        r = r < 0 ? r : Rebuild(kernel, a, in local, in remote, in image, queues, ref step);
+        r = r < 0 ? r : Rebuild(kernel, b, in remote, in local, in peer, peerQueues, ref step);
+        r = r < 0 ? r : GoOn(kernel, a, in local, in remote, in image, queues, ref step);
+        r = r < 0 ? r : GoOn(kernel, b, in remote, in local, in peer, peerQueues, ref step);
+        if (r < 0)
+        {
+            Abandon(kernel, a);
+            Abandon(kernel, b);
+            a = b = -1;
+        }
+        made = a;
+        madePeer = b;
+        return r;
+    }
+
+    private static int NewSocket(LinuxKernel kernel, in TcpImage image) =>
+        kernel.Socket(image.Has(ImageFlags.V6Socket) ? Inet6 : Inet, Stream | Cloexec | NonBlock, 0);
+
+    /// <summary>In repair a close is silent.</summary>
+    private static void Abandon(LinuxKernel kernel, int fd)
+    {
+        if (fd < 0)
+            return;
         Set(kernel, fd, Tcp, Repair, 1);
         kernel.Close(fd);
-        return result;
     }
 
     /// <summary>Everything that is done before a segment may come or go.</summary>

@@ -13,6 +13,9 @@ namespace Accel.Posix;
 [ColdPath]
 public static unsafe class Handover
 {
+    /// <summary>So long an exec() waits for the other ends to fetch what would go with this process's memory.</summary>
+    private const long ArrivalNs = 1_500_000_000;
+
     /// <summary>
     /// Gives the connection behind a descriptor to the kernel. None: every descriptor of it in this process is a kernel
     /// socket now, also in a program that this one becomes by exec(), or one that it is sent to. To be called without
@@ -35,6 +38,21 @@ public static unsafe class Handover
         return refusal;
     }
 
+    /// <summary>
+    /// Before exec() of a program that is not accelerated: all that it would inherit. What cannot be given to the kernel
+    /// is closed with the process's place in the stack, as if it had ended.
+    /// </summary>
+    public static void BeforeExec(PosixStack s, AccelThread* t)
+    {
+        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        for (int fd = 0; fd < high; fd++)
+        {
+            if (s.Process->FdMap[fd] >> 24 == DescriptorEntry.KindSocket && s.Kernel.IsInherited(fd))
+                ToKernel(s, t, fd);
+        }
+        s.Parked.Await(s, ArrivalNs);
+    }
+
     /// <summary>No call of the program moves a byte meanwhile; one that sleeps is woken afterwards.</summary>
     private static HandoverRefusal Locked(PosixStack s, AccelThread* t, Socket* socket, int index, int fd)
     {
@@ -44,7 +62,8 @@ public static unsafe class Handover
         if (socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire)
             && wire.Conn->Generation == socket->ConnGeneration)
             refusal = NicConnector.IsOverNic(wire)
-                ? NicHandover.Try(s, t, socket, index, fd, in wire) : HandoverRefusal.State;
+                ? NicHandover.Try(s, t, socket, index, fd, in wire)
+                : LocalHandover.Try(s, t, socket, index, fd, in wire);
         PosixStack.Unlock(ref socket->ReceiveLock);
         PosixStack.Unlock(ref socket->SendLock);
         return refusal;

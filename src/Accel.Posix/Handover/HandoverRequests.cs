@@ -13,7 +13,7 @@ internal static unsafe class HandoverRequests
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Look(PosixStack s, AccelThread* t)
     {
-        if (Volatile.Read(ref s.S.Tables->Handovers) != s.HandoversSeen)
+        if (Volatile.Read(ref s.S.Tables->Handovers) != s.HandoversSeen || s.ArrivalsDue)
             Serve(s, t);
     }
 
@@ -21,6 +21,11 @@ internal static unsafe class HandoverRequests
     private static void Serve(PosixStack s, AccelThread* t)
     {
         s.HandoversSeen = Volatile.Read(ref s.S.Tables->Handovers);
+        if (s.ArrivalsDue)
+        {
+            s.ArrivalsDue = false;
+            LocalArrival.ArriveAll(s, t);
+        }
         Followers.FollowAll(s, t);
         s.Parked.Sweep(s);
         ref int word = ref s.S.ProcessAt(s.Slot)->HandoverWanted;
