@@ -1,69 +1,78 @@
-"""Transfers that are given to the kernel in the middle.
+"""Transfers that go on until a file says that they may end: meanwhile the connection is given to the kernel.
 
 handover.py serve PORT                             takes, sends, or both at once, as its client asks
 handover.py inetd PORT PROGRAM [ARGUMENT]...       gives each connection to a program that is not accelerated
-handover.py send|receive|both|echo HOST PORT MEGABYTES
+handover.py send|receive|both|halfclosed|echo HOST PORT FILE
 handover.py idle HOST PORT                         says and hears a word, waits for a line on stdin, then again
-handover.py halfclosed HOST PORT MEGABYTES         ends its stream, and then receives
 """
 import hashlib
+import itertools
 import os
 import socket
 import sys
 import threading
 
 PIECE = 1 << 16
+MORE, LAST = b"m", b"l"
+MOST, AFTERWARDS = 40_000, 64  # pieces: in all, and behind the moment when the file appears
 
 
-def pieces(megabytes):
-    for i in range(megabytes * (1 << 20) // PIECE):
-        seed = hashlib.sha256(i.to_bytes(8, "big")).digest()
-        yield seed * (PIECE // len(seed))
+def piece(number, mark):
+    seed = hashlib.sha256(number.to_bytes(8, "big")).digest()
+    return mark + (seed * (PIECE // len(seed)))[1:]
 
 
-def give(s, megabytes):
-    for piece in pieces(megabytes):
-        s.sendall(piece)
+def give(s, file):
+    left = MOST
+    for number in itertools.count():
+        if left > AFTERWARDS and number % 16 == 0 and os.path.exists(file):
+            left = AFTERWARDS
+        left -= 1
+        s.sendall(piece(number, MORE if left > 0 else LAST))
+        if left == 0:
+            return
 
 
-def take(s, megabytes):
+def take(s):
     """Every byte must be the one that was sent, in its place."""
     buffer = bytearray(PIECE)
-    for number, piece in enumerate(pieces(megabytes)):
+    for number in itertools.count():
         view, got = memoryview(buffer), 0
         while got < PIECE:
             n = s.recv_into(view[got:])
             if n == 0:
                 raise ConnectionError(f"ended in piece {number}")
             got += n
-        if buffer != piece:
+        mark = buffer[:1]
+        if mark not in (MORE, LAST) or buffer != piece(number, mark):
             raise ValueError(f"piece {number} is wrong")
+        if mark == LAST:
+            return
 
 
-def both(s, megabytes):
-    thread = threading.Thread(target=give, args=(s, megabytes))
+def both(s, file):
+    thread = threading.Thread(target=give, args=(s, file))
     thread.start()
-    take(s, megabytes)
+    take(s)
     thread.join()
 
 
 def answer(s):
     with s:
-        what = s.recv(8, socket.MSG_WAITALL)
-        kind, megabytes = what[:4], int.from_bytes(what[4:], "big")
+        kind = s.recv(4, socket.MSG_WAITALL)
+        file = s.recv(int.from_bytes(s.recv(2, socket.MSG_WAITALL), "big"), socket.MSG_WAITALL)
         if kind == b"take":
-            take(s, megabytes)
+            take(s)
             s.sendall(b"good")
         elif kind == b"give":
-            give(s, megabytes)
-            s.shutdown(socket.SHUT_WR)
+            give(s, file)
         elif kind == b"both":
-            both(s, megabytes)
+            both(s, file)
             s.sendall(b"good")
         elif kind == b"half":
             if s.recv(1) != b"":
                 raise ValueError("no end")
-            give(s, megabytes)
+            give(s, file)
         elif kind == b"idle":
             while word := s.recv(100):
                 s.sendall(word.upper())
@@ -71,9 +80,13 @@ def answer(s):
         print("served" if s.recv(1) == b"" else "trailing bytes", flush=True)
 
 
+def listen(port):
+    return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+
+
 def inetd(port, argv):
     """As ever: fork, the connection as standard input and output, exec."""
-    listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    listener = listen(port)
     plain = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     while True:
         s, _ = listener.accept()
@@ -88,16 +101,21 @@ def inetd(port, argv):
 
 
 def serve(port):
-    listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    listener = listen(port)
     while True:
         s, _ = listener.accept()
         threading.Thread(target=answer, args=(s,)).start()
 
 
-def ask(kind, host, port, megabytes=0):
+def connect(host, port):
     s = socket.create_connection((host, port), 10)
     s.settimeout(60)
-    s.sendall(kind + megabytes.to_bytes(4, "big"))
+    return s
+
+
+def ask(kind, host, port, file=""):
+    s = connect(host, port)
+    s.sendall(kind + len(file).to_bytes(2, "big") + file.encode())
     print("fd", s.fileno(), flush=True)
     return s
 
@@ -108,24 +126,23 @@ def word(s, text):
         raise ValueError("another word came back")
 
 
-def client(mode, host, port, megabytes):
+def client(mode, host, port, file):
     if mode == "send":
-        s = ask(b"take", host, port, megabytes)
-        give(s, megabytes)
+        s = ask(b"take", host, port, file)
+        give(s, file)
     elif mode == "receive":
-        s = ask(b"give", host, port, megabytes)
-        take(s, megabytes)
+        s = ask(b"give", host, port, file)
+        take(s)
     elif mode == "both":
-        s = ask(b"both", host, port, megabytes)
-        both(s, megabytes)
+        s = ask(b"both", host, port, file)
+        both(s, file)
     elif mode == "echo":
-        s = socket.create_connection((host, port), 10)
-        s.settimeout(60)
-        both(s, megabytes)
+        s = connect(host, port)
+        both(s, file)
     elif mode == "halfclosed":
-        s = ask(b"half", host, port, megabytes)
+        s = ask(b"half", host, port, file)
         s.shutdown(socket.SHUT_WR)
-        take(s, megabytes)
+        take(s)
     else:
         s = ask(b"idle", host, port)
         word(s, b"before")
@@ -146,4 +163,4 @@ if sys.argv[1] == "serve":
 elif sys.argv[1] == "inetd":
     inetd(int(sys.argv[2]), sys.argv[3:])
 else:
-    client(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 0)
+    client(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else "")
