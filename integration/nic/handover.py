@@ -61,6 +61,7 @@ def answer(s):
     with s:
         kind = s.recv(4, socket.MSG_WAITALL)
         file = s.recv(int.from_bytes(s.recv(2, socket.MSG_WAITALL), "big"), socket.MSG_WAITALL)
+        print("begun", flush=True)
         if kind == b"take":
             take(s)
             s.sendall(b"good")

@@ -38,8 +38,14 @@ def finish(w, client, server, served):
     end = time.monotonic() + 10
     while server.text().count("served") < served and time.monotonic() < end:
         time.sleep(0.02)
-    if server.text().split() != ["served"] * served:
+    if server.text().count("served") != served or "trailing" in server.text():
         raise Failure(f"the server says {server.text()!r} {server.errors()}")
+
+
+def wait_begun(server, times):
+    end = time.monotonic() + 15
+    while server.text().count("begun") < times and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def descriptor_of(client):
@@ -56,6 +62,7 @@ def transfers(w, column, modes, times):
         client = w.b.start([PYTHON, HANDOVER, modes[seed % len(modes)], w.a.ip6 if seed % 5 == 4 else w.a.ip4, PORT,
                             enough])
         descriptor = descriptor_of(client)
+        wait_begun(server, seed + 1)
         time.sleep(chance.random() * 0.2)
         given = hand_over(client, descriptor) if column.b else 0
         given += hand_over(server) if column.a else 0

@@ -18,7 +18,7 @@ def hand_over(c, child, descriptor=None):
         return 0
     target = str(child.pid) if descriptor is None else f"{child.pid}:{descriptor}"
     done = subprocess.run([CLI, "handover", target], env=environment(False), capture_output=True, text=True,
-                          timeout=20, check=False)
+                          timeout=60, check=False)
     found = re.match(r"(\d+) given to the kernel, 0 refused", done.stdout)
     if not found and not child.running:
         return 0
@@ -38,7 +38,7 @@ def serve(c):
 
 def finish(c, client, server, served):
     c.expect(client.wait(30) == 0 and "good" in client.output(), f"the client: {client.said()}")
-    c.eventually(lambda: server.output().count("served") >= served, lambda: f"the server: {server.said()}")
+    c.eventually(lambda: server.output().count("served") >= served, lambda: f"the server: {server.said()}", 15)
 
 
 @case("handover-local", moves=None, columns=BOTH)
@@ -51,6 +51,7 @@ def transfers(c):
         enough = c.path(f"enough{seed}")
         client = c.start(PYTHON, TRANSFER, mode, "127.0.0.1" if seed % 3 else "::1", port, enough)
         descriptor = descriptor_of(c, client)
+        c.eventually(lambda: server.output().count("begun") > seed, lambda: f"the server: {server.said()}", 15)
         time.sleep(chance.random() * 0.1)
         leaver = (client, descriptor) if chance.random() < 0.5 else (server, None)
         given = hand_over(c, *leaver)
