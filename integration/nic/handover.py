@@ -2,19 +2,22 @@
 
 handover.py serve PORT                             takes, sends, or both at once, as its client asks
 handover.py inetd PORT PROGRAM [ARGUMENT]...       gives each connection to a program that is not accelerated
+handover.py shared PORT                            one connection, which two processes have: the child answers
 handover.py send|receive|both|halfclosed|echo HOST PORT FILE
 handover.py idle HOST PORT                         says and hears a word, waits for a line on stdin, then again
 """
 import hashlib
 import itertools
 import os
+import select
 import socket
 import sys
 import threading
+import time
 
 PIECE = 1 << 16
 MORE, LAST = b"m", b"l"
-MOST, AFTERWARDS = 40_000, 64  # pieces: in all, and behind the moment when the file appears
+MOST, AFTERWARDS = 1_000_000, 64  # pieces: in all, and behind the moment when the file appears
 
 
 def piece(number, mark):
@@ -101,6 +104,22 @@ def inetd(port, argv):
                 os.execve(argv[0], argv, plain)
 
 
+def shared(port):
+    s, _ = listen(port).accept()
+    s.recv(6, socket.MSG_WAITALL)
+    print("begun", flush=True)
+    child = os.fork()
+    if child == 0:
+        while word := s.recv(100):
+            s.sendall(word.upper())
+        s.shutdown(socket.SHUT_WR)
+        os._exit(0)
+    while os.waitpid(child, os.WNOHANG)[0] == 0:
+        select.select([], [s], [], 0.01)
+        time.sleep(0.01)
+    print("served", flush=True)
+
+
 def serve(port):
     listener = listen(port)
     while True:
@@ -161,6 +180,8 @@ def client(mode, host, port, file):
 
 if sys.argv[1] == "serve":
     serve(int(sys.argv[2]))
+elif sys.argv[1] == "shared":
+    shared(int(sys.argv[2]))
 elif sys.argv[1] == "inetd":
     inetd(int(sys.argv[2]), sys.argv[3:])
 else:

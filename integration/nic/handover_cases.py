@@ -89,9 +89,8 @@ def handover_half_closed(w, column):
     transfers(w, column, ("halfclosed",), max(TIMES // 2, 3))
 
 
-@case("handover: an idle connection")
-def handover_idle(w, column):
-    server = serve(w)
+def wait_then_go_on(w, column, server):
+    """A client that is silent while both ends are given away."""
     pipe = os.path.join(w.folder, "stdin")
     os.mkfifo(pipe)
     keeper = os.open(pipe, os.O_RDWR)
@@ -109,6 +108,18 @@ def handover_idle(w, column):
         finish(w, client, server, 1)
     finally:
         os.close(keeper)
+
+
+@case("handover: an idle connection")
+def handover_idle(w, column):
+    wait_then_go_on(w, column, serve(w))
+
+
+@case("handover: a connection that two processes have, by the one that does not use it", columns=("kernel", "server"))
+def handover_shared(w, column):
+    server = w.a.start([PYTHON, HANDOVER, "shared", PORT])
+    w.a.wait_listening(int(PORT))
+    wait_then_go_on(w, column, server)
 
 
 @case("handover: redis under load, no error, and again and again", columns=("kernel", "server", "both"))

@@ -61,20 +61,30 @@ def transfers(c):
         finish(c, client, server, seed + 1)
 
 
-@case("handover-local-idle", moves=None, columns=BOTH)
-def idle(c):
-    port, server = serve(c)
+def wait_then_go_on(c, port, server):
+    """A client that waits for its input, and comes by the library only when it goes on."""
     pipe = c.path("stdin")
     os.mkfifo(pipe)
     keeper = os.open(pipe, os.O_RDWR)
     client = c.start(PYTHON, TRANSFER, "idle", "127.0.0.1", port, stdin=pipe)
     c.eventually(lambda: "ready" in client.output(), "the client is not ready")
-    # The client waits for its input, and comes by the library only when it goes on.
     given = hand_over(c, server)
     c.expect(given == 1 or c.column.name == "kernel", "it was not given to the kernel")
     os.write(keeper, b"\n")
     finish(c, client, server, 1)
     os.close(keeper)
+
+
+@case("handover-local-idle", moves=None, columns=BOTH)
+def idle(c):
+    wait_then_go_on(c, *serve(c))
+
+
+@case("handover-local-shared", moves=None, columns=BOTH)
+def shared(c):
+    """Two processes have it; the one that does not use it gives it away, and the other follows."""
+    port = free_port()
+    wait_then_go_on(c, port, c.server(PYTHON, TRANSFER, "shared", port, port=port))
 
 
 @case("handover-local-redis", moves=None, columns=BOTH)
