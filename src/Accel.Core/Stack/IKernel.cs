@@ -66,8 +66,8 @@ public unsafe interface IKernel : ILiveness
     int Borrow(int pid, int fd);
 
     /// <summary>
-    /// A connection of the kernel's that goes on where an image stops. <paramref name="queues"/>: the bytes that go with
-    /// it. Returns its descriptor or minus an errno: this process may not, or the name is in use.
+    /// A connection of the kernel's that goes on where an image stops. <paramref name="queues"/>: the bytes that go
+    /// with it. Returns its descriptor or minus an errno: this process may not, or the name is in use.
     /// </summary>
     int RestoreTcp(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues);
 

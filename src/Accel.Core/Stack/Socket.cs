@@ -205,8 +205,8 @@ public unsafe struct Socket
     [FieldOffset(192)] public fixed int Options[MaxOptions];
 
     /// <summary>
-    /// Given to the kernel while it was connected: the process that did it, and a descriptor of its own there, for those
-    /// of the family that still have the old one.
+    /// Given to the kernel while it was connected: the process that did it, and a descriptor of its own there, for
+    /// those of the family that still have the old one.
     /// </summary>
     [FieldOffset(384)] public int HandoverPid;
     [FieldOffset(388)] public int HandoverDescriptor;

@@ -23,7 +23,7 @@ public static unsafe class TcpRestore
     private const int OptionMss = 2, OptionWindow = 3, OptionSackPermitted = 4, OptionTimestamp = 8;
     private const int ShutWrite = 1, NoSignal = 0x4000;
 
-    /// <summary>What a segment's bytes take in the kernel's buffers beside themselves (the kernel doubles it).</summary>
+    /// <summary>What a segment takes in the kernel's buffers beside its bytes (the kernel doubles it).</summary>
     private const uint Overhead = 64 << 10;
 
     /// <summary>One write into a queue: what the kernel surely finds the memory for at once.</summary>
@@ -33,7 +33,7 @@ public static unsafe class TcpRestore
     private const long FinWaitNs = 50_000_000;
 
     /// <summary>
-    /// Returns a descriptor of the connection, or minus an errno and at what it failed; then the peer has heard nothing.
+    /// Returns a descriptor of the connection, or minus an errno and at what it failed: then the peer heard nothing.
     /// </summary>
     /// <param name="kernel">System calls.</param>
     /// <param name="local">Its own name, as the program knows it: v4-mapped on a socket of IPv6.</param>

@@ -5,8 +5,8 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// A connection that another process of the family gave to the kernel: this process has descriptors of it as well, which
-/// still are what they were. It fetches the new one.
+/// A connection that another process of the family gave to the kernel: this process has descriptors of it as well,
+/// which still are what they were. It fetches the new one.
 /// </summary>
 [ColdPath]
 internal static unsafe class Followers

@@ -39,8 +39,8 @@ public static unsafe class Handover
     }
 
     /// <summary>
-    /// Before exec() of a program that is not accelerated: all that it would inherit. What cannot be given to the kernel
-    /// is closed with the process's place in the stack, as if it had ended.
+    /// Before exec() of a program that is not accelerated: all that it would inherit. What cannot be given to the
+    /// kernel is closed with the process's place in the stack, as if it had ended.
     /// </summary>
     public static void BeforeExec(PosixStack s, AccelThread* t)
     {

@@ -5,8 +5,8 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// What others want of this process: an operator, that it gives its connections to the kernel; a relative that did, that
-/// it follows. Looked at by every call that may wait, and by the library's own thread.
+/// What others want of this process: an operator, that it gives its connections to the kernel; a relative that did,
+/// that it follows. Looked at by every call that may wait, and by the library's own thread.
 /// </summary>
 internal static unsafe class HandoverRequests
 {

@@ -4,7 +4,7 @@ using Accel.Wire;
 
 namespace Accel.Core.Tests.Tcp;
 
-/// <summary>What another TCP is told of a connection: the two streams must go on where they are, on both ends.</summary>
+/// <summary>What another TCP is told of a connection: both streams go on where they are, on both ends.</summary>
 public class TcpImageTests
 {
     const long Ms = TcpPair.Ms;
