@@ -12,5 +12,5 @@ internal static class SystemCall
     public const long EpollCtl = 233, OpenAt = 257, ReadLinkAt = 267, Accept4 = 288, EpollCreate1 = 291, Dup3 = 292;
     public const long PrLimit = 302, GetRandom = 318, MemfdCreate = 319, Kcmp = 312, Membarrier = 324, PidfdOpen = 434;
     public const long Futex = 202, SendMessage = 46, ReceiveMessage = 47, GetTid = 186, NewFStatAt = 262;
-    public const long FAccessAt = 269;
+    public const long FAccessAt = 269, Shutdown = 48, Fchown = 93, PidfdGetFd = 438;
 }

@@ -44,7 +44,8 @@ public static unsafe class Closer
         Free(s, wire);
     }
 
-    private static void Free(PosixStack s, in Wire wire)
+    /// <summary>Gives a connection back, both ends of which are closed.</summary>
+    public static void Free(PosixStack s, in Wire wire)
     {
         ReturnPages(s, wire.Region, wire.In);
         ReturnPages(s, wire.Region, wire.Out);

@@ -393,22 +393,48 @@ public static unsafe class EpollSets
         }
     }
 
-    /// <summary>A socket went to the kernel path: its items become registrations in the kernel's sets.</summary>
+    /// <summary>
+    /// A socket went to the kernel path: its items become registrations in the kernel's sets. Those in sets that only
+    /// others of the family have are theirs to move.
+    /// </summary>
     public static void MoveToKernel(PosixStack s, AccelThread* t, int socketIndex)
     {
-        Socket* socket = s.S.SocketAt(socketIndex);
-        for (int steps = 0; socket->Items != 0 && steps < StackRegion.MaxEpollItems; steps++)
+        for (int steps = 0; steps < StackRegion.MaxEpollItems; steps++)
         {
-            int index = (int)socket->Items - 1;
+            int index = ItemHere(s, t, socketIndex, out int epfd);
+            if (index < 0)
+                return;
             EpollItem item = *s.S.EpollItemAt(index);
             EpollSet* set = s.S.EpollSetAt((int)item.Set);
             s.Lock(ref set->Lock, t);
             Remove(s, t, (int)item.Set, index);
             PosixStack.Unlock(ref set->Lock);
             uint events = (item.Flags & (uint)EpollItemFlags.Disabled) != 0 ? Ev.ONESHOT : item.Events;
-            s.Kernel.EpollCtl(DescriptorHere(s, (int)item.Set), Ev.CTL_ADD, item.Descriptor, events, item.Data);
+            uint entry = s.Entry(item.Descriptor) & ~DescriptorEntry.OnKernel;
+            // The number that it was registered by may be another file's by now, while the socket lives under others.
+            int fd = entry == DescriptorEntry.Of(DescriptorEntry.KindSocket, socketIndex)
+                ? item.Descriptor : Sockets.KernelDescriptor(s, socketIndex);
+            s.Kernel.EpollCtl(epfd, Ev.CTL_ADD, fd, events, item.Data);
             s.Count(t, Counter.Handovers);
         }
+    }
+
+    /// <summary>An item of a socket whose set this process has, and the set's descriptor; -1: there is none.</summary>
+    private static int ItemHere(PosixStack s, AccelThread* t, int socketIndex, out int epfd)
+    {
+        Socket* socket = s.S.SocketAt(socketIndex);
+        epfd = -1;
+        s.Lock(ref socket->ListLock, t);
+        uint at = socket->Items;
+        for (int steps = 0; at != 0 && steps < StackRegion.MaxEpollItems; steps++)
+        {
+            epfd = DescriptorHere(s, (int)s.S.EpollItemAt((int)at - 1)->Set);
+            if (epfd >= 0)
+                break;
+            at = s.S.EpollItemAt((int)at - 1)->SocketNext;
+        }
+        PosixStack.Unlock(ref socket->ListLock);
+        return epfd < 0 ? -1 : (int)at - 1;
     }
 
     /// <summary>One descriptor of a set is gone; the last one ends the set. True if this was the last.</summary>

@@ -72,6 +72,7 @@ public static unsafe class EpollWaits
     private static long Collect(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd,
         EpollEvent* events, int have, int max, long timeoutNs)
     {
+        HandoverRequests.Look(s, t);
         s.Nic?.Pump(t);
         ulong ticks = s.Kernel.Ticks();
         set->Waits++;
@@ -185,6 +186,8 @@ public static unsafe class EpollWaits
             AnnounceNested(s, t, set, false);
             return count;
         }
+        // What has to go to the kernel is among the kernel's members before the sleep begins.
+        HandoverRequests.Look(s, t);
         if (t->Wait.State[StateSet] == 0)
         {
             Interlocked.Increment(ref set->References);

@@ -30,6 +30,7 @@ public static unsafe class Exec
             MarkInternals(s, closeOnExec: false);
             return fd;
         }
+        Handover.BeforeExec(s, t);
         s.Left.Remember(s);
         Processes.Leave(s, t, ends: false);
         return 0;

@@ -22,6 +22,7 @@ public static unsafe class PollCalls
         if (count > 0 && (ulong)fds < 4096)
             return -Errno.EFAULT;
         bool slept = t->Wait.State[StatePolling] != 0;
+        HandoverRequests.Look(s, t);
         if (slept)
             Woken(s, t, count);
         else
@@ -162,6 +163,13 @@ public static unsafe class PollCalls
             Wakers.Announce(s, t, s.S.WakerAt(waker));
         AnnounceSets(s, t, fds, count, true);
         int ready = LookAtOurs(s, fds, count);
+        if (ready == 0 && s.ArrivalsDue)
+        {
+            // What has gone to the kernel has to be among those that the kernel is asked for.
+            Undo(s, t, fds, count);
+            HandoverRequests.Look(s, t);
+            return Sleep(s, t, fds, count, deadline);
+        }
         if (ready != 0)
         {
             Undo(s, t, fds, count);

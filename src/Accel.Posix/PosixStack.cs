@@ -83,6 +83,24 @@ public sealed unsafe class PosixStack
 
     public int Placeholder6 { get; set; } = -1;
 
+    /// <summary>What this process has seen of <see cref="StackTables.Handovers"/>.</summary>
+    public uint HandoversSeen { get; set; }
+
+    /// <summary>The other end of some connection went to the kernel, and ours is to follow.</summary>
+    public bool ArrivalsDue { get; set; }
+
+    /// <summary>Connections that were given to the kernel, for others of the family to fetch.</summary>
+    public Parked Parked { get; } = new();
+
+    /// <summary>
+    /// The library's own thread comes, if it was not there, to look after what is parked.
+    /// </summary>
+    public void StartKeeper()
+    {
+        if (Process->StartProgress != null)
+            ((delegate* unmanaged<long>)Process->StartProgress)();
+    }
+
     private static ulong Calibrate(IKernel kernel)
     {
         const long SampleNs = 20_000;
@@ -173,6 +191,8 @@ public sealed unsafe class PosixStack
         if (socket->State != (uint)SocketState.Kernel)
             return socket;
         // Another process of the family gave it to the kernel.
+        if (socket->HandoverPid != 0)
+            Followers.Follow(this, fd, entry, socket);
         SetEntry(fd, entry | DescriptorEntry.OnKernel);
         return null;
     }

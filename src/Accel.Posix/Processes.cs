@@ -93,7 +93,7 @@ public static unsafe class Processes
     }
 
     /// <summary>True if a descriptor of a process is what an entry says.</summary>
-    private static bool Holds(PosixStack s, int slot, uint entry)
+    public static bool Holds(PosixStack s, int slot, uint entry)
     {
         ProcessSlot* process = s.S.ProcessAt(slot);
         if (Volatile.Read(ref process->State) == ProcessSlot.Unused)
@@ -222,6 +222,7 @@ public static unsafe class Processes
         slot->Adopted = 1;
         s.Peers.StartOver(t);
         s.Nic?.AfterFork(t);
+        s.Parked.AfterFork(s);
         s.Process->Adopted = 1;
         int high = slot->HighestDescriptor;
         for (int fd = 0; fd < high; fd++)

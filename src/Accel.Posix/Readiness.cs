@@ -13,7 +13,7 @@ public static unsafe class Readiness
         {
             case SocketState.Connected:
                 return s.Sides(socket, out Wire wire)
-                    ? OfConnection(socket, wire) : Ev.ERR | Ev.HUP | Ev.IN | Ev.RDNORM;
+                    ? OfConnection(s, socket, wire) : Ev.ERR | Ev.HUP | Ev.IN | Ev.RDNORM;
             case SocketState.Listening:
                 LocalRegion region = s.Region(socket->Region);
                 return region.IsMapped && Volatile.Read(ref region.ListenerAt((int)socket->Index)->Queued) > 0
@@ -32,13 +32,19 @@ public static unsafe class Readiness
         }
     }
 
-    private static uint OfConnection(Socket* socket, in Wire wire)
+    private static uint OfConnection(PosixStack s, Socket* socket, in Wire wire)
     {
         Side* me = wire.Me;
         uint mine = Volatile.Read(ref me->Flags);
         uint theirs = Volatile.Read(ref wire.Peer->Flags);
         if ((mine & (uint)SideFlags.Reset) != 0)
             AbsorbReset(socket, mine, wire);
+        if ((theirs & (uint)SideFlags.HandedOver) != 0)
+        {
+            // The kernel knows, as soon as this end has gone there too.
+            s.ArrivalsDue = true;
+            return 0;
+        }
         uint mask = 0;
         bool dead = socket->Is(SocketFlags.Dead);
         bool sendShut = dead || (mine & (uint)SideFlags.FinSent) != 0;

@@ -76,6 +76,10 @@ public static unsafe class Receiver
         while (true)
         {
             long result = Attempt(s, t, fd, index, socket, vectors, count, total, flags);
+            if (result == AccelResult.Pass && t->Wait.Done > 0 && (flags & Msg.PEEK) == 0)
+                result = Remainder.Receive(s, t, fd, socket, index, vectors, count, flags);
+            if (result == AccelResult.Wait)
+                return result;
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result);
             ulong done = t->Wait.Done;
@@ -110,19 +114,26 @@ public static unsafe class Receiver
     private static long Attempt(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
         IoVec* vectors, ulong count, ulong total, int flags)
     {
-        if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket);
-        s.Lock(ref socket->ReceiveLock, t);
-        long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
-            ? Locked(s, t, socket, wire, vectors, count, total, flags) : -Errno.EBADF;
-        PosixStack.Unlock(ref socket->ReceiveLock);
-        return result;
+        while (true)
+        {
+            if (socket->State != (uint)SocketState.Connected)
+                return NotConnected(s, fd, socket);
+            s.Lock(ref socket->ReceiveLock, t);
+            long result = Gate.TryReceive(s, t, fd, index, socket, out Wire wire)
+                ? Locked(s, t, socket, wire, vectors, count, total, flags) : Gate.IsShut;
+            Gate.EndReceive(socket, in wire);
+            if (result != Gate.IsShut || !Gate.Wait(s, t, fd, socket, index))
+                return result == Gate.IsShut ? -Errno.EBADF : result;
+        }
     }
 
-    private static long NotConnected(PosixStack s, Socket* socket)
+    private static long NotConnected(PosixStack s, int fd, Socket* socket)
     {
         if (socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram)
+        {
+            s.Find(fd, out _);
             return AccelResult.Pass;
+        }
         if (socket->State == (uint)SocketState.Connecting)
         {
             Connector.Retry(s, socket);
@@ -317,12 +328,13 @@ public static unsafe class Receiver
         PosixStack s, AccelThread* t, int fd, int index, Socket* socket, int output, ulong count)
     {
         if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket);
+            return NotConnected(s, fd, socket);
         s.Lock(ref socket->ReceiveLock, t);
-        if (!s.IsStillConnected(t, fd, index, socket, out Wire wire))
+        if (!Gate.TryReceive(s, t, fd, index, socket, out Wire wire))
         {
-            PosixStack.Unlock(ref socket->ReceiveLock);
-            return -Errno.EBADF;
+            Gate.EndReceive(socket, in wire);
+            return Gate.Wait(s, t, fd, socket, index)
+                ? AttemptSplice(s, t, fd, index, socket, output, count) : -Errno.EBADF;
         }
         Pipe* pipe = wire.In;
         byte* from = PipeOps.ReadRun(wire.Region, pipe, 0, count, out ulong run);
@@ -341,7 +353,7 @@ public static unsafe class Receiver
                 GiveRoom(s, t, wire);
             }
         }
-        PosixStack.Unlock(ref socket->ReceiveLock);
+        Gate.EndReceive(socket, in wire);
         return result;
     }
 }

@@ -49,6 +49,10 @@ public static unsafe class Sender
         while (true)
         {
             long result = Attempt(s, t, fd, index, socket, vectors, count, total, flags);
+            if (result == AccelResult.Pass && t->Wait.Done > 0)
+                result = Remainder.Send(s, t, fd, socket, index, vectors, count, flags);
+            if (result == AccelResult.Wait)
+                return result;
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result);
             if (socket->Is(SocketFlags.NonBlocking) || (flags & Msg.DONTWAIT) != 0)
@@ -103,19 +107,26 @@ public static unsafe class Sender
     private static long Attempt(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
         IoVec* vectors, ulong count, ulong total, int flags)
     {
-        if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket, flags);
-        s.Lock(ref socket->SendLock, t);
-        long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
-            ? Locked(s, t, socket, wire, vectors, count, total, flags) : -Errno.EBADF;
-        PosixStack.Unlock(ref socket->SendLock);
-        return result;
+        while (true)
+        {
+            if (socket->State != (uint)SocketState.Connected)
+                return NotConnected(s, fd, socket, flags);
+            s.Lock(ref socket->SendLock, t);
+            long result = Gate.TrySend(s, t, fd, index, socket, out Wire wire)
+                ? Locked(s, t, socket, wire, vectors, count, total, flags) : Gate.IsShut;
+            Gate.EndSend(socket, in wire);
+            if (result != Gate.IsShut || !Gate.Wait(s, t, fd, socket, index))
+                return result == Gate.IsShut ? -Errno.EBADF : result;
+        }
     }
 
-    private static long NotConnected(PosixStack s, Socket* socket, int flags)
+    private static long NotConnected(PosixStack s, int fd, Socket* socket, int flags)
     {
         if (socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram)
+        {
+            s.Find(fd, out _);
             return AccelResult.Pass;
+        }
         if (socket->State == (uint)SocketState.Connecting)
         {
             if (Connector.Retry(s, socket))
@@ -289,7 +300,7 @@ public static unsafe class Sender
         {
             long result = AttemptFile(s, t, fd, index, socket, input, offset, count);
             if (result != -Errno.EAGAIN)
-                return Waits.End(s, t, index, result);
+                return Waits.End(s, t, index, result == AccelResult.Pass ? Partial(t, result) : result);
             if (socket->Is(SocketFlags.NonBlocking))
                 return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
             const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;
@@ -302,12 +313,15 @@ public static unsafe class Sender
         PosixStack s, AccelThread* t, int fd, int index, Socket* socket, int input, long* offset, ulong count)
     {
         if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket, 0);
+            return NotConnected(s, fd, socket, 0);
         s.Lock(ref socket->SendLock, t);
-        long result = s.IsStillConnected(t, fd, index, socket, out Wire wire)
-            ? LockedFile(s, t, socket, wire, input, offset, count, once: false) : -Errno.EBADF;
-        PosixStack.Unlock(ref socket->SendLock);
-        return result;
+        long result = Gate.TrySend(s, t, fd, index, socket, out Wire wire)
+            ? LockedFile(s, t, socket, wire, input, offset, count, once: false) : Gate.IsShut;
+        Gate.EndSend(socket, in wire);
+        if (result != Gate.IsShut)
+            return result;
+        return Gate.Wait(s, t, fd, socket, index)
+            ? AttemptFile(s, t, fd, index, socket, input, offset, count) : -Errno.EBADF;
     }
 
     private static long LockedFile(
@@ -380,19 +394,20 @@ public static unsafe class Sender
     {
         full = false;
         if (socket->State != (uint)SocketState.Connected)
-            return NotConnected(s, socket, 0);
+            return NotConnected(s, fd, socket, 0);
         // One piece only: what a pipe holds fits into the run that is free, or the next call takes the rest.
         ulong piece = Math.Min(count, 64 << 10);
         s.Lock(ref socket->SendLock, t);
-        if (!s.IsStillConnected(t, fd, index, socket, out Wire wire))
+        if (!Gate.TrySend(s, t, fd, index, socket, out Wire wire))
         {
-            PosixStack.Unlock(ref socket->SendLock);
-            return -Errno.EBADF;
+            Gate.EndSend(socket, in wire);
+            return Gate.Wait(s, t, fd, socket, index)
+                ? AttemptSplice(s, t, fd, index, socket, input, count, out full) : -Errno.EBADF;
         }
         ulong room = PipeOps.Space(wire.Out, wire.Out->Tail, 1);
         full = room == 0 && !PipeOps.Grow(wire.Region, wire.Out, stalled: false) && Refusal(s, socket, wire) == 0;
         long result = full ? -Errno.EAGAIN : OnePiece(s, t, socket, wire, input, piece);
-        PosixStack.Unlock(ref socket->SendLock);
+        Gate.EndSend(socket, in wire);
         return result;
     }
 

@@ -196,6 +196,14 @@ public static unsafe class SocketOptions
         if (!s.Kernel.Replace(own, fd))
             return false;
         Interlocked.Or(ref socket->Flags, (uint)SocketFlags.OwnsKernelSocket);
+        GiveKept(s, socket, fd);
+        CopyFromListener(s, socket, fd);
+        return true;
+    }
+
+    /// <summary>Tells a kernel socket the flags that are kept here.</summary>
+    public static void GiveKept(PosixStack s, Socket* socket, int fd)
+    {
         for (int i = 0; i < Rules.Length; i++)
         {
             if ((socket->OptionsSet & 1ul << i) == 0)
@@ -203,12 +211,10 @@ public static unsafe class SocketOptions
             int value = socket->Options[i];
             s.Kernel.SetSockOpt(fd, Rules[i].Level, Rules[i].Name, &value, sizeof(int));
         }
-        CopyFromListener(s, socket, fd);
-        return true;
     }
 
     /// <summary>Options that an accepted socket has from its listener, beyond those that are kept here.</summary>
-    private static void CopyFromListener(PosixStack s, Socket* socket, int fd)
+    public static void CopyFromListener(PosixStack s, Socket* socket, int fd)
     {
         if (socket->Parent - 1 >= StackRegion.MaxSockets || !s.Sides(socket, out Wire wire))
             return;

@@ -186,12 +186,12 @@ public static unsafe class Sockets
     {
         uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
         int first = s.S.SocketAt(index)->FirstDescriptor;
-        if (s.Entry(first) == entry)
+        if ((s.Entry(first) & ~DescriptorEntry.OnKernel) == entry)
             return first;
         int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
         for (int fd = 0; fd < high; fd++)
         {
-            if (s.Process->FdMap[fd] == entry)
+            if ((s.Process->FdMap[fd] & ~DescriptorEntry.OnKernel) == entry)
                 return fd;
         }
         return -1;

@@ -26,6 +26,7 @@ public static unsafe class Waits
     /// descriptor may have been closed meanwhile, which on Linux does not end the call).</summary>
     public static Socket* Begin(PosixStack s, AccelThread* t, int fd, out int index)
     {
+        HandoverRequests.Look(s, t);
         if (t->Wait.Phase == 0)
             return s.Find(fd, out index);
         index = (int)t->Wait.State[StateSocket] - 1;
@@ -210,7 +211,8 @@ public static unsafe class Waits
         if (waker >= 0)
         {
             Wakers.Announce(s, t, s.S.WakerAt(waker));
-            if ((Readiness.Mask(s, socket) & events) != 0 && Volatile.Read(ref t->Pending) == 0)
+            if ((((Readiness.Mask(s, socket) & events) != 0) | LocalArrival.IsDue(s, socket))
+                && Volatile.Read(ref t->Pending) == 0)
             {
                 Wakers.Retract(s, t, s.S.WakerAt(waker));
                 return 0;

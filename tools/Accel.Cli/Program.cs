@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using Accel.Cli.Bench;
 using Accel.Cli.Demo;
+using Accel.Cli.Handover;
 
 // Named as the user calls it: tools/accel.
 var root = new Command("accel", """
@@ -12,4 +13,5 @@ var root = new Command("accel", """
     """) { new HelpOption() };
 root.Subcommands.Add(DemoCommand.Create());
 root.Subcommands.Add(BenchCommand.Create());
+root.Subcommands.Add(HandoverCommand.Create());
 return root.Parse(args).Invoke();

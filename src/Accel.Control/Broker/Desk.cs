@@ -1,4 +1,5 @@
 using System.Numerics;
+using Accel.Control.Handover;
 using Accel.Control.Links;
 using Accel.Control.Native;
 using Accel.Control.Steering;
@@ -13,6 +14,8 @@ namespace Accel.Control.Broker;
 internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, StackRegistry stacks, PortTable ports,
     INetMirror mirror, Func<byte[]> status)
 {
+    private readonly Restorer _restorer = new(options, ports);
+
     public event Action? ListenersChanged;
 
     /// <summary>Descriptors that came along are closed by the caller, but those set to -1 here.</summary>
@@ -46,6 +49,10 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
                 break;
             case MessageKind.Unsteer when client.Stack != null:
                 OnUnsteer(client, client.Stack, Conversation.As<SteerMessage>(packet));
+                break;
+            case MessageKind.Restore when client.Stack != null:
+                _restorer.Answer(client, client.Stack, Conversation.As<RestoreMessage>(packet),
+                    descriptors.Length > 0 ? descriptors[0] : -1);
                 break;
             case MessageKind.Resolve when client.Stack != null:
                 ResolveMessage resolve = Conversation.As<ResolveMessage>(packet);

@@ -74,6 +74,30 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         return true;
     }
 
+    /// <summary>
+    /// The kernel has connections of its own on a stack's port from now on. False if the port is not the stack's.
+    /// </summary>
+    public bool Mix(Transport transport, in Endpoint local, uint slot)
+    {
+        int index = PortEntry.IndexOf(transport, local.Port);
+        Import(index, Read(index), local.Port);
+        Endpoint plain = local.Unmapped();
+        List<Binding> there = Of(index);
+        bool found = false;
+        for (int i = 0; i < there.Count; i++)
+        {
+            Binding one = there[i];
+            if (one.Slot != slot || !(one.IsAny ? plain.Family == Endpoint.V4 ? one.V4 : one.V6
+                : one.Local.SameAddress(plain)))
+                continue;
+            there[i] = one with { Flags = one.Flags | PortEntry.Mixed };
+            found = true;
+        }
+        if (found)
+            Write(transport, local.Port);
+        return found;
+    }
+
     /// <summary>The ports of a stack go back to the kernel. Returns how many.</summary>
     public int RemoveSlot(uint slot)
     {

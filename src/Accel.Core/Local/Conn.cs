@@ -45,6 +45,12 @@ public enum SideFlags : uint
 
     /// <summary>The reset arrived after the other end's FIN had been seen, which makes it EPIPE on Linux.</summary>
     ResetAfterFin = 16,
+
+    /// <summary>
+    /// This end is a kernel socket now. The other end takes its own from where <see cref="Side.HandoverPid"/> says, and
+    /// sets this too.
+    /// </summary>
+    HandedOver = 32,
 }
 
 /// <summary>
@@ -84,6 +90,10 @@ public unsafe struct Side
     /// <summary>The last send said that more follows at once (MSG_MORE). Only looked at by an engine.</summary>
     [FieldOffset(44)] public uint More;
 
+    /// <summary>Process and descriptor where the other end finds its kernel socket.</summary>
+    [FieldOffset(48)] public int HandoverPid;
+    [FieldOffset(52)] public int HandoverDescriptor;
+
     // Line 1: names.
     [FieldOffset(64)] public Endpoint Name;
 
@@ -122,6 +132,9 @@ public struct Pipe
     /// <summary>Calls that moved bytes, for the tools.</summary>
     [FieldOffset(40)] public ulong Sends;
 
+    /// <summary>Thread that is writing now: whoever hands the connection over waits for it. See Conn.Leaving.</summary>
+    [FieldOffset(48)] public int WriteBusy;
+
     // Line 1: written by the consumer.
     [FieldOffset(64)] public ulong Head;
     [FieldOffset(72)] public ulong CachedTail;
@@ -134,6 +147,9 @@ public struct Pipe
     /// Position after the last urgent byte that the reader takes as data: the mark there stops it no more.
     /// </summary>
     [FieldOffset(104)] public ulong UrgentPassed;
+
+    /// <summary>Thread that is reading now.</summary>
+    [FieldOffset(112)] public int ReadBusy;
 
     // Line 2: written on a change of ring, and at set-up.
     [FieldOffset(128)] public uint NextReady;
@@ -181,6 +197,11 @@ public struct Conn
     /// Who gives the slot back: attachment plus one and process slot, 0 = nobody. If they die over it, others finish.
     /// </summary>
     [FieldOffset(24)] public uint Freeing;
+
+    /// <summary>
+    /// Side plus one that gives the connection to the kernel: from then on nobody else touches the rings. 0: nobody.
+    /// </summary>
+    [FieldOffset(28)] public int Leaving;
 
     [FieldOffset(64)] public Side Side0;
     [FieldOffset(256)] public Side Side1;

@@ -1,3 +1,4 @@
+using Accel.Core.Handover;
 using Accel.Core.Ip;
 using Accel.Core.Local;
 
@@ -23,6 +24,8 @@ public enum NicRefusal : byte
     NotYourPort,
     NoInterface,
     Failed,
+    NotYourConnection,
+    KernelRefused,
 }
 
 /// <summary>
@@ -73,6 +76,13 @@ public unsafe interface INicControl
 
     /// <summary>Frames for the port go to the kernel again.</summary>
     void Unsteer(Transport transport, in Endpoint local);
+
+    /// <summary>
+    /// A connection over a steered port becomes the kernel's: makes its socket, and has the frames of that connection
+    /// go there from now on. <paramref name="queues"/>: the bytes that go with the image. The descriptor is the
+    /// caller's; after a refusal nothing has changed.
+    /// </summary>
+    NicRefusal Restore(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues, out int descriptor);
 
     /// <summary>Asks the kernel to find the neighbour; the answer comes into the tables.</summary>
     void Resolve(int interfaceIndex, in Endpoint neighbour);

@@ -19,6 +19,12 @@ public enum NicUse : uint
 
     /// <summary>RFC 9293 3.3.2 TIME-WAIT: the name is kept, the streams are not.</summary>
     TimeWait = 3,
+
+    /// <summary>On its way to the kernel: nothing is sent, and what arrives is lost as on the wire.</summary>
+    Frozen = 4,
+
+    /// <summary>The kernel has it. Segments that were on their way here go unanswered.</summary>
+    HandedOver = 5,
 }
 
 /// <summary>What the engine has done, or has still to do, for a block.</summary>
@@ -124,4 +130,7 @@ public struct NicBlock
     [FieldOffset(320)] public Tcb Tcb;
 
     public readonly bool Is(NicBlockFlags flags) => (Flags & flags) == flags;
+
+    /// <summary>No segment, timer or call of its program moves it.</summary>
+    public readonly bool IsStill => Use >= NicUse.Frozen;
 }

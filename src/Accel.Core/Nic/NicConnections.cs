@@ -152,6 +152,11 @@ internal sealed unsafe class NicConnections
     public void OnSegment(int index, in TcpSegment seg, in NicPayload payload)
     {
         NicBlock* block = _core.Region.BlockAt(index);
+        if (block->IsStill)
+        {
+            _core.Handover.OnSegment(index, in seg);
+            return;
+        }
         _core.Head->InHand = (uint)index + 1;
         if (block->Use != NicUse.HalfOpen || _core.Listeners.MayGoOn(index, in seg))
         {
@@ -179,6 +184,11 @@ internal sealed unsafe class NicConnections
     public void OnTimer(int index)
     {
         NicBlock* block = _core.Region.BlockAt(index);
+        if (block->IsStill)
+        {
+            _core.Handover.OnTimer(index);
+            return;
+        }
         _core.Head->InHand = (uint)index + 1;
         bool alive = true;
         if (_core.Paths.IsHopeless(block))
@@ -202,6 +212,8 @@ internal sealed unsafe class NicConnections
     public void OnIcmp(int index, in IcmpEvent report)
     {
         NicBlock* block = _core.Region.BlockAt(index);
+        if (block->IsStill)
+            return;
         _core.Head->InHand = (uint)index + 1;
         TcpEffects fx = default;
         TcpIcmp.OnError(ref block->Tcb, report.Type, report.Code, new(report.Seq), report.Mtu, _core.Context, ref fx);
@@ -215,6 +227,7 @@ internal sealed unsafe class NicConnections
     public void Abort(int index)
     {
         NicBlock* block = _core.Region.BlockAt(index);
+        NicHandover.Thaw(block);
         _core.Head->InHand = (uint)index + 1;
         TcpEffects fx = default;
         TcpClose.Abort(ref block->Tcb, _core.Context, ref fx);
@@ -260,7 +273,7 @@ internal sealed unsafe class NicConnections
     {
         NicBlock* block = _core.Region.BlockAt(index);
         block->Flags &= ~NicBlockFlags.Pending;
-        if (block->Use == NicUse.Free)
+        if (block->Use == NicUse.Free || (block->IsStill && !_core.Handover.IsAbandoned(block)))
             return;
         _core.Head->InHand = (uint)index + 1;
         if (TakeProgram(index) && Emit(index))

@@ -36,6 +36,7 @@ internal sealed unsafe class NicCore
         Input = new NicInput(this);
         Timers = new NicTimers(this);
         Recovery = new NicRecovery(this);
+        Handover = new NicHandover(this);
         Udp = new UdpEngine(region, local, host, links, tables);
     }
 
@@ -64,6 +65,8 @@ internal sealed unsafe class NicCore
     public NicTimers Timers { get; }
 
     public NicRecovery Recovery { get; }
+
+    public NicHandover Handover { get; }
 
     public UdpEngine Udp { get; }
 

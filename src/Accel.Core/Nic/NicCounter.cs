@@ -66,6 +66,9 @@ public enum NicCounter
     UdpKernelNeighbour,
     UdpKernelSize,
     UdpKernelBuffer,
+    HandoversBegun,
+    HandoversDone,
+    RxHandedOver,
     Count,
 }
 
@@ -140,6 +143,10 @@ public static class NicCounterTable
             "Datagrams left to the kernel: the next hop was not known yet."),
         new(NicCounter.UdpKernelSize, "udp_kernel_size", "Datagrams left to the kernel: larger than the MTU."),
         new(NicCounter.UdpKernelBuffer, "udp_kernel_buffer", "Datagrams left to the kernel: the link had no buffer."),
+        new(NicCounter.HandoversBegun, "handovers_begun", "Connections frozen to be given to the kernel."),
+        new(NicCounter.HandoversDone, "handovers_done", "Of those, ones that the kernel took."),
+        new(NicCounter.RxHandedOver, "rx_handed_over",
+            "Segments for a connection that was just then given to the kernel: its peer repeats them."),
     ];
 }
 

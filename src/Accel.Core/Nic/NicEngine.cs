@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Accel.Core.Handover;
 using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Memory;
@@ -329,6 +330,25 @@ public sealed unsafe class NicEngine
     /// <summary>The next neighbour to ask the kernel for.</summary>
     public bool TryTakeUnresolved(out int interfaceIndex, out Endpoint neighbour) =>
         _core.Paths.TryTakeQuestion(out interfaceIndex, out neighbour);
+
+    /// <summary>Connections that go to the kernel. Under the lock; <see cref="NicHandover"/> has the rules.</summary>
+    public HandoverRefusal TryFreeze(int conn, long nowNs, out TcpImage image)
+    {
+        _core.NowNs = nowNs;
+        return _core.Handover.TryFreeze(conn, out image);
+    }
+
+    public void Thaw(int conn, long nowNs)
+    {
+        _core.NowNs = nowNs;
+        _core.Handover.Thaw(conn);
+    }
+
+    public bool Release(int conn, long nowNs)
+    {
+        _core.NowNs = nowNs;
+        return _core.Handover.Release(conn);
+    }
 
     /// <summary>Everything that programs wrote and closed has been sent and acknowledged. No lock: soon out of date.
     /// </summary>

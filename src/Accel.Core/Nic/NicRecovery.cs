@@ -82,6 +82,7 @@ internal sealed unsafe class NicRecovery(NicCore core)
         block->Timer = default;
         block->Flags &= ~(NicBlockFlags.Pending | NicBlockFlags.Linked);
         bool lost = core.Head->InHand == (uint)index + 1;
+        NicHandover.Thaw(block);
         if (block->Use is not (NicUse.HalfOpen or NicUse.Live or NicUse.TimeWait)
             || block->Route.Link >= core.Links.Length)
         {

@@ -50,6 +50,10 @@ public enum Counter
     NicRefused,
     NicDatagramSockets,
     Execs,
+    LiveHandovers,
+    LiveHandoversRefused,
+    HandoversFollowed,
+    HandoversLost,
     Count,
 }
 
@@ -110,6 +114,13 @@ public static class CounterTable
         new(Counter.NicRefused, "nic_refused", "Ports that acceld would not steer to this stack."),
         new(Counter.NicDatagramSockets, "nic_datagram_sockets", "UDP sockets that received over a network interface."),
         new(Counter.Execs, "execs", "Images that took over from the one before them in exec()."),
+        new(Counter.LiveHandovers, "live_handovers", "Live connections given to the kernel without losing a byte."),
+        new(Counter.LiveHandoversRefused, "live_handovers_refused",
+            "Live connections that could not be (see handover_refusal)."),
+        new(Counter.HandoversFollowed, "handovers_followed",
+            "Descriptors of connections that another process of the family gave to the kernel, exchanged here."),
+        new(Counter.HandoversLost, "handovers_lost",
+            "Of those, ones that could not be fetched from that process: their socket is not connected any more."),
     ];
 }
 

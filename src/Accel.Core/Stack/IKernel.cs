@@ -1,3 +1,5 @@
+using Accel.Core.Handover;
+using Accel.Core.Local;
 using Accel.Core.Memory;
 
 namespace Accel.Core.Stack;
@@ -57,6 +59,28 @@ public unsafe interface IKernel : ILiveness
     /// <summary>recvmsg(), which never blocks if the flags say so.</summary>
     long ReceiveDatagram(int fd, void* message, int flags);
 
+    /// <summary>send(), which never blocks if the flags say so.</summary>
+    long Send(int fd, void* data, ulong length, int flags);
+
+    /// <summary>shutdown()</summary>
+    int ShutdownSocket(int fd, int how);
+
+    /// <summary>A copy of another process's descriptor (pidfd_getfd), or minus an errno.</summary>
+    int Borrow(int pid, int fd);
+
+    /// <summary>
+    /// A connection of the kernel's that goes on where an image stops. <paramref name="queues"/>: the bytes that go
+    /// with it. Returns its descriptor or minus an errno: this process may not, or the name is in use.
+    /// </summary>
+    int RestoreTcp(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues);
+
+    /// <summary>
+    /// Two connections of the kernel's with each other, from two images of which each is the other's peer: the names of
+    /// the second are those of the first exchanged. 0 or minus an errno.
+    /// </summary>
+    int RestorePair(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues, in TcpImage peer,
+        byte* peerQueues, out int made, out int madePeer);
+
     int GetSockName(int fd, byte* address, uint* length);
 
     int GetSockOpt(int fd, int level, int name, void* value, uint* length);
@@ -76,6 +100,9 @@ public unsafe interface IKernel : ILiveness
     bool SameFile(int a, int b);
 
     int SetFlags(int fd, int flags);
+
+    /// <summary>True if a descriptor is open and stays so over exec().</summary>
+    bool IsInherited(int fd);
 
     /// <summary>
     /// Moves one of our own descriptors out of the program's way and marks it close-on-exec. Returns its new number.

@@ -48,6 +48,9 @@ public enum PathReason : byte
     Nic,
     InterfaceNotServed,
     SteeringRefused,
+
+    /// <summary>Was accelerated, and was given to the kernel alive.</summary>
+    HandedOver,
     Count,
 }
 
@@ -75,6 +78,7 @@ public static class PathReasonText
         "nic: over an accelerated network interface",
         "kernel: the route leaves by an interface that acceld does not serve",
         "kernel: acceld refused to steer the port to this stack (see nic_refusal)",
+        "kernel: given to it alive, after it had been accelerated",
     ];
 }
 
@@ -210,6 +214,13 @@ public unsafe struct Socket
 
     /// <summary>Messages on their way that it is in. Each holds a reference.</summary>
     [FieldOffset(392)] public int InFlight;
+
+    /// <summary>
+    /// Given to the kernel while it was connected: the process that did it, and a descriptor of its own there, for
+    /// those of the family that still have the old one.
+    /// </summary>
+    [FieldOffset(396)] public int HandoverPid;
+    [FieldOffset(400)] public int HandoverDescriptor;
 
     public readonly bool Is(SocketFlags flag) => (Flags & (uint)flag) != 0;
 }

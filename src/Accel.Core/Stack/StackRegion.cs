@@ -30,7 +30,16 @@ public unsafe struct ProcessSlot
     /// <summary>Pid of a process in this slot that was found dead while the stack's lock was taken.</summary>
     [FieldOffset(36)] public int DeadPid;
 
+    /// <summary>
+    /// An operator wants this process's connections on the kernel: 0 none (or it is done), all, or one
+    /// descriptor plus one.
+    /// </summary>
+    [FieldOffset(40)] public int HandoverWanted;
+
     [FieldOffset(64)] public fixed byte Name[64];
+
+    /// <summary>Of <see cref="HandoverWanted"/>.</summary>
+    public const int AllDescriptors = -1, HandoverUnderWay = -2;
 }
 
 /// <summary>A local region that the stack uses: its own or a neighbour's.</summary>
@@ -81,6 +90,15 @@ public struct StackTables
 
     /// <summary>Sockets with a connection on the local path.</summary>
     [FieldOffset(480)] public int LocalSockets;
+
+    /// <summary>
+    /// Raised when a process has given a connection to the kernel that others have too, and when an operator asks for
+    /// it: whoever has not seen this number looks.
+    /// </summary>
+    [FieldOffset(484)] public uint Handovers;
+
+    /// <summary>Why the last hand-over of a live connection did not come about (HandoverRefusal).</summary>
+    [FieldOffset(488)] public byte HandoverRefusal;
     [FieldOffset(512)] public OptionValues Options;
 }
 

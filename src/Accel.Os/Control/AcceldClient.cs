@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Accel.Core.Handover;
 using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Memory;
@@ -125,6 +126,28 @@ public sealed unsafe partial class AcceldClient : INicControl
             Header = Question(MessageKind.Unsteer), Transport = transport, Local = local,
         };
         Ask(question, question.Header.Serial, default);
+    }
+
+    public NicRefusal Restore(
+        in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues, out int descriptor)
+    {
+        descriptor = -1;
+        int file = _kernel.FileOf("accel-handover", queues, image.QueueBytes);
+        if (file < 0)
+            return NicRefusal.Failed;
+        RestoreMessage question = new()
+        {
+            Header = Question(MessageKind.Restore), Local = local, Remote = remote, Image = image,
+        };
+        NicRefusal refusal = Ask(question, question.Header.Serial, [file]);
+        _kernel.Close(file);
+        if (refusal != NicRefusal.None)
+            return refusal;
+        if (_broughtCount < 1 || _brought[0] < 0)
+            return NicRefusal.Failed;
+        descriptor = _brought[0];
+        _brought[0] = -1;
+        return NicRefusal.None;
     }
 
     public void Resolve(int interfaceIndex, in Endpoint neighbour)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using Accel.Core.Handover;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Nic;
@@ -9,8 +10,8 @@ namespace Accel.Os.Control;
 /// <summary>
 /// What a stack and acceld say to each other: packets of one size over a SOCK_SEQPACKET socket, with descriptors beside
 /// them. Each kind of packet is a struct of that size that begins with a <see cref="MessageHeader"/>. A stack begins
-/// with Hello; acceld answers with Welcome, then Link and Queue for each link and queue of it, then Ready. Steer and
-/// Unsteer are answered, Resolve is not.
+/// with Hello; acceld answers with Welcome, then Link and Queue for each link and queue of it, then Ready. Steer,
+/// Unsteer and Restore are answered, Resolve is not.
 /// </summary>
 public static class Protocol
 {
@@ -55,6 +56,9 @@ public enum MessageKind : ushort
 
     /// <summary>Anybody to acceld, without Hello; the answer brings a file of JSON.</summary>
     Status = 7,
+
+    /// <summary>Stack to acceld; the answer brings a socket.</summary>
+    Restore = 8,
 
     /// <summary>acceld to stack.</summary>
     Welcome = 16,
@@ -177,6 +181,16 @@ public struct SteerMessage
     [FieldOffset(16)] public Transport Transport;
     [FieldOffset(17)] public byte IsListener;
     [FieldOffset(24)] public Endpoint Local;
+}
+
+/// <summary>A connection that the kernel is to have. Descriptor: a file with the bytes of its queues.</summary>
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = Protocol.MessageBytes)]
+public struct RestoreMessage
+{
+    [FieldOffset(0)] public MessageHeader Header;
+    [FieldOffset(16)] public Endpoint Local;
+    [FieldOffset(40)] public Endpoint Remote;
+    [FieldOffset(64)] public TcpImage Image;
 }
 
 /// <summary>Asks for a neighbour.</summary>

@@ -12,17 +12,21 @@ public static unsafe class Progress
     /// <summary>While there is traffic: so long may what has arrived, or is queued, lie untouched.</summary>
     private const long TickNs = 2_000_000;
 
+    private const long KeepNs = 20_000_000;
+
     /// <summary>Without traffic for so long, the thread sleeps until the next frame or timer.</summary>
     private const long IdleNs = 100_000_000;
 
     /// <summary>The thread's one call, entered again after each sleep. 0: this process needs it no more.</summary>
     public static long Run(PosixStack s, AccelThread* t)
     {
-        if (s.Nic is not { } nic)
-            return 0;
         long now = s.Kernel.NowNs();
+        if (s.Nic is not { } nic)
+            return Keep(s, t, now);
         if (nic.Tend(t, now))
             nic.WatchFamily(t);
+        HandoverRequests.Look(s, t);
+        s.Parked.Sweep(s);
         if (!nic.IsTicker(t))
             return Sleep(t, null, 0, now + Waits.WatchdogNs);
         if (now - nic.Engine.LastPollNs >= TickNs || nic.Engine.NextDeadline <= now)
@@ -35,6 +39,14 @@ public static unsafe class Progress
         if (s.Hub >= 0)
             fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         return Sleep(t, fds, count, Math.Min(nic.Engine.NextDeadline, now + Waits.WatchdogNs));
+    }
+
+    /// <summary>Without interfaces it is there for sockets that others are to fetch.</summary>
+    private static long Keep(PosixStack s, AccelThread* t, long now)
+    {
+        HandoverRequests.Look(s, t);
+        s.Parked.Sweep(s);
+        return Sleep(t, null, 0, now + (s.Parked.IsEmpty ? Waits.WatchdogNs : KeepNs));
     }
 
     private static long Sleep(AccelThread* t, PollFd* fds, uint count, long deadline)

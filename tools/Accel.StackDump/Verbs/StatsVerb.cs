@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Accel.Core.Handover;
 using Accel.Core.Memory;
 using Accel.Core.Stack;
 using Accel.StackDump.Attach;
@@ -18,6 +19,8 @@ internal static class StatsVerb
             string id = stack.Id.ToString("x16", CultureInfo.InvariantCulture);
             lines.Add($"stack {id}  {string.Join(' ', stack.Processes.Select(p => $"{p.Name}({p.Pid})"))}");
             JsonObject counters = Counters(stack, lines), tables = Tables(machine, stack, lines);
+            string refusal = LastRefusal(stack);
+            lines.Add($"  handover_refusal: {refusal}");
             JsonObject? nic = machine.Nic(stack) is { } path ? NicVerb.Counters(path, lines) : null;
             json.Add(new JsonObject
             {
@@ -25,10 +28,18 @@ internal static class StatsVerb
                 ["pids"] = new JsonArray([.. stack.Processes.Select(p => JsonValue.Create(p.Pid))]),
                 ["counters"] = counters,
                 ["tables"] = tables,
+                ["handover_refusal"] = refusal,
                 ["nic_counters"] = nic,
             });
         }
         return new(json, lines);
+    }
+
+    /// <summary>Why the last live connection that was to go to the kernel stayed.</summary>
+    private static unsafe string LastRefusal(StackView stack)
+    {
+        int last = stack.Region.Tables->HandoverRefusal;
+        return last < HandoverRefusalText.Rows.Length ? HandoverRefusalText.Rows[last] : $"number {last}";
     }
 
     private static unsafe JsonObject Counters(StackView stack, List<string> lines)
