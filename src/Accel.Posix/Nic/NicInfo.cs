@@ -54,7 +54,8 @@ public static unsafe class NicInfo
         return shut;
     }
 
-    /// <summary>Offsets of linux/tcp.h. What Linux keeps for itself (times limited by buffers, AccECN) is zero.</summary>
+    /// <summary>Offsets of linux/tcp.h. What Linux keeps for itself (times limited by buffers, AccECN) is zero.
+    /// </summary>
     private static void Write(in TcpInfoView view, byte* info)
     {
         info[0] = view.State;

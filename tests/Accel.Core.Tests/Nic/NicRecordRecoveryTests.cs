@@ -13,7 +13,8 @@ public unsafe class NicRecordRecoveryTests
     const int Dead = 666;
     const int Pairs = 3, Victim = 1, Mss = 1448, Segments = 10;
 
-    static byte[] Text(int pair) => [.. Enumerable.Range(0, Segments * Mss).Select(i => (byte)(i * 7 + i / 256 + pair))];
+    static byte[] Text(int pair) =>
+        [.. Enumerable.Range(0, Segments * Mss).Select(i => (byte)(i * 7 + i / 256 + pair))];
 
     /// <summary>Connections with data under way to the server, of which every second segment is lost.</summary>
     static List<(int Client, int Server)> WithGaps(TestNetwork net, int listener)

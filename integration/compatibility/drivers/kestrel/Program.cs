@@ -72,7 +72,11 @@ static class Client
 {
     public static async Task Check(string host, int port, string what)
     {
-        using var http = new HttpClient { BaseAddress = new Uri($"http://{host}:{port}"), Timeout = TimeSpan.FromSeconds(20) };
+        using var http = new HttpClient
+        {
+            BaseAddress = new Uri($"http://{host}:{port}"),
+            Timeout = TimeSpan.FromSeconds(20),
+        };
         switch (what)
         {
             case "get":
@@ -81,7 +85,8 @@ static class Client
                 break;
             case "parallel":
                 for (var round = 0; round < 5; round++)
-                    foreach (var one in await Task.WhenAll(Enumerable.Range(0, 60).Select(_ => http.GetByteArrayAsync("/1k"))))
+                    var requests = Enumerable.Range(0, 60).Select(_ => http.GetByteArrayAsync("/1k"));
+                    foreach (var one in await Task.WhenAll(requests))
                         Same(1024, one.Length);
                 break;
             case "post":
