@@ -1,7 +1,8 @@
 """probing.py HOST PORT SECONDS: connections, one after the other, each with a request for /1k, for so long.
 
-Says how many were good, how many were refused or reset, and how long the longest took. Anything else ends it.
+Says how many were good, were refused, reset, or ended early, and how long the longest took. Anything else ends it.
 """
+import collections
 import socket
 import sys
 import time
@@ -14,23 +15,26 @@ def request(host, port):
         data = b""
         while piece := s.recv(65536):
             data += piece
-        if len(data.split(b"\r\n\r\n", 1)[-1]) != 1024:
-            raise ConnectionResetError
+        return "good" if len(data.split(b"\r\n\r\n", 1)[-1]) == 1024 else "early"
 
 
 def main():
     host, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    good = bad = 0
+    count = collections.Counter()
     longest, end = 0.0, time.monotonic() + seconds
     while (start := time.monotonic()) < end:
         try:
-            request(host, port)
-            good += 1
-        except (ConnectionResetError, ConnectionRefusedError):
-            bad += 1
+            how = request(host, port)
+        except ConnectionResetError:
+            how = "reset"
+        except ConnectionRefusedError:
+            how = "refused"
+        count[how] += 1
+        if how != "good":
             time.sleep(0.005)
         longest = max(longest, time.monotonic() - start)
-    print(f"{good} good, {bad} refused or reset, the longest took {longest:.3f} s")
+    print(f"{count['good']} good, {count['refused']} refused, {count['reset']} reset, {count['early']} ended early, "
+          f"the longest took {longest:.3f} s")
 
 
 main()
