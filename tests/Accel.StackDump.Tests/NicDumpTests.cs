@@ -136,7 +136,7 @@ public sealed unsafe class NicDumpTests
         using SharedStack stack = NewStack();
         NicBlock* block = Connect(stack, 9);
         block->Tcb.Recovery.Rack.Reordering = 5;
-        Assert.True(block->Tcb.Reassembly.TryAdd(new SeqNum(100), new SeqNum(200), out _));
+        Assert.True(block->Tcb.Reassembly.TryAdd(stack.Nic.Pool, new SeqNum(100), new SeqNum(200), out _));
         using Machine machine = Machine.Look();
         JsonNode json = JsonNode.Parse(SocketVerb.Show(machine, $"{Environment.ProcessId}:9").Json.ToJsonString())!;
         Assert.Equal("100-200", (string)json["out_of_order"]!["Runs"]!);

@@ -14,8 +14,13 @@ public sealed class Pattern
 
     public static Pattern Remote { get; } = new(2);
 
+    /// <summary>Nothing but zeros: the bytes do not matter.</summary>
+    public static Pattern Blank { get; } = new(0);
+
     Pattern(ulong seed)
     {
+        if (seed == 0)
+            return;
         var random = new Prng(seed);
         for (var i = 0; i < Period; i++)
             _bytes[i] = _bytes[i + Period] = (byte)random.Next();

@@ -25,7 +25,7 @@ internal sealed unsafe class NicRecovery(NicCore core)
             if (region.ListenerAt(i)->Open != 0)
                 NicDemux.LinkListener(region, i);
         }
-        RebuildRecords();
+        FreeOtherRecords();
         FindAbandoned();
         core.Udp.Recover();
         core.Head->InHand = 0;
@@ -66,6 +66,7 @@ internal sealed unsafe class NicRecovery(NicCore core)
         new Span<uint>(region.BucketHeads, NicRegion.Buckets).Clear();
         new Span<uint>(region.PortHeads, NicRegion.PortBuckets).Clear();
         new Span<uint>(region.ConnBlocks, LocalRegion.MaxConns).Clear();
+        new Span<ulong>(region.Marks, NicRegion.MaxRecords / 64).Clear();
         for (int i = 0; i < LocalRegion.MaxListeners; i++)
             region.ListenerAt(i)->HalfOpen = 0;
         FreeList* blocks = &region.Tables->Blocks;
@@ -90,7 +91,8 @@ internal sealed unsafe class NicRecovery(NicCore core)
         if (block->Conn - 1 < LocalRegion.MaxConns)
             core.Region.ConnBlocks[block->Conn - 1] = (uint)index + 1;
         NicDemux.Link(core.Region, index);
-        if (lost)
+        // What others have is whole; if it is not, its records are not to be trusted either.
+        if (lost || !TryMark(ref block->Tcb))
         {
             Lose(index);
             return;
@@ -122,57 +124,72 @@ internal sealed unsafe class NicRecovery(NicCore core)
         core.Connections.Discard(index);
     }
 
-    /// <summary>Records that no connection has in flight are free, whatever the free list said.</summary>
-    private void RebuildRecords()
+    /// <summary>Records that no connection has marked are free, whatever the free list said.</summary>
+    private void FreeOtherRecords()
     {
         NicRegion region = core.Region;
         FreeList* records = &region.Tables->Records;
-        uint high = Math.Min(records->Bumped, NicRegion.MaxRecords);
-        new Span<ulong>(region.Marks, NicRegion.MaxRecords / 64).Clear();
-        int blocks = region.BlocksHigh, used = 0;
-        for (int i = 0; i < blocks; i++)
-        {
-            NicBlock* block = region.BlockAt(i);
-            if (block->Use == NicUse.Free)
-                continue;
-            int marked = Mark(block, high);
-            if (marked < 0)
-            {
-                // Another connection's records: this one's list is not to be trusted.
-                block->Tcb.Recovery.Sent = default;
-                Lose(i);
-                continue;
-            }
-            used += marked;
-        }
+        uint high = RecordsHigh, used = 0;
         records->Head = 0;
         for (uint r = high; r > 0; r--)
         {
-            if ((region.Marks[(r - 1) / 64] & 1ul << (int)((r - 1) % 64)) != 0)
+            if ((MarksOf(r) & MarkOf(r)) != 0)
+            {
+                used++;
                 continue;
+            }
             region.Records[r - 1] = default;
             region.Records[r - 1].Next = (uint)records->Head;
             records->Head = r;
         }
         records->Bumped = high;
-        records->InUse = used;
+        records->InUse = (int)used;
     }
 
-    /// <summary>Marks what a connection has in flight. Returns how many records; -1 if that cannot be.</summary>
-    private int Mark(NicBlock* block, uint high)
+    /// <summary>
+    /// Marks a connection's records: what it has in flight, and what it has received ahead of a gap. False, and none
+    /// of them is marked, if a chain of its cannot be true.
+    /// </summary>
+    private bool TryMark(ref Tcb tcb)
     {
-        int marked = 0;
-        for (uint r = block->Tcb.Recovery.Sent.Head; r != 0; r = core.Region.Records[r - 1].Next)
+        ref SentQueue sent = ref tcb.Recovery.Sent;
+        if (!TryMark(sent.Head, sent.Tail, sent.Records))
+            return false;
+        if (TryMark(tcb.Reassembly.First, tcb.Reassembly.Last, (uint)tcb.Reassembly.Count))
+            return true;
+        Unmark(sent.Head, sent.Records);
+        return false;
+    }
+
+    /// <summary>A record that is marked already is another's, or the chain runs in a circle.</summary>
+    private bool TryMark(uint first, uint last, uint count)
+    {
+        uint marked = 0, before = 0;
+        for (uint r = first; r != 0; before = r, r = core.Region.Records[r - 1].Next)
         {
-            if (r > high)
-                return -1;
-            ulong bit = 1ul << (int)((r - 1) % 64);
-            ref ulong word = ref core.Region.Marks[(r - 1) / 64];
-            if ((word & bit) != 0)
-                return -1;
-            word |= bit;
+            if (r > RecordsHigh || core.Region.Records[r - 1].Previous != before || (MarksOf(r) & MarkOf(r)) != 0)
+            {
+                Unmark(first, marked);
+                return false;
+            }
+            MarksOf(r) |= MarkOf(r);
             marked++;
         }
-        return marked;
+        if (marked == count && before == last)
+            return true;
+        Unmark(first, marked);
+        return false;
     }
+
+    private void Unmark(uint first, uint count)
+    {
+        for (uint r = first; count > 0; count--, r = core.Region.Records[r - 1].Next)
+            MarksOf(r) &= ~MarkOf(r);
+    }
+
+    private uint RecordsHigh => Math.Min(core.Region.Tables->Records.Bumped, NicRegion.MaxRecords);
+
+    private ref ulong MarksOf(uint record) => ref core.Region.Marks[(record - 1) / 64];
+
+    private static ulong MarkOf(uint record) => 1ul << (int)((record - 1) % 64);
 }

@@ -17,8 +17,8 @@ public struct Pmtu
     private const uint LeastV4 = 552, LeastV6 = 1280;
     private const uint SearchEnd = 8;
 
-    /// <summary>The window should hold the probe, and enough after it to have its loss noticed (as Linux).</summary>
-    private const uint ProbeNeedsSegments = 11;
+    /// <summary>Segments that should follow the probe, so that its loss is noticed: RACK needs few.</summary>
+    private const uint Followers = 3;
 
     /// <summary>What is used now, from ICMP and the link.</summary>
     [FieldOffset(0)] public uint Mtu;
@@ -85,15 +85,14 @@ public struct Pmtu
         if (!ctx.Settings.MtuProbing)
             return;
         uint headers = Headers(in tcb);
-        uint mss = ctx.Settings.BaseMss;
+        // DEVIATION: not below what every path carries, while Linux goes down to 48 bytes: loss alone leads there too.
+        uint least = (tcb.Flags & TcbFlags.V6) != 0 ? LeastV6 - headers : ctx.Settings.MtuProbeFloor;
+        uint mss = Math.Max(ctx.Settings.BaseMss, least);
         if (tcb.Path.SearchLow == 0)
             tcb.Path.SearchHigh = tcb.Path.Mtu;
         else
-        {
-            mss = Math.Min(mss, (tcb.Path.SearchLow - headers) >> 1);
-            mss = Math.Max(mss, Math.Max(ctx.Settings.MtuProbeFloor, ctx.Settings.MinSndMss));
-        }
-        if (mss + headers >= tcb.Path.Mtu)
+            mss = Math.Max(Math.Min(mss, (tcb.Path.SearchLow - headers) >> 1), least);
+        if (mss + headers >= (tcb.Path.SearchLow != 0 ? tcb.Path.SearchLow : tcb.Path.Mtu))
             return;
         tcb.Path.SearchLow = mss + headers;
         tcb.Path.ProbeMtu = 0;
@@ -118,8 +117,8 @@ public struct Pmtu
         }
         uint mtu = (tcb.Path.SearchLow + tcb.Path.SearchHigh + 1) / 2;
         uint size = Payload(in tcb, mtu, in ctx.Settings);
-        bool follows = unsent >= size + (ProbeNeedsSegments - 1) * (uint)tcb.SndMss
-            && cwnd >= ProbeNeedsSegments * (uint)tcb.SndMss && Window.Sendable(in tcb) >= size;
+        uint needed = size + Followers * tcb.SndMss;
+        bool follows = unsent >= needed && cwnd >= needed && Window.Sendable(in tcb) >= needed;
         if (!follows || size <= tcb.SndMss)
             return 0;
         tcb.Path.ProbeMtu = mtu;

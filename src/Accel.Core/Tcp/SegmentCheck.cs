@@ -106,7 +106,8 @@ public static class SegmentCheck
     {
         // As Linux: also at the end of what SACK told the peer of, which a peer may answer that has lost its ACKs.
         bool exact = seg.Seq == tcb.RcvNxt || IsResetAfterFin(in tcb, in seg)
-            || (!tcb.Reassembly.IsEmpty && (tcb.Flags & TcbFlags.Sack) != 0 && seg.Seq == tcb.Reassembly.HighEnd);
+            || (!tcb.Reassembly.IsEmpty && (tcb.Flags & TcbFlags.Sack) != 0
+                && seg.Seq == tcb.Reassembly.HighEnd(ctx.Pool));
         if (exact)
             TcpClose.OnReset(ref tcb, in ctx, ref fx);
         else

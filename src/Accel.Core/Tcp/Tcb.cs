@@ -58,11 +58,6 @@ public enum TcbFlags : uint
 
     /// <summary>Data has come: the next measures the delay between segments.</summary>
     HasReceived = 0x400000,
-
-    /// <summary>
-    /// RFC 3168: congestion is not reduced twice for what was sent before <see cref="Tcb.EcnHigh"/>.
-    /// </summary>
-    EcnReducing = 0x800000,
 }
 
 /// <summary>The state of the delayed ACK.</summary>
@@ -108,7 +103,7 @@ public enum SendTimer : byte
 /// Transmission control block: one connection's state between segments. The first two lines are what a predicted
 /// segment touches.
 /// </summary>
-[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 1280)]
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 1024)]
 public struct Tcb
 {
     // Line 0: every segment. Sequence variables as in RFC 9293 3.3.1.
@@ -179,47 +174,44 @@ public struct Tcb
     // Lines 2 to 9: what is in flight, and how fast.
     [FieldOffset(128)] public LossRecovery Recovery;
 
-    // Lines 10 to 14: what has been received ahead.
+    // Line 10: what has been received ahead.
     [FieldOffset(640)] public Reassembly Reassembly;
 
-    // Line 15: receiving.
-    [FieldOffset(960)] public ReceiveTuning Tuning;
+    // Line 11: receiving.
+    [FieldOffset(704)] public ReceiveTuning Tuning;
 
     /// <summary>Where the reader was when its progress was last looked at.</summary>
-    [FieldOffset(1008)] public SeqNum ReadSeq;
+    [FieldOffset(752)] public SeqNum ReadSeq;
 
     /// <summary>With <see cref="TcbFlags.FinStored"/>: the sequence number of the peer's FIN.</summary>
-    [FieldOffset(1012)] public SeqNum FinAt;
+    [FieldOffset(756)] public SeqNum FinAt;
 
     /// <summary>With <see cref="TcbFlags.UrgentSeen"/>: one after the peer's urgent byte (RCV.UP).</summary>
-    [FieldOffset(1016)] public SeqNum RcvUp;
+    [FieldOffset(760)] public SeqNum RcvUp;
 
-    // Line 16: sending, seldom.
+    // Line 12: sending, seldom.
     /// <summary>With <see cref="TcbFlags.FinSent"/>: the sequence number of our FIN.</summary>
-    [FieldOffset(1024)] public SeqNum FinSeq;
-    [FieldOffset(1028)] public SeqNum Iss;
-    [FieldOffset(1032)] public SeqNum Irs;
-
-    /// <summary>What a CWR answers: SND.NXT when congestion was reported last.</summary>
-    [FieldOffset(1036)] public SeqNum EcnHigh;
+    [FieldOffset(768)] public SeqNum FinSeq;
+    [FieldOffset(772)] public SeqNum Iss;
+    [FieldOffset(776)] public SeqNum Irs;
 
     /// <summary>The largest payload: of the peer's SYN, and what ours said.</summary>
-    [FieldOffset(1040)] public ushort PeerMss;
-    [FieldOffset(1042)] public ushort AdvertisedMss;
+    [FieldOffset(784)] public ushort PeerMss;
+    [FieldOffset(786)] public ushort AdvertisedMss;
 
     /// <summary>What ICMP said, to be told if the connection fails.</summary>
-    [FieldOffset(1044)] public TcpError SoftError;
+    [FieldOffset(788)] public TcpError SoftError;
 
     /// <summary>First RTO of a row; first unanswered window probe; last challenge ACK; first SYN.</summary>
-    [FieldOffset(1048)] public long TimeoutsSince;
-    [FieldOffset(1056)] public long ProbesSince;
-    [FieldOffset(1064)] public long ChallengedAt;
-    [FieldOffset(1072)] public long OpenedAt;
+    [FieldOffset(792)] public long TimeoutsSince;
+    [FieldOffset(800)] public long ProbesSince;
+    [FieldOffset(808)] public long ChallengedAt;
+    [FieldOffset(816)] public long OpenedAt;
 
-    // Line 17: the path, and what the program asked for.
-    [FieldOffset(1088)] public Pmtu Path;
-    [FieldOffset(1120)] public TcpTuning Options;
+    // Line 13: the path, and what the program asked for.
+    [FieldOffset(832)] public Pmtu Path;
+    [FieldOffset(864)] public TcpTuning Options;
 
-    // Line 18: counts for tcp_info.
-    [FieldOffset(1152)] public TcpTally Tally;
+    // Line 14: counts for tcp_info.
+    [FieldOffset(896)] public TcpTally Tally;
 }

@@ -130,7 +130,7 @@ public static class TcpClose
     public static void Free(ref Tcb tcb, in TcpContext ctx)
     {
         tcb.Recovery.Free(ctx.Pool);
-        tcb.Reassembly.Clear();
+        tcb.Reassembly.Clear(ctx.Pool);
         tcb.SendTimer = SendTimer.None;
         tcb.SendTimerAt = tcb.DelayedAckAt = tcb.SlowTimerAt = 0;
         tcb.Acks = AckFlags.None;

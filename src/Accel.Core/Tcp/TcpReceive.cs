@@ -40,7 +40,7 @@ public static class TcpReceive
         SeqNum next = tcb.RcvNxt + keep;
         if (!tcb.Reassembly.IsEmpty)
         {
-            next = tcb.Reassembly.Advance(next);
+            next = tcb.Reassembly.Advance(ctx.Pool, next);
             // RFC 5681 4.2: an ACK at once when a gap is filled.
             if (tcb.Reassembly.IsEmpty)
                 tcb.Acks |= AckFlags.Now;
@@ -104,7 +104,7 @@ public static class TcpReceive
             TakeInOrder(
                 ref tcb, in seg, (uint)(tcb.RcvNxt - seg.Seq), (uint)(taken - tcb.RcvNxt), in ctx, in streams, ref fx);
         if (seg.Has(TcpFlags.Fin) && taken == end)
-            StoreFin(ref tcb, end);
+            StoreFin(ref tcb, end, in ctx);
         if ((tcb.Flags & TcbFlags.FinStored) != 0 && tcb.RcvNxt == tcb.FinAt)
             OnFin(ref tcb, in ctx, ref fx);
     }
@@ -123,7 +123,7 @@ public static class TcpReceive
                 OnNoRoom(ref tcb, in ctx);
                 return;
             }
-            if (!tcb.Reassembly.TryAdd(seg.Seq, taken, out SackBlock known))
+            if (!tcb.Reassembly.TryAdd(ctx.Pool, seg.Seq, taken, out SackBlock known))
             {
                 ctx.Count(TcpCounter.NoReassembly);
                 return;
@@ -136,7 +136,7 @@ public static class TcpReceive
             ctx.Count(TcpCounter.OutOfOrder);
         }
         if (seg.Has(TcpFlags.Fin) && taken == end)
-            StoreFin(ref tcb, end);
+            StoreFin(ref tcb, end, in ctx);
         // RFC 5681 4.2: a gap is reported at once.
         tcb.Acks |= AckFlags.Now;
     }
@@ -148,9 +148,10 @@ public static class TcpReceive
     }
 
     /// <summary>The first FIN holds: a peer that names another place lies.</summary>
-    private static void StoreFin(ref Tcb tcb, SeqNum at)
+    private static void StoreFin(ref Tcb tcb, SeqNum at, in TcpContext ctx)
     {
-        if ((tcb.Flags & TcbFlags.FinStored) != 0 || (!tcb.Reassembly.IsEmpty && tcb.Reassembly.HighEnd > at))
+        if ((tcb.Flags & TcbFlags.FinStored) != 0
+            || (!tcb.Reassembly.IsEmpty && tcb.Reassembly.HighEnd(ctx.Pool) > at))
             return;
         tcb.Flags |= TcbFlags.FinStored;
         tcb.FinAt = at;
@@ -162,7 +163,7 @@ public static class TcpReceive
         tcb.RcvNxt += 1;
         tcb.Flags |= TcbFlags.FinReceived;
         tcb.Acks |= AckFlags.Scheduled;
-        tcb.Reassembly.Clear();
+        tcb.Reassembly.Clear(ctx.Pool);
         fx.Events |= TcpEvents.EndOfStream;
         switch (tcb.State)
         {

@@ -78,7 +78,7 @@ public struct TcpSettings
     [FieldOffset(40)] public uint DelayedAckMinMillis;
     [FieldOffset(44)] public uint DelayedAckMaxMillis;
 
-    /// <summary>tcp_base_mss, tcp_mtu_probe_floor, tcp_min_snd_mss.</summary>
+    /// <summary>tcp_base_mss, tcp_mtu_probe_floor (Linux: 48), tcp_min_snd_mss.</summary>
     [FieldOffset(48)] public ushort BaseMss;
     [FieldOffset(50)] public ushort MtuProbeFloor;
     [FieldOffset(52)] public ushort MinSndMss;
@@ -120,7 +120,7 @@ public struct TcpSettings
         DelayedAckMinMillis = 40,
         DelayedAckMaxMillis = 200,
         BaseMss = 1024,
-        MtuProbeFloor = 48,
+        MtuProbeFloor = 512,
         MinSndMss = 48,
         ReceiveMax = 4 << 20,
         MtuProbeSeconds = 600,

@@ -12,7 +12,7 @@ public static class TcpTimeWait
     {
         tcb.State = TcpState.TimeWait;
         tcb.Recovery.Free(ctx.Pool);
-        tcb.Reassembly.Clear();
+        tcb.Reassembly.Clear(ctx.Pool);
         tcb.SendTimer = SendTimer.None;
         tcb.SendTimerAt = 0;
         Restart(ref tcb, in ctx);

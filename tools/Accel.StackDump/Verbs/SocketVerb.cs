@@ -89,10 +89,13 @@ internal static class SocketVerb
             tcp["timer"] = string.Create(CultureInfo.InvariantCulture, $"{name} in {millis} ms");
         section("tcp", tcp);
         var held = new List<string>();
-        for (int i = 0; i < Math.Clamp(b->Tcb.Reassembly.Count, 0, Reassembly.Capacity); i++)
+        SegmentPool pool = nic.Region.Pool;
+        uint link = b->Tcb.Reassembly.First;
+        // A torn copy again: links that can be none end it.
+        for (int i = 0; link is not 0 && link <= NicRegion.MaxRecords && i < Reassembly.Most; i++)
         {
-            SackBlock run = b->Tcb.Reassembly[i];
-            held.Add($"{run.Left.Value}-{run.Right.Value}");
+            held.Add($"{pool[link].Seq.Value}-{pool[link].End.Value}");
+            link = pool[link].Next;
         }
         section("out of order", new() { ["Runs"] = string.Join(' ', held) });
         foreach ((string title, JsonObject fields) in Fields.Sections("block", *b)) section(title, fields);
