@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x02d4a4a49d82e67d;
+    public const ulong Value = 0x6bc1a6980affff67;
 }

@@ -77,7 +77,8 @@ public struct CongestionControl
     /// New data was acknowledged and nothing speaks against growing. <paramref name="delivered"/>: bytes newly known
     /// to have arrived.
     /// </summary>
-    public void Grow(uint delivered, uint segmentSize, in SentQueue sent, long lastRttNs, long srttNs, long nowNs)
+    public void Grow(
+        uint delivered, uint segmentSize, in SentQueue sent, long lastRttNs, in RttEstimator rtt, long nowNs)
     {
         if (!IsLimited)
         {
@@ -85,11 +86,11 @@ public struct CongestionControl
             return;
         }
         if (IsSlowStart)
-            delivered = SlowStart(delivered, segmentSize, in sent, lastRttNs);
+            delivered = SlowStart(delivered, in sent, lastRttNs, rtt.MinRtt, nowNs);
         if (delivered == 0)
             return;
         if (Algorithm == CongestionAlgorithm.Cubic)
-            Raise(Cubic.Grow(Cwnd, segmentSize, delivered, srttNs, nowNs));
+            Raise(Cubic.Grow(Cwnd, segmentSize, delivered, rtt.Srtt, nowNs));
         else
         {
             // RFC 3465 2.1: a segment for each window that is acknowledged.
@@ -232,13 +233,13 @@ public struct CongestionControl
     /// DEVIATION: one ACK may open the window by any number of segments, where RFC 3465 and RFC 9406 say 2 and 8
     /// without pacing: Linux does so too, and an ACK of a super-frame stands for many.
     /// </summary>
-    private uint SlowStart(uint delivered, uint segmentSize, in SentQueue sent, long lastRttNs)
+    private uint SlowStart(uint delivered, in SentQueue sent, long lastRttNs, long minRttNs, long nowNs)
     {
         uint grown = delivered;
         // RFC 9406 4.2: the first slow start only.
         if (Ssthresh == Infinite)
         {
-            SlowStartAdvice advice = HyStart.OnAck(sent.Una, sent.Nxt, lastRttNs);
+            SlowStartAdvice advice = HyStart.OnAck(sent.Una, sent.Nxt, lastRttNs, minRttNs, nowNs);
             if (advice == SlowStartAdvice.Leave)
             {
                 Ssthresh = Cwnd;

@@ -31,7 +31,7 @@ public partial struct LossRecovery
         }
         else if (outcome.Has(AckFindings.Advanced))
             Congestion.Grow(
-                outcome.DeliveredBytes, SegmentSize, in Sent, outcome.LastRttNs, Rtt.Srtt, input.NowNs);
+                outcome.DeliveredBytes, SegmentSize, in Sent, outcome.LastRttNs, in Rtt, input.NowNs);
         return outcome;
     }
 

@@ -264,17 +264,53 @@ public class CongestionTests
         Assert.Equal((30, 0), (rounds, slow));
     }
 
-    /// <summary>Rounds of twenty ACKs: in which slow start was left (30: never), and how many were slow.</summary>
-    static (int Left, int Slow) HyStartRounds(Func<int, long> rtt)
+    /// <summary>
+    /// ACKs that come for more than half of the round trip without a gap: half of the path is full, though the first
+    /// segments of each burst still find the queue empty.
+    /// </summary>
+    [Fact]
+    public void Hystart_takes_a_long_train_of_acks_for_a_sign()
+    {
+        var (rounds, slow) = HyStartRounds(_ => 40 * Ms, round => Math.Min(round, 20) * Ms / 10);
+        // Nineteen gaps in a round: 20 ms are reached with gaps of 1.1 ms; then five rounds of conservative slow start.
+        Assert.InRange(rounds, 15, 17);
+        Assert.InRange(slow, 5, 6);
+        Assert.Equal((30, 0), HyStartRounds(_ => 40 * Ms, _ => Ms));
+        Assert.Equal((30, 0), HyStartRounds(_ => 3 * Ms, _ => Ms));
+    }
+
+    /// <summary>
+    /// A round ends when what was sent after it began is acknowledged, not when the last before that is: else each
+    /// round begins an ACK earlier in the burst than the one before, and takes the burst's own queue for the path's.
+    /// </summary>
+    [Fact]
+    public void A_round_of_hystart_ends_beyond_what_was_sent_before_it()
+    {
+        var hyStart = new HyStart();
+        hyStart.OnAck(new SeqNum(20), new SeqNum(100), 40 * Ms, 40 * Ms, 0);
+        hyStart.OnAck(new SeqNum(100), new SeqNum(260), 44 * Ms, 40 * Ms, 4 * Ms);
+        Assert.Equal((new SeqNum(100), 2u), (hyStart.RoundEnd, hyStart.Samples));
+        hyStart.OnAck(new SeqNum(120), new SeqNum(260), 40 * Ms, 40 * Ms, 40 * Ms);
+        Assert.Equal((new SeqNum(260), 1u), (hyStart.RoundEnd, hyStart.Samples));
+        Assert.Equal(40 * Ms, hyStart.LastRoundMin);
+    }
+
+    /// <summary>
+    /// Rounds of twenty ACKs, so far apart: in which slow start was left (30: never), and how many were slow.
+    /// </summary>
+    static (int Left, int Slow) HyStartRounds(Func<int, long> rtt, Func<int, long>? gap = null)
     {
         var hyStart = new HyStart();
         var slow = new HashSet<int>();
+        var (now, min) = (Second, long.MaxValue);
         uint una = 0;
-        for (var round = 0; round < 30; round++)
+        for (var round = 0; round < 30; round++, now += rtt(round))
             for (var ack = 0; ack < 20; ack++)
             {
                 una += 10;
-                switch (hyStart.OnAck(new SeqNum(una), new SeqNum(una + 200), rtt(round)))
+                now += gap?.Invoke(round) ?? 0;
+                min = Math.Min(min, rtt(round));
+                switch (hyStart.OnAck(new SeqNum(una), new SeqNum(una + 190), rtt(round), min, now))
                 {
                     case SlowStartAdvice.Leave:
                         return (round, slow.Count);
@@ -304,7 +340,7 @@ public class CongestionTests
     }
 
     static void Grow(ref CongestionControl congestion, uint delivered, long rttMs, long now) =>
-        congestion.Grow(delivered, Mss, default, rttMs * Ms, rttMs * Ms, now);
+        congestion.Grow(delivered, Mss, default, rttMs * Ms, new RttEstimator { Srtt = rttMs * Ms }, now);
 
     [Fact]
     public void Cube_root_is_the_cube_root()
