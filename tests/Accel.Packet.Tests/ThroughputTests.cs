@@ -1,128 +1,70 @@
-using System.Globalization;
-using System.Reflection;
-using System.Text;
 using Accel.Core.Tcp;
 using Accel.Testing;
-using Accel.Testing.Simulation;
 
 namespace Accel.Packet.Tests;
 
 /// <summary>
-/// Goodput of one connection by loss and round trip, as a table that shows in review (Golden/throughput.txt).
-/// ACCEL_UPDATE=1 writes it anew; a cell that falls by more than a tenth fails.
+/// Goodput of one connection by loss and round trip. Golden/throughput.txt is what it was (ACCEL_UPDATE=1 writes it
+/// anew), Golden/linux.txt what the kernel's CUBIC gets from the same path (integration/curve/run takes it anew).
 /// </summary>
 public class ThroughputTests
 {
-    const long Rate = 50_000_000;
-    const double HighLoss = 0.01;
-
-    /// <summary>Loss is chance: more runs the more there is of it, which are the shorter ones.</summary>
-    const int RunsWithoutLoss = 1, RunsAtLowLoss = 4, RunsAtHighLoss = 16;
     const double MaxFall = 0.10;
 
-    static readonly double[] Losses = [0, 0.0001, 0.001, 0.01, 0.03];
-    static readonly int[] RoundTripMillis = [1, 10, 40, 100];
-    static readonly CongestionAlgorithm[] Algorithms = [CongestionAlgorithm.Cubic, CongestionAlgorithm.Reno];
-
-    static readonly string Golden = Path.Combine(typeof(ThroughputTests).Assembly
-        .GetCustomAttributes<AssemblyMetadataAttribute>().First(a => a.Key == "Golden").Value!, "throughput.txt");
+    static readonly Lazy<Dictionary<string, double>> Measured = new(() =>
+        new[] { CongestionAlgorithm.Cubic, CongestionAlgorithm.Reno }.SelectMany(ThroughputTable.Cells)
+            .AsParallel().ToDictionary(cell => cell.ToString(), Measure));
 
     [Fact]
     public void Goodput_is_as_it_was()
     {
-        var now = Algorithms.SelectMany(a => Losses.SelectMany(l => RoundTripMillis.Select(r => (a, l, r))))
-            .AsParallel().ToDictionary(cell => Key(cell.a, cell.l, cell.r), cell => Measure(cell.a, cell.l, cell.r));
-        if (Environment.GetEnvironmentVariable("ACCEL_UPDATE") == "1" || !File.Exists(Golden))
+        var golden = ThroughputTable.File("throughput.txt");
+        if (Environment.GetEnvironmentVariable("ACCEL_UPDATE") == "1" || !File.Exists(golden))
         {
-            File.WriteAllText(Golden, Table(now));
+            ThroughputTable.Write(golden, "Accel's TCP.", Measured.Value);
             return;
         }
-        var was = Read(File.ReadAllLines(Golden));
-        Assert.Equal(now.Keys.Order(), was.Keys.Order());
-        var fallen = now.Where(cell => cell.Value < was[cell.Key] * (1 - MaxFall)).OrderBy(cell => cell.Key)
-            .Select(cell => $"{cell.Key}: {cell.Value:0.00} Mbit/s, was {was[cell.Key]:0.00}").ToList();
-        if (fallen.Count > 0)
+        var was = ThroughputTable.Read(golden);
+        Assert.Equal(Measured.Value.Keys.Order(), was.Keys.Order());
+        if (Fallen(was) is { Count: > 0 } fallen)
             Assert.Fail($"{string.Join('\n', fallen)}\nIf that is meant: ACCEL_UPDATE=1, and say why in the commit.");
     }
 
-    static string Key(CongestionAlgorithm algorithm, double loss, int rtt) =>
-        string.Create(CultureInfo.InvariantCulture, $"{algorithm} {loss:0.####} {rtt}");
+    [Fact]
+    public void Cubic_keeps_up_with_the_kernels()
+    {
+        var golden = ThroughputTable.File("linux.txt");
+        if (Environment.GetEnvironmentVariable("ACCEL_KERNEL_PATH") is { } program)
+            KernelCurve.Take(program, golden, Environment.GetEnvironmentVariable("ACCEL_KERNEL_CELLS") ?? "");
+        if (Fallen(ThroughputTable.Read(golden)) is { Count: > 0 } fallen)
+            Assert.Fail($"Less than Linux has of the same path:\n{string.Join('\n', fallen)}");
+    }
+
+    /// <summary>
+    /// The queue is as long as the path: slow start ends before all that it has doubled to is thrown at it.
+    /// </summary>
+    [Theory]
+    [InlineData(CongestionAlgorithm.Cubic, 10)]
+    [InlineData(CongestionAlgorithm.Cubic, 40)]
+    [InlineData(CongestionAlgorithm.Cubic, 100)]
+    [InlineData(CongestionAlgorithm.Reno, 40)]
+    public void Slow_start_does_not_lose_a_queue_full(CongestionAlgorithm algorithm, int rtt)
+    {
+        var run = ThroughputRun.Of(new ThroughputCell(algorithm, 0, rtt), seconds: 2, new Prng(1));
+        Assert.InRange(run.Lost, 0, ThroughputTable.QueueBytes(rtt) / ThroughputTable.SegmentBytes * 2 / 3);
+    }
+
+    /// <summary>Cells that are more than a tenth below what is asked of them.</summary>
+    static List<string> Fallen(Dictionary<string, double> asked) =>
+        [.. asked.Where(cell => Measured.Value[cell.Key] < cell.Value * (1 - MaxFall)).OrderBy(cell => cell.Key)
+            .Select(cell => $"{cell.Key}: {Measured.Value[cell.Key]:0.00} Mbit/s, not {cell.Value:0.00}")];
 
     /// <summary>Mbit/s of payload that arrived, over several seeds.</summary>
-    static double Measure(CongestionAlgorithm algorithm, double loss, int rtt)
+    static double Measure(ThroughputCell cell)
     {
-        var seconds = Math.Clamp(rtt * 100 / 1000, 4, 10);
         double sum = 0;
-        var runs = loss >= HighLoss ? RunsAtHighLoss : loss > 0 ? RunsAtLowLoss : RunsWithoutLoss;
-        for (ulong seed = 1; seed <= (ulong)runs; seed++)
-            sum += Goodput(algorithm, loss, rtt, seconds, new Prng(seed * 7919 + (ulong)rtt));
-        return sum / runs;
-    }
-
-    static double Goodput(CongestionAlgorithm algorithm, double loss, int rtt, int seconds, Prng random)
-    {
-        var clock = new VirtualClock();
-        using var memory = new RecordMemory(65_536);
-        var plan = new ProgramPlan { Total = long.MaxValue / 4, SendBuffer = 4 << 20, LargestWrite = 262_144 };
-        var client = new MachinePeer(Options(algorithm), plan, random, clock, memory, isClient: true);
-        var reader = new ProgramPlan { LargestRead = 1 << 20 };
-        var server = new MachinePeer(Options(algorithm), reader, random, clock, memory, isClient: false);
-        var delay = rtt * VirtualClock.Millisecond / 2;
-        // A queue of a bandwidth-delay product, 32 segments at least.
-        var queue = Math.Max(Rate / 8 * rtt / 1000, 32 * 1514);
-        var there = new LinkFaults { DelayNs = delay, Rate = Rate, QueueBytes = queue, Loss = loss };
-        var network = new SimulatedNetwork(clock, client, server, new SimulatedLink(there, random, clock),
-            new SimulatedLink(new LinkFaults { DelayNs = delay, Rate = Rate }, random, clock));
-        server.Host.Listen(false);
-        client.Host.Connect();
-        network.RunFor(seconds * VirtualClock.Second);
-        return server.Host.Receiving.Delivered * 8.0 / seconds / 1e6;
-    }
-
-    static HostOptions Options(CongestionAlgorithm algorithm) => new()
-    {
-        Congestion = algorithm,
-        ReceiveBuffer = 65_536,
-        ReceiveMax = 4 << 20,
-    };
-
-    static string Table(Dictionary<string, double> cells)
-    {
-        var text = new StringBuilder();
-        text.AppendLine("# Goodput in Mbit/s of one connection over a path of 50 Mbit/s with a queue of one");
-        text.AppendLine("# bandwidth-delay product, by random loss (rows) and round trip in ms (columns).");
-        foreach (var algorithm in Algorithms)
-        {
-            text.AppendLine();
-            text.AppendLine($"{algorithm,-8}{string.Concat(RoundTripMillis.Select(r => $"{r,10}"))}");
-            foreach (var loss in Losses)
-            {
-                var row = RoundTripMillis.Select(r =>
-                    cells[Key(algorithm, loss, r)].ToString("0.00", CultureInfo.InvariantCulture).PadLeft(10));
-                text.AppendLine($"{loss.ToString("0.####", CultureInfo.InvariantCulture),-8}{string.Concat(row)}");
-            }
-        }
-        return text.ToString();
-    }
-
-    static Dictionary<string, double> Read(string[] lines)
-    {
-        var cells = new Dictionary<string, double>();
-        var (algorithm, columns) = ("", Array.Empty<string>());
-        foreach (var line in lines.Where(l => l != "" && l[0] != '#'))
-        {
-            var words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-            if (char.IsLetter(words[0][0]))
-            {
-                (algorithm, columns) = (words[0], words[1..]);
-                continue;
-            }
-            for (var i = 0; i < columns.Length; i++)
-            {
-                var value = double.Parse(words[i + 1], CultureInfo.InvariantCulture);
-                cells[$"{algorithm} {words[0]} {columns[i]}"] = value;
-            }
-        }
-        return cells;
+        for (ulong seed = 1; seed <= (ulong)cell.Runs; seed++)
+            sum += ThroughputRun.Of(cell, cell.Seconds, new Prng(seed * 7919 + (ulong)cell.RoundTripMillis)).Mbits;
+        return sum / cell.Runs;
     }
 }

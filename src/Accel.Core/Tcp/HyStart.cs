@@ -105,8 +105,7 @@ public struct HyStart
         InCss = true;
     }
 
-    /// <summary>On a path that is shorter than two gaps any two ACKs would be a train: they say nothing there.
-    /// </summary>
+    /// <summary>On a path that is shorter than two gaps any two ACKs would be a train and say nothing.</summary>
     private bool IsTrain(long minRttNs, long nowNs)
     {
         if (nowNs - TrainNs > TrainGapNs || minRttNs < 2 * TrainGapNs)
