@@ -266,9 +266,8 @@ PAIR(inuse_fork_then_close, "the child's number keeps the connection when the pa
     pid_t child = spawn();
     if (child == 0) {
         barrier_wait_parent(&step);
-        SEND(a, "child", 0);
-        SAY(shutdown(a, SHUT_WR));
-        _exit(0);
+        bool sent = send(a, "child", 5, 0) == 5;
+        _exit(sent && shutdown(a, SHUT_WR) == 0 ? 0 : 1);
     }
     SAY(close(a));
     MASK(b);

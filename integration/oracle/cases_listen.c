@@ -37,6 +37,7 @@ DUO(listen_again_smaller, "listen() again with a smaller backlog keeps who is in
 {
     int l = listener();
     for (int i = 0; i < 5; i++) client(port_of(l));
+    nap(20);
     SAY(listen(l, 1));
     nap(20);
     say("in all %d", take_all(l));

@@ -42,7 +42,9 @@ public static unsafe class NicInfo
         return lives;
     }
 
-    /// <summary>True if the peer lets nothing more come: whoever waits does not wait for want of a buffer.</summary>
+    /// <summary>
+    /// True if the peer lets nothing more come: whoever waits does not wait for want of a buffer.
+    /// </summary>
     public static bool IsWindowShut(PosixStack s, AccelThread* t, in Wire wire)
     {
         if (s.Nic is not { } nic)
@@ -54,7 +56,8 @@ public static unsafe class NicInfo
         return shut;
     }
 
-    /// <summary>Offsets of linux/tcp.h. What Linux keeps for itself (times limited by buffers, AccECN) is zero.
+    /// <summary>
+    /// Offsets of linux/tcp.h. What Linux keeps for itself (times limited by buffers, AccECN) is zero.
     /// </summary>
     private static void Write(in TcpInfoView view, byte* info)
     {
