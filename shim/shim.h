@@ -136,6 +136,11 @@ void shim_fork_child(void);
 long shim_clone_by_number(long nr, long a, long b, long c, long d, long e, long f);
 pid_t shim_fork_for_vfork(void) __asm__("shim_fork_for_vfork");
 
+/* confine.c */
+extern bool shim_confined; /* a seccomp filter has been set */
+bool shim_is_locked_up(void);
+void shim_before_seccomp(long operation);
+
 /* fdtable.c */
 long shim_dup_made(int oldfd, int newfd);
 

@@ -14,7 +14,8 @@ def serve(d):
     return f"http://{d.ip4}:{port}", port
 
 
-@program("curl", "curl", driven="100 MB, resumed, ranges, rate limit, parallel, time-outs, refused, uploads, raw and by telnet://")
+@program("curl", "curl",
+         driven="100 MB, resumed, ranges, rate limit, parallel, time-outs, refused, uploads, raw and by telnet://")
 def curl(d):
     base, port = serve(d)
     with d.check("100 MB"):

@@ -187,6 +187,17 @@ def nginx_close(w, column):
         raise Failure(text[-300:])
 
 
+@case("ports that eight threads open at once all answer")
+def listeners(w, column):
+    server = w.a.start([PYTHON, os.path.join(HERE, "listeners.py"), "serve", "7200", "300"])
+    server.wait_for("ready")
+    time.sleep(0.3)
+    for address in (w.a.ip4, w.a.ip6):
+        text = w.b.run([PYTHON, os.path.join(HERE, "listeners.py"), "ask", address, "7200", "300"])
+        if not text.startswith("good"):
+            raise Failure(text)
+
+
 @case("iperf3: both directions, four streams")
 def iperf3(w, column):
     w.a.start(["iperf3", "-s"])

@@ -184,6 +184,12 @@ public static unsafe class Processes
         Regions.SetMemberEverywhere(s, slotIndex, pid, start);
     }
 
+    /// <summary>
+    /// A seccomp filter is about to be set: the process has adopted by now, and what this thread sleeps on is made, so
+    /// that waiting and moving bytes need no more than the calls that a program with sockets has to allow itself.
+    /// </summary>
+    public static long Confine(PosixStack s, AccelThread* t) => Wakers.OfThread(s, t) < 0 ? -Errno.ENFILE : 0;
+
     /// <summary>In a fork child, at its first touch of a socket.</summary>
     public static long Adopt(PosixStack s, AccelThread* t)
     {

@@ -281,7 +281,9 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
     private void OnUnsteer(Client client, Stack stack, in SteerMessage wanted)
     {
         bool found = wanted.Transport is Transport.Tcp or Transport.Udp
-            && ports.Remove(wanted.Transport, wanted.Local, stack.Slot);
+            && (wanted.IsListener != 0
+                ? ports.Leave(wanted.Transport, wanted.Local, stack.Slot)
+                : ports.Remove(wanted.Transport, wanted.Local, stack.Slot));
         client.Send(new Message
         {
             Header = MessageHeader.Of(MessageKind.Answer, wanted.Header.Serial,

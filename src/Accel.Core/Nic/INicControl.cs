@@ -65,6 +65,12 @@ public unsafe interface INicControl
     /// </summary>
     NicRefusal Steer(Transport transport, in Endpoint local, int descriptor, bool listener);
 
+    /// <summary>
+    /// The listener has closed, and connections are left that it took: frames of these go on coming, those that would
+    /// begin another are the kernel's, where a program that was started to follow this one may listen by now.
+    /// </summary>
+    void Leave(in Endpoint local);
+
     /// <summary>Frames for the port go to the kernel again.</summary>
     void Unsteer(Transport transport, in Endpoint local);
 

@@ -166,7 +166,10 @@ public struct QueueMessage
     [FieldOffset(28)] public uint TxRingSize;
 }
 
-/// <summary>Steer and Unsteer. Descriptor of Steer: the kernel socket that holds the port.</summary>
+/// <summary>
+/// Steer and Unsteer. Descriptor of Steer: the kernel socket that holds the port. Unsteer of a listener leaves the
+/// port to the stack for the connections that it has.
+/// </summary>
 [SharedLayout, StructLayout(LayoutKind.Explicit, Size = Protocol.MessageBytes)]
 public struct SteerMessage
 {

@@ -35,12 +35,15 @@ public sealed unsafe class NicPath : INicHost
         RegionNumber = regionNumber;
         Engine = new NicEngine(region, s.Region(regionNumber), this, s.Kernel, links,
             new MirrorTables(control));
+        Steering = new Steering(s, control);
         Ports = new PortKeeper(s, this);
     }
 
     public NicEngine Engine { get; }
 
     public INicControl Control { get; }
+
+    public Steering Steering { get; }
 
     public ILink[] Links { get; }
 
@@ -212,7 +215,7 @@ public sealed unsafe class NicPath : INicHost
             Engine.Exit(t->Tid, _s.Kernel.NowNs());
             if (!found)
                 break;
-            Control.Resolve(interfaceIndex, neighbour);
+            Steering.Resolve(t, interfaceIndex, neighbour);
         }
     }
 
@@ -247,10 +250,9 @@ public sealed unsafe class NicPath : INicHost
             return;
         _tendedNs = now;
         Ports.Sweep(t, now);
-        // One at a time: acceld's answers are for whoever asked.
         _s.LockStack(t);
         _tending = t;
-        Control.Tend(this);
+        Steering.Tend(t, this);
         WatchControl();
         _s.UnlockStack(t);
     }
@@ -293,7 +295,7 @@ public sealed unsafe class NicPath : INicHost
     public void AfterFork(AccelThread* t)
     {
         _hasProgress = false;
-        Control.AfterFork();
+        Steering.AfterFork();
         Ports.AfterFork();
         JoinHub();
         StartProgress();

@@ -49,7 +49,7 @@ public sealed unsafe class PortKeeper
         PosixStack.Unlock(ref _lock);
         // No room: what is left of the connection is the kernel's to refuse, as after a crash.
         if (!room)
-            LetGo(local, descriptor);
+            LetGo(t, local, descriptor);
     }
 
     /// <summary>Lets go what no connection uses any more. Looks now and then only.</summary>
@@ -70,15 +70,15 @@ public sealed unsafe class PortKeeper
             if ((used[kept.Local.Port >> 6] & 1ul << (kept.Local.Port & 63)) != 0)
                 continue;
             _kept[i] = _kept[--_count];
-            LetGo(kept.Local, kept.Descriptor);
+            LetGo(t, kept.Local, kept.Descriptor);
         }
         PosixStack.Unlock(ref _lock);
     }
 
-    private void LetGo(in Endpoint local, int descriptor)
+    private void LetGo(AccelThread* t, in Endpoint local, int descriptor)
     {
         // The kernel's socket last: as soon as it is gone, the port may be another's.
-        _nic.Control.Unsteer(Transport.Tcp, local);
+        _nic.Steering.Unsteer(t, Transport.Tcp, local);
         if (descriptor >= 0)
             _s.Disown(descriptor);
     }
