@@ -141,7 +141,7 @@ request = function() return req end
         d.expect("unable to connect" in out, out[-200:])
 
 
-@program("h2load", "nghttp2-client", driven="HTTP/1.1, HTTP/2 in the clear and over TLS, many streams, threads, rate; "
+@program("h2load", "nghttp2-client", "nghttp2-server", driven="HTTP/1.1, HTTP/2 in the clear and over TLS, many streams, threads, rate; "
          "nghttpd as the server, nghttp as a client with priorities")
 def h2load(d):
     base, _ = serve(d)

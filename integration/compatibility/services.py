@@ -22,7 +22,7 @@ keyfile {key}
 
     def subscribe(topic, count, *more, where=None):
         one = d.start("mosquitto_sub", "-h", where or d.ip4, "-p", port, "-t", topic, "-C", count, "-W", 20, *more)
-        time.sleep(0.4)
+        time.sleep(1.2)
         return one
 
     def publish(topic, *more, where=None, **kept):

@@ -107,6 +107,19 @@ public unsafe class BrokerTests
     }
 
     [Fact]
+    public void All_stacks_of_a_host_draw_their_sequence_numbers_from_one_secret()
+    {
+        using var pair = new NetworkPair();
+        using var broker = new InnerBroker(pair, new AllButOnePort());
+        using var one = new TestStack(broker.SocketPath);
+        using var other = new TestStack(broker.SocketPath);
+        Assert.NotEqual(0ul, one.Control.SequenceKey0);
+        Assert.Equal((one.Control.SequenceKey0, one.Control.SequenceKey1),
+            (other.Control.SequenceKey0, other.Control.SequenceKey1));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode("/run/accel/keys"));
+    }
+
+    [Fact]
     public void Without_a_policy_only_root_is_served()
     {
         using var pair = new NetworkPair();

@@ -13,6 +13,8 @@ namespace Accel.Control.Broker;
 internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, StackRegistry stacks, PortTable ports,
     INetMirror mirror, Func<byte[]> status)
 {
+    private readonly HostKeys _keys = HostKeys.Load();
+
     public event Action? ListenersChanged;
 
     /// <summary>Descriptors that came along are closed by the caller, but those set to -1 here.</summary>
@@ -166,6 +168,8 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
             Slot = stack.Slot,
             Links = links,
             PortTableBytes = (ulong)PortEntry.TableBytes,
+            SequenceKey0 = _keys.Key0,
+            SequenceKey1 = _keys.Key1,
         };
         if (client.Peer.IsRoot)
             client.Send(welcome, mirror.Fd, interfaces.Maps!.PortsFd);

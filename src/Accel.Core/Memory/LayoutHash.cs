@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x0a21f130ff1d5101;
+    public const ulong Value = 0x0bc176bedc0804de;
 }

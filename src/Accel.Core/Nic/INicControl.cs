@@ -55,6 +55,11 @@ public unsafe interface INicControl
     /// </summary>
     ILink[] Attach(ulong stackId, LinkInfo* infos, int max, out NicRefusal refusal);
 
+    /// <summary>The host's secret for sequence numbers and timestamps; 0 before <see cref="Attach"/>.</summary>
+    ulong SequenceKey0 { get; }
+
+    ulong SequenceKey1 { get; }
+
     /// <summary>Addresses, routes and neighbours; unmapped before <see cref="Attach"/>.</summary>
     NetTables Tables { get; }
 

@@ -65,6 +65,10 @@ public sealed unsafe class AcceldClient : INicControl
 
     public NetTables Tables { get; private set; }
 
+    public ulong SequenceKey0 { get; private set; }
+
+    public ulong SequenceKey1 { get; private set; }
+
     /// <summary>Why the last thing that went wrong did, in words.</summary>
     public string? LastError { get; private set; }
 
@@ -366,6 +370,8 @@ public sealed unsafe class AcceldClient : INicControl
 
     private NicRefusal MapTables(in WelcomeMessage welcome)
     {
+        SequenceKey0 = welcome.SequenceKey0;
+        SequenceKey1 = welcome.SequenceKey1;
         if (_broughtCount < 1)
             return NicRefusal.Failed;
         LastError = MirrorRefusal(_brought[0]);

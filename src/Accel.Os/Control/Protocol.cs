@@ -131,6 +131,10 @@ public struct WelcomeMessage
     [FieldOffset(20)] public uint Slot;
     [FieldOffset(24)] public uint Links;
     [FieldOffset(32)] public ulong PortTableBytes;
+
+    /// <summary>The host's secret for sequence numbers and timestamps.</summary>
+    [FieldOffset(40)] public ulong SequenceKey0;
+    [FieldOffset(48)] public ulong SequenceKey1;
 }
 
 /// <summary>A link. Descriptor: a packet socket on it, if <see cref="HasPacketSocket"/>.</summary>
