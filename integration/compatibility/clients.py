@@ -161,7 +161,7 @@ def h2load(d):
         with d.check(f"{name}: large"):
             loads.h2load(d, f"{url}/10m", n=20)
         with d.check(f"{name}: small windows"):
-            loads.h2load(d, f"{url}/10m", "-w", 14, "-W", 14, n=4)
+            loads.h2load(d, f"{url}/10m", "-c", 2, "-w", 14, "-W", 14, n=4)
         with d.check(f"{name}: nghttp"):
             d.client("sh", "-c", f"nghttp -y {url}/10m 2>/dev/null >{d.path('got')}")
             d.same("got", "www/10m")
