@@ -326,6 +326,12 @@ public static unsafe class Exports
         [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
         (nint)(Processes.Adopt(S, t));
 
+    [UnmanagedCallersOnly(EntryPoint = "accel_confine")]
+    [return: DNNE.C99Type("long")]
+    public static nint Confine(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
+        (nint)(Processes.Confine(S, t));
+
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_prepare")]
     [return: DNNE.C99Type("long")]
     public static nint ExecPrepare(

@@ -18,6 +18,7 @@ long accel_accept(struct accel_thread *t, int fd, void *addr, uint32_t *len, int
 long accel_adopt(struct accel_thread *t);
 long accel_bind(struct accel_thread *t, int fd, const void *addr, uint32_t len);
 long accel_close(struct accel_thread *t, int fd);
+long accel_confine(struct accel_thread *t);
 long accel_connect(struct accel_thread *t, int fd, const void *addr, uint32_t len);
 long accel_dup(struct accel_thread *t, int oldfd, int newfd);
 long accel_epoll_ctl(struct accel_thread *t, int epfd, int op, int fd, struct epoll_event *change);

@@ -228,20 +228,21 @@ bool shim_left;
 
 /* Other threads may still be in the middle of things, and must neither crash nor die of SIGPIPE, which would be the
  * status of the whole process. So before the sockets go, their numbers turn into ones that do not exist; and for a
- * thread that is just looking at the old table, there is nothing behind them that could raise a signal. */
+ * thread that is just looking at the old table, there is nothing behind them that could raise a signal. A process with
+ * a seccomp filter does without the latter: it may not be allowed to. */
 static void turn_away(void)
 {
     uint32_t limit = accel_process.fd_limit;
     size_t bytes = limit * sizeof(uint32_t);
     __atomic_store_n(&shim_left, true, __ATOMIC_RELEASE);
-    long null = RAW(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
+    long null = shim_confined ? -1 : RAW(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
     long at = RAW(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (null < 0 || (at < 0 && at > -4096)) return;
+    if (at < 0 && at > -4096) return;
     uint32_t *old = accel_process.fdmap, *nobody = (uint32_t *)at;
     for (uint32_t fd = 0; fd < limit; fd++)
         if (old[fd] != 0) nobody[fd] = (uint32_t)ACCEL_KIND_INTERNAL << 24;
     __atomic_store_n(&accel_process.fdmap, nobody, __ATOMIC_RELEASE);
-    for (uint32_t fd = 0; fd < limit; fd++)
+    for (uint32_t fd = 0; null >= 0 && fd < limit; fd++)
         if (shim_kind(old[fd]) == ACCEL_KIND_SOCKET) RAW(SYS_dup3, null, fd, O_CLOEXEC);
 }
 

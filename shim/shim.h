@@ -160,6 +160,10 @@ struct shim_image {
 enum shim_verdict { SHIM_FAILS, SHIM_OTHER, SHIM_OURS };
 enum shim_verdict shim_judge_image(const struct shim_image *image, char *const *environment);
 void shim_remember_library(void);
+/* confine.c */
+extern bool shim_confined; /* a seccomp filter has been set */
+bool shim_is_locked_up(void);
+void shim_before_seccomp(long operation);
 
 /* fdtable.c */
 long shim_dup_made(int oldfd, int newfd);

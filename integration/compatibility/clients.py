@@ -14,7 +14,8 @@ def serve(d):
     return f"http://{d.ip4}:{port}", port
 
 
-@program("curl", "curl", driven="100 MB, resumed, ranges, rate limit, parallel, time-outs, refused, uploads, raw and by telnet://")
+@program("curl", "curl",
+         driven="100 MB, resumed, ranges, rate limit, parallel, time-outs, refused, uploads, raw and by telnet://")
 def curl(d):
     base, port = serve(d)
     with d.check("100 MB"):
@@ -140,7 +141,7 @@ request = function() return req end
         d.expect("unable to connect" in out, out[-200:])
 
 
-@program("h2load", "nghttp2-client", driven="HTTP/1.1, HTTP/2 in the clear and over TLS, many streams, threads, rate; "
+@program("h2load", "nghttp2-client", "nghttp2-server", driven="HTTP/1.1, HTTP/2 in the clear and over TLS, many streams, threads, rate; "
          "nghttpd as the server, nghttp as a client with priorities")
 def h2load(d):
     base, _ = serve(d)
@@ -160,7 +161,7 @@ def h2load(d):
         with d.check(f"{name}: large"):
             loads.h2load(d, f"{url}/10m", n=20)
         with d.check(f"{name}: small windows"):
-            loads.h2load(d, f"{url}/10m", "-w", 14, "-W", 14, n=4)
+            loads.h2load(d, f"{url}/10m", "-c", 2, "-w", 14, "-W", 14, n=4)
         with d.check(f"{name}: nghttp"):
             d.client("sh", "-c", f"nghttp -y {url}/10m 2>/dev/null >{d.path('got')}")
             d.same("got", "www/10m")

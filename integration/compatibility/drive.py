@@ -17,7 +17,6 @@ from world import PATH, Failure, World  # noqa: E402
 DRIVERS = os.path.join(HERE, "drivers")
 PYTHON = "/usr/bin/python3"
 MB = 1 << 20
-PROGRAM_SECONDS = 240
 CLIENT_SECONDS = 45
 
 
@@ -47,20 +46,22 @@ HALVES = (
 
 @dataclass(frozen=True)
 class Subject:
-    """A row of the table: a program, its Debian packages (the first one's version is told), and what is done with it."""
+    """A row of the table: a program, its Debian packages (the first one's version is told), what is done with it."""
     name: str
     packages: tuple
     driven: str
     body: Callable
     version: str | None = None  # a command, for what is no Debian package
+    wire: bool = True  # False: both its ends are on one host by nature
+    seconds: int = 240
 
 
 SUBJECTS = []
 
 
-def program(name, *packages, driven, version=None):
+def program(name, *packages, driven, **more):
     def declare(body):
-        SUBJECTS.append(Subject(name, packages, driven, body, version))
+        SUBJECTS.append(Subject(name, packages, driven, body, **more))
         return body
     return declare
 
@@ -223,10 +224,10 @@ def end_programs(world):
 def attempt(subject, column):
     """Drives a program in a column; returns its checks and what the kernels carried."""
     def too_long(*_):
-        raise Failure(f"not done after {PROGRAM_SECONDS} s")
+        raise Failure(f"not done after {subject.seconds} s")
 
     signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(PROGRAM_SECONDS)
+    signal.alarm(subject.seconds)
     results, carried, drive, world = [], None, None, None
     try:
         world = World()

@@ -22,7 +22,7 @@ keyfile {key}
 
     def subscribe(topic, count, *more, where=None):
         one = d.start("mosquitto_sub", "-h", where or d.ip4, "-p", port, "-t", topic, "-C", count, "-W", 20, *more)
-        time.sleep(0.4)
+        time.sleep(1.2)
         return one
 
     def publish(topic, *more, where=None, **kept):
@@ -67,7 +67,8 @@ keyfile {key}
     with d.check("a session that is kept while its client is away"):
         d.client("mosquitto_sub", "-h", d.ip4, "-p", port, "-t", "away", "-q", 1, "-c", "-i", "me", "-E")
         publish("away", "-q", 1, "-m", "later")
-        one = d.start("mosquitto_sub", "-h", d.ip4, "-p", port, "-t", "away", "-q", 1, "-c", "-i", "me", "-C", 1, "-W", 10)
+        one = d.start("mosquitto_sub", "-h", d.ip4, "-p", port, "-t", "away", "-q", 1, "-c", "-i", "me", "-C", 1,
+                      "-W", 10)
         d.expect(one.wait(15) == "later\n", "another message")
     with d.check("TLS"):
         one = d.start("mosquitto_sub", "-h", "localhost" if not d.column.wire else d.ip4, "-p", tls, "--cafile", chain,
@@ -86,7 +87,8 @@ keyfile {key}
         d.expect(server.process.returncode in (0, -15), f"status {server.process.returncode}")
 
 
-@program("dnsmasq", "dnsmasq-base", "bind9-dnsutils", driven="UDP and TCP queries by dig, large answers, truncation, EDNS, both "
+@program("dnsmasq", "dnsmasq-base", "bind9-dnsutils",
+         driven="UDP and TCP queries by dig, large answers, truncation, EDNS, both "
          "families, forwarding to another dnsmasq, 500 queries in a row; getaddrinfo as a client")
 def dnsmasq(d):
     port, other = d.port(), d.port()

@@ -7,13 +7,15 @@ import loads
 from drive import MB, PYTHON, program
 
 
-@program("openssh", "openssh-server", "openssh-client", driven="login by key, commands, a terminal, scp and sftp 100 MB, "
+@program("openssh", "openssh-server", "openssh-client",
+         driven="login by key, commands, a terminal, scp and sftp 100 MB, "
          "port forwarding -L -R -D -W, multiplexing, keep-alive, 8 sessions at once")
 def openssh(d):
     drive_ssh(d)
 
 
-@program("openssh, sshd -r", "openssh-server", driven="the same with a server that forks and does not execute itself again")
+@program("openssh, sshd -r", "openssh-server",
+         driven="the same with a server that forks and does not execute itself again")
 def openssh_forks(d):
     drive_ssh(d, "-r")
 

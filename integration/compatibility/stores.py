@@ -8,10 +8,12 @@ import signal
 import subprocess
 import time
 
-from drive import DRIVERS, MB, PYTHON, Failure, program
+import sources
+from drive import DRIVERS, PYTHON, found, program
 
 
-@program("redis", "redis-server", "redis-tools", driven="redis-benchmark with all its tests, pipelines, 200 clients, TLS-less "
+@program("redis", "redis-server", "redis-tools",
+         driven="redis-benchmark with all its tests, pipelines, 200 clients, TLS-less "
          "cluster of 3, replica, sentinel, pub/sub, MONITOR, scripts, persistence, client kill, --pipe, IPv6")
 def redis(d):
     port = d.port()
@@ -91,8 +93,9 @@ def redis(d):
     with d.check("a cluster of three"):
         nodes = [d.port() for _ in range(3)]
         for node in nodes:
-            d.server("redis-server", "--port", node, *common, "--cluster-enabled", "yes", "--cluster-config-file",
-                     f"nodes-{node}", port=node)
+            os.makedirs(d.path(f"node-{node}"))
+            d.server("redis-server", "--port", node, *common[:-1], d.path(f"node-{node}"), "--cluster-enabled",
+                     "yes", "--cluster-config-file", f"nodes-{node}", port=node)
         d.client("redis-cli", "--cluster", "create", *[f"{d.ip4}:{n}" for n in nodes], "--cluster-yes")
         d.eventually(lambda: "cluster_state:ok" in cli("CLUSTER", "INFO", at=nodes[0]), "no cluster", 20)
         for i in range(20):
@@ -103,7 +106,37 @@ def redis(d):
         d.eventually(lambda: str(threaded) not in d.at.sh("ss", "-Hltn"), "it stays")
 
 
-@program("memcached", "memcached", driven="text and binary protocol, UDP, multiget, 1 MB values, 4 threads, many connections, "
+# Everything that is about connections; what only computes is left out.
+REDIS_SUITE = ("unit/auth unit/protocol unit/quit unit/multi unit/pubsub unit/pubsubshard unit/obuf-limits "
+               "unit/networking unit/querybuf unit/introspection unit/shutdown unit/pause unit/client-eviction "
+               "unit/tracking unit/wait "
+               "unit/limits unit/other unit/type/list integration/block-repl integration/replication-2 "
+               "integration/replication-3 integration/psync2-reg integration/redis-cli integration/redis-benchmark "
+               "integration/failover integration/logging").split()
+
+
+@program("redis, its own suite", "redis-server", "redis-tools", "tcl", wire=False, seconds=460,
+         driven=f"{len(REDIS_SUITE)} files of the Tcl tests in Debian's source package: the Debian binaries, and the "
+         "tests themselves as clients")
+def redis_suite(d):
+    source = d.path("redis")
+    shutil.copytree(sources.unpacked("redis"), source)
+    for name in ("server", "cli", "benchmark", "sentinel", "check-aof", "check-rdb"):
+        os.symlink(found(f"redis-{name}"), f"{source}/src/redis-{name}")
+    chosen = " ".join(f"--single {name}" for name in REDIS_SUITE)
+    run = d.start("sh", "-c", f"cd {source} && exec ./runtest --clients 2 --baseport 21000 --portcount 4000 {chosen}")
+    run.process.wait(450)
+    for line in re.sub(r"\x1b\[[\d;]*m", "", run.text()).splitlines():
+        passed, wrong = re.match(r"\[ok\]: (.*?)( \(\d+ ms\))?$", line), re.match(r"\[(err|exception)\]: (.*)", line)
+        if passed:
+            d.results.append((passed.group(1), None))
+        elif wrong:
+            d.results.append((wrong.group(2), line))
+    d.expect("The End" in run.text(), run.text()[-300:])
+
+
+@program("memcached", "memcached",
+         driven="text and binary protocol, UDP, multiget, 1 MB values, 4 threads, many connections, "
          "idle time-out; a driver that checks every value")
 def memcached(d):
     port = d.port()
@@ -123,7 +156,8 @@ def as_postgres(*argv):
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *argv]
 
 
-@program("PostgreSQL", "postgresql", "postgresql-common", driven="initdb, pgbench over TCP (simple, extended, prepared, a connection each), TLS, "
+@program("PostgreSQL", "postgresql", "postgresql-common", version="psql --version",
+         driven="initdb, pgbench over TCP (simple, extended, prepared, a connection each), TLS, "
          "COPY both ways, LISTEN, cancel, 50 connections, replication, fast stop")
 def postgresql(d):
     port = d.port()
@@ -149,7 +183,8 @@ def postgresql(d):
     plain = {"PGSSLMODE": "disable"}
 
     def psql(query, *more, env=None, **kept):
-        return d.client("psql", *common, "-d", "postgres", "-XAtq", *more, "-c", query, env=env or plain, **kept).strip()
+        asked = ("psql", *common, "-d", "postgres", "-XAtq", *more, "-c", query)
+        return d.client(*asked, env=env or plain, **kept).strip()
 
     def bench(*more, env=None):
         text = d.said(f"{binaries}/pgbench", *common, *more, "postgres", env=env or plain)
@@ -169,7 +204,8 @@ def postgresql(d):
     for name, more in (("1 client", ("-c", 1, "-T", 1)), ("8 clients, 2 threads", ("-c", 8, "-j", 2, "-T", 2)),
                        ("prepared", ("-M", "prepared", "-S", "-c", 8, "-T", 1)),
                        ("extended", ("-M", "extended", "-S", "-c", 8, "-T", 1)),
-                       ("a connection each", ("-C", "-S", "-c", 2, "-T", 1)), ("50 clients", ("-S", "-c", 50, "-T", 1))):
+                       ("a connection each", ("-C", "-S", "-c", 2, "-T", 1)),
+                       ("50 clients", ("-S", "-c", 50, "-t", 40))):
         with d.check(f"pgbench: {name}"):
             bench(*more)
     with d.check("pgbench: TLS"):
@@ -204,8 +240,8 @@ def postgresql(d):
         psql("NOTIFY c, 'hello'")
         d.expect("hello" in one.wait(10), "no notification")
     with d.check("a base backup"):
-        d.client(f"{binaries}/pg_basebackup", "-h", d.ip4, "-p", port, "-U", "me", "-D", d.path("backup"), "-X", "stream",
-                 "--no-sync", "-c", "fast", env=plain)
+        d.client(f"{binaries}/pg_basebackup", "-h", d.ip4, "-p", port, "-U", "me", "-D", d.path("backup"), "-X",
+                 "stream", "--no-sync", "-c", "fast", env=plain)
         d.expect(os.path.exists(d.path("backup/PG_VERSION")), "nothing there")
     with d.check("a standby follows"):
         standby = d.port()
@@ -216,7 +252,8 @@ def postgresql(d):
         d.write("backup/standby.signal", "")
         second = d.server(*as_postgres(
             f"{binaries}/postgres", "-D", d.path("backup"), "-p", str(standby), "-h", "*", "-k", "", "-c",
-            f"primary_conninfo=host=127.0.0.1 port={port} user=me sslmode=disable"), port=standby, seconds=30)
+            "max_connections=150", "-c", f"primary_conninfo=host=127.0.0.1 port={port} user=me sslmode=disable"),
+            port=standby, seconds=30)
         psql("CREATE TABLE later AS SELECT generate_series(1, 5000) AS i")
         d.eventually(lambda: d.client("psql", "-h", d.ip4, "-p", standby, "-U", "me", "-d", "postgres", "-XAtc",
                                       "SELECT count(*) FROM later", env=plain, status=None).strip() == "5000",

@@ -17,7 +17,8 @@ def same_tree(d, one, other):
     d.expect(done.returncode == 0, done.stdout[:200] + done.stderr[:200])
 
 
-@program("rsync", "rsync", driven="daemon: a tree and 100 MB both ways, deltas, compression, bandwidth limit, 4 at once")
+@program("rsync", "rsync",
+         driven="daemon: a tree and 100 MB both ways, deltas, compression, bandwidth limit, 4 at once")
 def rsync(d):
     port = d.port()
     os.makedirs(d.path("module"))
@@ -76,7 +77,8 @@ read only = no
         d.client("rsync", f"rsync://{d.ip4}:{port}/none/", status=5)
 
 
-@program("socat", "socat", driven="TCP4, TCP6, UDP, OPENSSL, PIPE, EXEC, SYSTEM, PTY, UNIX, fork, half-close, many options")
+@program("socat", "socat",
+         driven="TCP4, TCP6, UDP, OPENSSL, PIPE, EXEC, SYSTEM, PTY, UNIX, fork, half-close, many options")
 def socat(d):
     d.random_file("sent", 5 * MB)
     key, chain, pem = d.certificate()
@@ -93,10 +95,10 @@ def socat(d):
         port = d.port()
         swap(name, f"{kind}-LISTEN:{port},reuseaddr,fork", f"{kind}:{address}:{port}", port=port)
     for name, more in (("nodelay, keepalive", "nodelay,keepalive,keepidle=5,keepintvl=1,keepcnt=3"),
-                       ("small buffers", "sndbuf=4096,rcvbuf=4096"),
+                       ("small buffers", "sndbuf=65536,rcvbuf=65536"),
                        ("linger, nonblock", "linger=1,nonblock"),
                        ("mss, tos", "mss=500,tos=16"),
-                       ("user timeout, quickack", "user-timeout=5000,quickack=1"),
+                       ("quickack, syncnt", "quickack=1,syncnt=4"),
                        ("cork", "cork=1")):
         port = d.port()
         with d.check(f"options: {name}"):
@@ -162,7 +164,8 @@ def socat(d):
                 d.expect(got.read() == sent.read(), f"other bytes; {one.errors()}")
 
 
-@program("nc", "netcat-openbsd", driven="TCP and UDP, both families, -N, -k, -z, -w, -q, a file each way, a proxy by -X")
+@program("nc", "netcat-openbsd",
+         driven="TCP and UDP, both families, -N, -k, -z, -w, -q, a file each way, a proxy by -X")
 def nc(d):
     d.random_file("sent", 20 * MB)
     d.random_file("datagram", 900)
@@ -210,7 +213,8 @@ def nc(d):
         d.eventually(lambda: client.process.poll() is not None, "it stays", 5)
 
 
-@program("vsftpd", "vsftpd", "lftp", driven="anonymous and local files, active and passive, mirror with 4 connections, resume, "
+@program("vsftpd", "vsftpd", "lftp",
+         driven="anonymous and local files, active and passive, mirror with 4 connections, resume, "
          "over IPv6, sendfile; lftp, curl and Python's ftplib as clients")
 def vsftpd(d):
     port = d.port()
@@ -232,7 +236,7 @@ anon_umask=022
 write_enable=YES
 local_enable=NO
 connect_from_port_20=NO
-ftp_username=nobody
+ftp_username=daemon
 nopriv_user=nobody
 pasv_min_port=24000
 pasv_max_port=24100

@@ -1,5 +1,6 @@
 """Web servers."""
 import os
+import re
 import signal
 import time
 
@@ -104,7 +105,8 @@ def nginx_reload(d):
             time.sleep(0.4)
             os.kill(master(), one)
         out = load.wait(30)
-        d.expect("Non-2xx" not in out and ("connect" not in out or "connect 0," in out), out[-300:])
+        # Connections that idle are closed by the workers that leave: some reads of wrk's fail, on the kernel too.
+        d.expect("Non-2xx" not in out and not re.search(r"connect [1-9]", out), out[-300:])
 
     with d.check("reload under load"):
         under_load(signal.SIGHUP, signal.SIGHUP)
@@ -117,7 +119,7 @@ def nginx_reload(d):
             time.sleep(0.2)
             os.kill(master(), signal.SIGHUP)
         out = load.wait(30)
-        d.expect("Complete requests:      3000" in out, out[-300:])
+        d.expect("Complete requests:      3000" in out and "Failed requests:        0" in out, out[-300:])
         loads.get(d, base, "10m")
     with d.check("a download goes on through a reload"):
         slow = d.start("curl", "-sSf", "--limit-rate", "5m", "-o", d.path("slow"), f"{base}/10m")
@@ -206,7 +208,8 @@ server {{ listen {front};
         d.expect(loads.status(d, f"{base}/none") == "404 1.1", "no 404")
 
 
-@program("lighttpd", "lighttpd", driven="static files, TLS, 2 workers, epoll, poll and select as its event handler")
+@program("lighttpd", "lighttpd", "lighttpd-mod-openssl",
+         driven="static files, TLS, 2 workers, epoll, poll and select as its event handler")
 def lighttpd(d):
     loads.files(d)
     _, _, pem = d.certificate()
@@ -255,6 +258,7 @@ DefaultRuntimeDir {d.world.folder}
 PidFile {d.path("apache.pid")}
 ErrorLog {d.path("error.log")}
 LogLevel warn
+MaxKeepAliveRequests 0
 User www-data
 Group www-data
 Mutex file:{d.world.folder} default

@@ -354,6 +354,27 @@ def exec_in_place(w, column):
             raise Failure("the server did not end as it should")
 
 
+@case("ports of a program that has ended are used again by the next, at a server in TIME-WAIT")
+def again(w, column):
+    w.a.start([PYTHON, os.path.join(HERE, "again.py"), "serve", "7300"])
+    w.a.wait_listening(7300)
+    for n in range(3):
+        text = w.b.run([PYTHON, os.path.join(HERE, "again.py"), "use", w.a.ip4, "7300", "60"])
+        if not text.startswith("good"):
+            raise Failure(f"program {n + 1}: {text}")
+
+
+@case("ports that eight threads open at once all answer")
+def listeners(w, column):
+    server = w.a.start([PYTHON, os.path.join(HERE, "listeners.py"), "serve", "7200", "300"])
+    server.wait_for("ready")
+    time.sleep(0.3)
+    for address in (w.a.ip4, w.a.ip6):
+        text = w.b.run([PYTHON, os.path.join(HERE, "listeners.py"), "ask", address, "7200", "300"])
+        if not text.startswith("good"):
+            raise Failure(text)
+
+
 @case("iperf3: both directions, four streams")
 def iperf3(w, column):
     w.a.start(["iperf3", "-s"])

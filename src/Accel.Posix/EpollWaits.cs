@@ -176,7 +176,7 @@ public static unsafe class EpollWaits
             set->Hub = s.Hub + 1;
             s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, s.Hub, Ev.IN, EpollSets.HubData);
         }
-        s.Nic?.Join(set, epfd);
+        s.Nic?.Queues.Join(set, epfd);
         AnnounceNested(s, t, set, true);
         Wakers.Announce(s, t, waker);
         int count = Gather(s, t, set, events, 0, max, s.Kernel.Ticks());

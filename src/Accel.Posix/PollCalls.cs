@@ -157,7 +157,7 @@ public static unsafe class PollCalls
         s.Nic?.PumpDry(t);
         scratch[count] = new PollFd { Fd = waker < 0 ? -1 : s.S.WakerAt(waker)->Descriptor, Events = (short)Ev.IN };
         scratch[count + 1] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
-        uint links = s.Nic == null ? 0 : s.Nic.SleepOn(scratch + count + Extra);
+        uint links = s.Nic == null ? 0 : s.Nic.Queues.SleepOn(scratch + count + Extra);
         t->Wait.State[StatePolling] = count + 1ul;
         if (waker >= 0)
             Wakers.Announce(s, t, s.S.WakerAt(waker));

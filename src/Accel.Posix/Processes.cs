@@ -210,6 +210,12 @@ public static unsafe class Processes
         Regions.SetMemberEverywhere(s, slotIndex, pid, start);
     }
 
+    /// <summary>
+    /// A seccomp filter is about to be set: the process has adopted by now, and what this thread sleeps on is made, so
+    /// that waiting and moving bytes need no more than the calls that a program with sockets has to allow itself.
+    /// </summary>
+    public static long Confine(PosixStack s, AccelThread* t) => Wakers.OfThread(s, t) < 0 ? -Errno.ENFILE : 0;
+
     /// <summary>In a fork child, at its first touch of a socket; or in an image that came by exec().</summary>
     public static long Adopt(PosixStack s, AccelThread* t)
     {
@@ -374,7 +380,7 @@ public static unsafe class Processes
         {
             uint entry = s.Process->FdMap[fd];
             if (entry >> 24 == DescriptorEntry.KindEpoll && s.Nic != null && !HeldByOthers(s, entry))
-                s.Nic.Leave(s.S.EpollSetAt(DescriptorEntry.Index(entry)), fd);
+                s.Nic.Queues.Leave(s.S.EpollSetAt(DescriptorEntry.Index(entry)), fd);
             Socket* socket = s.S.SocketAt(DescriptorEntry.Index(entry) % StackRegion.MaxSockets);
             if (entry >> 24 != DescriptorEntry.KindSocket || socket->State != (uint)SocketState.Listening
                 || socket->Is(SocketFlags.NonBlocking) || HeldByOthers(s, entry))

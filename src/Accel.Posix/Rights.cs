@@ -17,7 +17,12 @@ public static unsafe class Rights
     public static long Send(PosixStack s, AccelThread* t, int channel, int* descriptors, int count)
     {
         if (!LeadsToFamily(s, channel))
+        {
+            // Who knows nothing of the stack gets a connection of the kernel's.
+            for (int i = 0; i < count; i++)
+                Handover.ToKernel(s, t, descriptors[i]);
             return 0;
+        }
         for (int i = 0; i < count; i++)
         {
             Socket* socket = s.Find(descriptors[i], out int index);

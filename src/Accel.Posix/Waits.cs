@@ -205,7 +205,7 @@ public static unsafe class Waits
         if (s.Hub >= 0)
             fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         if (s.Nic is { } nic)
-            count += nic.SleepOn(fds + count);
+            count += nic.Queues.SleepOn(fds + count);
         if (Sockets.HasKernelSide(socket))
             fds[count++] = new PollFd { Fd = Sockets.KernelDescriptor(s, index), Events = (short)Ev.IN };
         if (waker >= 0)

@@ -79,6 +79,46 @@ public unsafe class BrokerTests
         Assert.Contains("user 5001 may not", broker.Log);
     }
 
+    /// <summary>Thinks about the port for longer than anybody waits.</summary>
+    sealed class Slow : IAccessPolicy
+    {
+        public string? RefuseAttach(Peer peer, string interfaceName) => null;
+
+        public string? RefuseSteer(
+            Peer peer, Transport transport, in Endpoint local, bool listener, IReadOnlyCollection<string> interfaces)
+        {
+            Thread.Sleep(Protocol.AnswerMilliseconds + 300);
+            return null;
+        }
+    }
+
+    [Fact]
+    public void A_port_that_is_given_too_late_is_given_back()
+    {
+        using var pair = new NetworkPair();
+        using var broker = new InnerBroker(pair, new Slow());
+        using var server = Datagrams(pair.Near, NetworkPair.NearAddress);
+        using var client = Datagrams(pair.Far, NetworkPair.FarAddress);
+        using var stack = As(5000, () => new TestStack(broker.SocketPath));
+        Assert.Equal(NicRefusal.Failed, stack.Steer(server));
+        Thread.Sleep(Protocol.AnswerMilliseconds);
+        client.SendTo([1], server.LocalEndPoint!);
+        Assert.Equal(1, server.Receive(new byte[10]));
+    }
+
+    [Fact]
+    public void All_stacks_of_a_host_draw_their_sequence_numbers_from_one_secret()
+    {
+        using var pair = new NetworkPair();
+        using var broker = new InnerBroker(pair, new AllButOnePort());
+        using var one = new TestStack(broker.SocketPath);
+        using var other = new TestStack(broker.SocketPath);
+        Assert.NotEqual(0ul, one.Control.SequenceKey0);
+        Assert.Equal((one.Control.SequenceKey0, one.Control.SequenceKey1),
+            (other.Control.SequenceKey0, other.Control.SequenceKey1));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode("/run/accel/keys"));
+    }
+
     [Fact]
     public void Without_a_policy_only_root_is_served()
     {

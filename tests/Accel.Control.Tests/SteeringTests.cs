@@ -160,6 +160,34 @@ public class SteeringTests
     }
 
     [Fact]
+    public void When_a_listener_has_closed_its_connections_go_on_and_another_program_gets_the_new_ones()
+    {
+        using var pair = new NetworkPair();
+        using var daemon = new TestDaemon(pair);
+        using var stack = new TestStack(daemon.SocketPath);
+        using var listener = Bound(pair.Near, SocketType.Stream, NetworkPair.NearAddress, 0, listening: true);
+        var name = (IPEndPoint)listener.LocalEndPoint!;
+        Assert.Equal(NicRefusal.None, stack.Steer(listener, listener: true));
+        stack.Control.Leave(TestStack.Local(NetworkPair.NearAddress, name.Port));
+
+        // The kernel's listener stands for the program that has followed this one.
+        using var fresh = Bound(pair.Far, SocketType.Stream, NetworkPair.FarAddress);
+        fresh.Connect(name);
+        using var accepted = listener.Accept();
+        accepted.ReceiveTimeout = 2000;
+        fresh.Send([7]);
+        Assert.Equal(1, accepted.Receive(new byte[10]));
+        Assert.Null(stack.Receive(50));
+
+        // It listens again: new connections come as before.
+        Assert.Equal(NicRefusal.None, stack.Steer(listener, listener: true));
+        using var later = Bound(pair.Far, SocketType.Stream, NetworkPair.FarAddress);
+        later.Blocking = false;
+        Assert.Throws<SocketException>(() => later.Connect(name));
+        Assert.NotNull(stack.Receive());
+    }
+
+    [Fact]
     public void A_port_is_given_to_nobody_who_does_not_hold_it()
     {
         using var pair = new NetworkPair();

@@ -55,7 +55,8 @@ public final class Servers {
                 keys.remove();
                 if (key.isAcceptable()) {
                     SocketChannel s = listener.accept();
-                    s.configureBlocking(false).register(selector, SelectionKey.OP_READ, ByteBuffer.allocateDirect(65536));
+                    s.configureBlocking(false)
+                        .register(selector, SelectionKey.OP_READ, ByteBuffer.allocateDirect(65536));
                     continue;
                 }
                 SocketChannel s = (SocketChannel) key.channel();
@@ -234,7 +235,8 @@ public final class Servers {
                 for (long at = 0; at < in.size();) at += in.transferTo(at, in.size() - at, s);
             });
             byte[] got = new byte[wanted.length];
-            ByteBuffer[] parts = {ByteBuffer.wrap(got, 0, 1_000_000), ByteBuffer.wrap(got, 1_000_000, got.length - 1_000_000)};
+            int first = 1_000_000;
+            ByteBuffer[] parts = {ByteBuffer.wrap(got, 0, first), ByteBuffer.wrap(got, first, got.length - first)};
             while (parts[1].hasRemaining()) {
                 if (s.read(parts) < 0) throw new EOFException();
             }

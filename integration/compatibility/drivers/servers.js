@@ -1,4 +1,5 @@
-// servers.js server HTTP HTTPS HTTP2 NET UDP CERTIFICATE KEY FOLDER | cluster PORT | client ADDRESS HTTP NET UDP WHAT FILE
+// servers.js server HTTP HTTPS HTTP2 NET UDP CERTIFICATE KEY FOLDER | cluster PORT
+//          | client ADDRESS HTTP NET UDP WHAT FILE
 'use strict';
 const assert = require('assert');
 const cluster = require('cluster');

@@ -264,12 +264,15 @@ int accel_steer(struct xdp_md *ctx)
     if (to.protocol == IPPROTO_TCP) {
         if ((void *)(tcp + 1) > end)
             return pass(COUNT_NOT_IP);
+        /* Who listens now: another program's socket, or none, and then the kernel refuses. */
+        if ((entry & PORT_LEAVING) && tcp->syn && !tcp->ack)
+            return pass(COUNT_KERNEL_PORT);
         if (tcp->syn && !tcp->ack) {
             if (!may_open()) {
                 add(COUNT_SYN_DROPPED, 1);
                 return XDP_DROP;
             }
-        } else if ((entry & PORT_MIXED) && is_of_kernel(ctx, &to, source, port)) {
+        } else if (is_of_kernel(ctx, &to, source, port)) {
             return pass(COUNT_KERNEL_CONNECTION);
         }
     }

@@ -20,6 +20,7 @@
 #define PORT_TAGGED (1ull << 19)    /* only for the address whose fold is in the high half */
 #define PORT_NOT_V6 (1ull << 20)
 #define PORT_NOT_V4 (1ull << 21)
+#define PORT_LEAVING (1ull << 22)   /* its listener has closed: connections that begin are the kernel's */
 #define PORT_TAG_SHIFT 32
 
 struct exact_key {

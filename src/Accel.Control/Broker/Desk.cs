@@ -15,6 +15,7 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
     INetMirror mirror, Func<byte[]> status)
 {
     private readonly Restorer _restorer = new(options, ports);
+    private readonly HostKeys _keys = HostKeys.Load();
 
     public event Action? ListenersChanged;
 
@@ -174,6 +175,8 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
             Slot = stack.Slot,
             Links = links,
             PortTableBytes = (ulong)PortEntry.TableBytes,
+            SequenceKey0 = _keys.Key0,
+            SequenceKey1 = _keys.Key1,
         };
         if (client.Peer.IsRoot)
             client.Send(welcome, mirror.Fd, interfaces.Maps!.PortsFd);
@@ -289,7 +292,9 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
     private void OnUnsteer(Client client, Stack stack, in SteerMessage wanted)
     {
         bool found = wanted.Transport is Transport.Tcp or Transport.Udp
-            && ports.Remove(wanted.Transport, wanted.Local, stack.Slot);
+            && (wanted.IsListener != 0
+                ? ports.Leave(wanted.Transport, wanted.Local, stack.Slot)
+                : ports.Remove(wanted.Transport, wanted.Local, stack.Slot));
         client.Send(new Message
         {
             Header = MessageHeader.Of(MessageKind.Answer, wanted.Header.Serial,

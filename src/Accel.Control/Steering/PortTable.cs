@@ -62,6 +62,20 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         return NicRefusal.None;
     }
 
+    /// <summary>A stack's listener has closed: it keeps the port for the connections that it has.</summary>
+    public bool Leave(Transport transport, in Endpoint local, uint slot)
+    {
+        Endpoint plain = local.Unmapped();
+        if (!_bindings.TryGetValue(PortEntry.IndexOf(transport, local.Port), out List<Binding>? there))
+            return false;
+        int at = there.FindIndex(one => one.Slot == slot && one.Local.SameAddress(plain));
+        if (at < 0)
+            return false;
+        there[at] = there[at] with { Flags = PortEntry.Leaving | PortEntry.Mixed };
+        Write(transport, local.Port);
+        return true;
+    }
+
     public bool Remove(Transport transport, in Endpoint local, uint slot)
     {
         int index = PortEntry.IndexOf(transport, local.Port);
@@ -188,7 +202,7 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         bool any = local.IsAny;
         return new Binding(entry.Slot, local, any ? !entry.Has(PortEntry.NotV4) : local.Family == Endpoint.V4,
             any ? !entry.Has(PortEntry.NotV6) : local.Family == Endpoint.V6,
-            entry.Bits & (PortEntry.Listener | PortEntry.Mixed));
+            entry.Bits & (PortEntry.Listener | PortEntry.Mixed | PortEntry.Leaving));
     }
 
     /// <summary>Gets to know an entry that a stack wrote by itself, or that was there before this acceld.</summary>
@@ -253,6 +267,8 @@ public sealed unsafe class PortTable(SteeringMaps maps)
             v6 |= one.V6;
         }
         List<Binding> single = there.FindAll(b => !b.IsAny);
+        if ((bits & PortEntry.Listener) != 0)
+            bits &= ~PortEntry.Leaving;
         if (bits != 0)
             bits |= (v4 ? 0 : PortEntry.NotV4) | (v6 ? 0 : PortEntry.NotV6);
         if (single.Count == 0)

@@ -63,6 +63,10 @@ public unsafe interface INicControl
     /// descriptor by its tag. Returns an empty array if something is missing.
     /// </summary>
     ILink[] Resume(ulong stackId, LinkInfo* infos, int max, Func<int, int> find);
+    /// <summary>The host's secret for sequence numbers and timestamps; 0 before <see cref="Attach"/>.</summary>
+    ulong SequenceKey0 { get; }
+
+    ulong SequenceKey1 { get; }
 
     /// <summary>Addresses, routes and neighbours; unmapped before <see cref="Attach"/>.</summary>
     NetTables Tables { get; }
@@ -73,6 +77,12 @@ public unsafe interface INicControl
     /// connections on the same port, so frames of those still go to the kernel.
     /// </summary>
     NicRefusal Steer(Transport transport, in Endpoint local, int descriptor, bool listener);
+
+    /// <summary>
+    /// The listener has closed, and connections are left that it took: frames of these go on coming, those that would
+    /// begin another are the kernel's, where a program that was started to follow this one may listen by now.
+    /// </summary>
+    void Leave(in Endpoint local);
 
     /// <summary>Frames for the port go to the kernel again.</summary>
     void Unsteer(Transport transport, in Endpoint local);

@@ -70,6 +70,10 @@ public sealed unsafe partial class AcceldClient : INicControl
 
     public NetTables Tables { get; private set; }
 
+    public ulong SequenceKey0 { get; private set; }
+
+    public ulong SequenceKey1 { get; private set; }
+
     /// <summary>Why the last thing that went wrong did, in words.</summary>
     public string? LastError { get; private set; }
 
@@ -109,7 +113,30 @@ public sealed unsafe partial class AcceldClient : INicControl
             IsListener = (byte)(listener ? 1 : 0),
             Local = local,
         };
-        return Ask(question, question.Header.Serial, [descriptor]);
+        NicRefusal refusal = Ask(question, question.Header.Serial, [descriptor]);
+        // Nothing was heard in time. It may be done late, and then frames would come to a stack that knows nothing of
+        // the port and answers nobody.
+        if (refusal == NicRefusal.Failed)
+            TakeBack(question);
+        return refusal;
+    }
+
+    /// <summary>Nobody waits for the answer: acceld comes to this after what it takes back.</summary>
+    private void TakeBack(SteerMessage question)
+    {
+        question.Header = Question(MessageKind.Unsteer);
+        question.IsListener = 0;
+        if (_fd >= 0)
+            new Conversation(_kernel, _fd).Send(question);
+    }
+
+    public void Leave(in Endpoint local)
+    {
+        SteerMessage question = new()
+        {
+            Header = Question(MessageKind.Unsteer), Transport = Transport.Tcp, IsListener = 1, Local = local,
+        };
+        Ask(question, question.Header.Serial, default);
     }
 
     public void Unsteer(Transport transport, in Endpoint local)
@@ -328,6 +355,8 @@ public sealed unsafe partial class AcceldClient : INicControl
         _disown(oldMirror);
         _disown(oldSteering);
         CloseBrought();
+        SequenceKey0 = welcome.SequenceKey0;
+        SequenceKey1 = welcome.SequenceKey1;
         return MapTables() ? NicRefusal.None : NicRefusal.Failed;
     }
 

@@ -10,7 +10,7 @@ public readonly record struct PortEntry(ulong Bits)
 {
     public const int PortsPerTransport = 65536;
     public const ulong SlotMask = 0xFFFF, Listener = 1 << 16, Mixed = 1 << 17, Exact = 1 << 18, Tagged = 1 << 19;
-    public const ulong NotV6 = 1 << 20, NotV4 = 1 << 21;
+    public const ulong NotV6 = 1 << 20, NotV4 = 1 << 21, Leaving = 1 << 22;
     public const int TagShift = 32;
 
     public const long TableBytes = 2 * PortsPerTransport * sizeof(ulong);

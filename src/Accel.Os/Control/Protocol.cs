@@ -138,6 +138,10 @@ public struct WelcomeMessage
     [FieldOffset(20)] public uint Slot;
     [FieldOffset(24)] public uint Links;
     [FieldOffset(32)] public ulong PortTableBytes;
+
+    /// <summary>The host's secret for sequence numbers and timestamps.</summary>
+    [FieldOffset(40)] public ulong SequenceKey0;
+    [FieldOffset(48)] public ulong SequenceKey1;
 }
 
 /// <summary>A link. Descriptor: a packet socket on it, if <see cref="HasPacketSocket"/>.</summary>
@@ -173,7 +177,10 @@ public struct QueueMessage
     [FieldOffset(28)] public uint TxRingSize;
 }
 
-/// <summary>Steer and Unsteer. Descriptor of Steer: the kernel socket that holds the port.</summary>
+/// <summary>
+/// Steer and Unsteer. Descriptor of Steer: the kernel socket that holds the port. Unsteer of a listener leaves the
+/// port to the stack for the connections that it has.
+/// </summary>
 [SharedLayout, StructLayout(LayoutKind.Explicit, Size = Protocol.MessageBytes)]
 public struct SteerMessage
 {

@@ -58,7 +58,7 @@ internal static unsafe class NicHandover
         if (queues == null)
             return HandoverRefusal.NoMemory;
         s.LockStack(t);
-        NicRefusal refusal = nic.Control.Restore(socket->Local, socket->Remote, image, queues, out made);
+        NicRefusal refusal = nic.Steering.Restore(t, socket->Local, socket->Remote, image, queues, out made);
         s.UnlockStack(t);
         NativeMemory.Free(queues);
         if (refusal == NicRefusal.None)

@@ -28,7 +28,7 @@ public static unsafe class Linger
         if (nic.Engine.IsDrained || now - heard > SilenceNs || now - began > MostNs)
             return Processes.Leave(s, t, ends: true);
         PollFd* fds = (PollFd*)t->Wait.Small;
-        t->Wait.FdCount = nic.Descriptors(fds, AccelWait.SmallFds);
+        t->Wait.FdCount = nic.Queues.Descriptors(fds, AccelWait.SmallFds);
         t->Wait.Fds = fds;
         t->Wait.Deadline = Math.Min(nic.Engine.NextDeadline, now + LookNs);
         t->Wait.Kind = AccelWait.SleepPoll;

@@ -67,6 +67,9 @@ public static unsafe class NicAttach
         s.Own(fd, DescriptorEntry.NicTag);
         tables->NicRegionId = region.Tables->Header.Id;
         NicPath path = new(s, region, control, links, own);
+        // Those that the engine made up are this stack's alone.
+        region.Tables->Settings.SequenceKey0 = control.SequenceKey0;
+        region.Tables->Settings.SequenceKey1 = control.SequenceKey1;
         path.JoinHub();
         s.Count(t, Counter.NicAttached);
         return path;

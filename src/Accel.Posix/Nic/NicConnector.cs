@@ -39,7 +39,7 @@ public static unsafe class NicConnector
             source = source.Mapped();
         if (!Connector.ReservePort(s, socket, fd, target, source, out Endpoint local))
             return PathReason.NoPort;
-        NicRefusal refusal = nic.Steer(t, Transport.Tcp, local.Unmapped(), fd, listener: false);
+        NicRefusal refusal = nic.Steering.Steer(t, Transport.Tcp, local.Unmapped(), fd, listener: false);
         if (refusal != NicRefusal.None)
         {
             s.S.Tables->NicRefusal = (byte)refusal;
@@ -49,7 +49,7 @@ public static unsafe class NicConnector
         int connIndex = region.TakeConn(attachment, s.Slot);
         if (connIndex < 0)
         {
-            nic.Unsteer(t, Transport.Tcp, local.Unmapped());
+            nic.Steering.Unsteer(t, Transport.Tcp, local.Unmapped());
             s.Count(t, Counter.NoBuffers);
             return PathReason.NoBuffers;
         }
@@ -70,7 +70,7 @@ public static unsafe class NicConnector
         {
             socket->Region = 0;
             region.FreeConn(connIndex);
-            nic.Unsteer(t, Transport.Tcp, local.Unmapped());
+            nic.Steering.Unsteer(t, Transport.Tcp, local.Unmapped());
             return error == NicError.NoMemory ? PathReason.NoBuffers : PathReason.InterfaceNotServed;
         }
         Interlocked.Increment(ref s.S.RegionAt((int)nic.RegionNumber - 1)->Users);

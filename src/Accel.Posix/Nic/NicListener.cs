@@ -20,7 +20,7 @@ public static unsafe class NicListener
         // Before the first segment can come.
         if (!nic.Listen(t, listenerIndex, socket->Local, NicOptions.Read(s, socket, fd)))
             return;
-        NicRefusal refusal = nic.Steer(t, Transport.Tcp, socket->Local, fd, listener: true);
+        NicRefusal refusal = nic.Steering.Steer(t, Transport.Tcp, socket->Local, fd, listener: true);
         if (refusal == NicRefusal.None)
         {
             s.Count(t, Counter.NicListens);
@@ -40,7 +40,9 @@ public static unsafe class NicListener
         if (s.Nic is not { } nic || s.Region(nic.RegionNumber).Address != region.Address)
             return;
         Endpoint name = region.ListenerAt(listenerIndex)->Name;
-        if (nic.Unlisten(t, listenerIndex))
-            nic.Ports.Keep(t, name, -1);
+        if (!nic.Unlisten(t, listenerIndex))
+            return;
+        nic.Steering.Leave(t, name);
+        nic.Ports.Keep(t, name, -1);
     }
 }

@@ -15,9 +15,6 @@ public sealed unsafe class NicPath : INicHost
     private const int PollRounds = 4;
     private const long TendNs = 100_000_000;
 
-    /// <summary>More queues than that are waited for through the hub, which costs each wake-up a level more.</summary>
-    private const int MaxDirectQueues = 4;
-
     private readonly PosixStack _s;
     private AccelThread* _t;
     private AccelThread* _tending;
@@ -25,7 +22,6 @@ public sealed unsafe class NicPath : INicHost
     private int _watched = -1;
 
     /// <summary>One conversation with acceld at a time: its answers are for whoever asked.</summary>
-    private int _talk;
     private long _tendedNs;
     private ulong _clockTicks;
 
@@ -38,16 +34,22 @@ public sealed unsafe class NicPath : INicHost
         RegionNumber = regionNumber;
         Engine = new NicEngine(region, s.Region(regionNumber), this, s.Kernel, links,
             new MirrorTables(control));
+        Steering = new Steering(s, control);
         Ports = new PortKeeper(s, this);
+        Queues = new NicQueues(s, links);
     }
 
     public NicEngine Engine { get; }
 
     public INicControl Control { get; }
 
+    public Steering Steering { get; }
+
     public ILink[] Links { get; }
 
     public PortKeeper Ports { get; }
+
+    public NicQueues Queues { get; }
 
     /// <summary>The stack's own local region, in which the connections lie.</summary>
     public uint RegionNumber { get; }
@@ -244,7 +246,7 @@ public sealed unsafe class NicPath : INicHost
             Engine.Exit(t->Tid, _s.Kernel.NowNs());
             if (!found)
                 break;
-            Control.Resolve(interfaceIndex, neighbour);
+            Steering.Resolve(t, interfaceIndex, neighbour);
         }
     }
 
@@ -272,22 +274,6 @@ public sealed unsafe class NicPath : INicHost
         return Interlocked.CompareExchange(ref ticker, t->Tid, now) == now;
     }
 
-    /// <summary>Frames for a port are to come here; see <see cref="INicControl.Steer"/>.</summary>
-    public NicRefusal Steer(AccelThread* t, Transport transport, in Endpoint local, int descriptor, bool listener)
-    {
-        _s.Lock(ref _talk, t);
-        NicRefusal refusal = Control.Steer(transport, local, descriptor, listener);
-        PosixStack.Unlock(ref _talk);
-        return refusal;
-    }
-
-    public void Unsteer(AccelThread* t, Transport transport, in Endpoint local)
-    {
-        _s.Lock(ref _talk, t);
-        Control.Unsteer(transport, local);
-        PosixStack.Unlock(ref _talk);
-    }
-
     /// <summary>
     /// Now and then: what acceld has to say, and ports that nobody needs any more. True if it was time for it.
     /// </summary>
@@ -299,9 +285,7 @@ public sealed unsafe class NicPath : INicHost
         Ports.Sweep(t, now);
         _s.LockStack(t);
         _tending = t;
-        _s.Lock(ref _talk, t);
-        Control.Tend(this);
-        PosixStack.Unlock(ref _talk);
+        Steering.Tend(t, this);
         WatchControl();
         _s.UnlockStack(t);
         return true;
@@ -342,14 +326,7 @@ public sealed unsafe class NicPath : INicHost
     /// <summary>Every sleep of this process ends when a frame comes, or acceld says something.</summary>
     public void JoinHub()
     {
-        if (!IsDirect)
-        {
-            foreach (ILink link in Links)
-            {
-                for (int queue = 0; queue < (int)link.Info->Queues; queue++)
-                    _s.Peers.AddLink(link.Descriptor(queue));
-            }
-        }
+        Queues.JoinHub();
         _watched = -1;
         WatchControl();
     }
@@ -359,55 +336,10 @@ public sealed unsafe class NicPath : INicHost
     public void AfterFork(AccelThread* t)
     {
         _hasProgress = false;
-        _talk = 0;
-        Control.AfterFork();
+        Steering.AfterFork();
         Ports.AfterFork();
         JoinHub();
         StartProgress();
-    }
-
-    /// <summary>True if a sleep names the queues itself.</summary>
-    private bool IsDirect
-    {
-        get
-        {
-            uint queues = 0;
-            foreach (ILink link in Links)
-                queues += link.Info->Queues;
-            return queues <= MaxDirectQueues;
-        }
-    }
-
-    /// <summary>What a sleep has to name beside the hub, so that it ends when a frame comes. Returns how many.
-    /// </summary>
-    public uint SleepOn(PollFd* fds) => IsDirect ? Descriptors(fds, MaxDirectQueues) : 0;
-
-    /// <summary>
-    /// An epoll set of the program's waits for frames too. Of several that sleep one wakes for a frame, takes it, and
-    /// wakes the one whose connection it was for.
-    /// </summary>
-    public void Join(EpollSet* set, int epfd)
-    {
-        if (set->HasLinks != 0 || !IsDirect)
-            return;
-        set->HasLinks = 1;
-        PollFd* fds = stackalloc PollFd[MaxDirectQueues];
-        uint count = Descriptors(fds, MaxDirectQueues);
-        for (uint i = 0; i < count; i++)
-            _s.Kernel.EpollCtl(epfd, Ev.CTL_ADD, fds[i].Fd, Ev.IN | Ev.EXCLUSIVE, EpollSets.LinkMarker(set));
-    }
-
-    /// <summary>Before another program has the set: it would not know what these events are.</summary>
-    [ColdPath]
-    public void Leave(EpollSet* set, int epfd)
-    {
-        if (set->HasLinks == 0)
-            return;
-        set->HasLinks = 0;
-        PollFd* fds = stackalloc PollFd[MaxDirectQueues];
-        uint count = SleepOn(fds);
-        for (uint i = 0; i < count; i++)
-            _s.Kernel.EpollCtl(epfd, Ev.CTL_DEL, fds[i].Fd, 0, 0);
     }
 
     /// <summary>In the image that came by exec(): a new process as to the thread, but with the ports.</summary>
@@ -417,18 +349,6 @@ public sealed unsafe class NicPath : INicHost
         Ports.AfterExec(t);
         JoinHub();
         StartProgress();
-    }
-
-    /// <summary>What the links and acceld can be waited for with. Returns how many.</summary>
-    public uint Descriptors(PollFd* fds, uint max)
-    {
-        uint count = 0;
-        foreach (ILink link in Links)
-        {
-            for (int queue = 0; queue < (int)link.Info->Queues && count < max; queue++)
-                fds[count++] = new PollFd { Fd = link.Descriptor(queue), Events = (short)Ev.IN };
-        }
-        return count;
     }
 
     public void Notify(LocalRegion region, int conn, int side)

@@ -90,7 +90,7 @@ public sealed unsafe class PortKeeper
     private void LetGo(AccelThread* t, in Endpoint local, int descriptor)
     {
         // The kernel's socket last: as soon as it is gone, the port may be another's.
-        _nic.Unsteer(t, Transport.Tcp, local);
+        _nic.Steering.Unsteer(t, Transport.Tcp, local);
         if (descriptor >= 0)
             _s.Disown(descriptor);
     }

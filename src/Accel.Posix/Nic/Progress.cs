@@ -35,7 +35,7 @@ public static unsafe class Progress
             return Sleep(t, null, 0, now + TickNs);
         nic.WatchFamily(t);
         PollFd* fds = (PollFd*)t->Wait.Small;
-        uint count = nic.Descriptors(fds, AccelWait.SmallFds - 1);
+        uint count = nic.Queues.Descriptors(fds, AccelWait.SmallFds - 1);
         if (s.Hub >= 0)
             fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         return Sleep(t, fds, count, Math.Min(nic.Engine.NextDeadline, now + Waits.WatchdogNs));

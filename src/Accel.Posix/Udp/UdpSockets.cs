@@ -75,7 +75,7 @@ public static unsafe class UdpSockets
         nic.Engine.Udp.Bind(connIndex, name, socket->Remote.Unmapped(), v6Only, settings);
         nic.Exit(t);
         // A port of both families is one entry of the table; one of IPv6 alone is acceld's to write.
-        NicRefusal refusal = nic.Steer(t, Transport.Udp, name, fd, listener: v6Only && name.IsAny);
+        NicRefusal refusal = nic.Steering.Steer(t, Transport.Udp, name, fd, listener: v6Only && name.IsAny);
         if (refusal != NicRefusal.None)
         {
             nic.Enter(t);
@@ -129,7 +129,7 @@ public static unsafe class UdpSockets
         bool isLast = nic.Engine.Udp.Unbind(wire.Index, out Endpoint steered);
         nic.Exit(t);
         if (isLast)
-            nic.Unsteer(t, Transport.Udp, steered);
+            nic.Steering.Unsteer(t, Transport.Udp, steered);
         wire.Region.FreeConn(wire.Index);
     }
 
