@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x0c9c272cfd0881e1;
+    public const ulong Value = 0x2d09b4584a19373e;
 }

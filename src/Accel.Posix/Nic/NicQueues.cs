@@ -4,7 +4,8 @@ using Accel.Core.Stack;
 
 namespace Accel.Posix;
 
-/// <summary>The queues of the network interfaces as descriptors: what sleeps wait for, so that they end when a frame comes.
+/// <summary>
+/// The queues of the network interfaces as descriptors: what sleeps wait for, so that they end when a frame comes.
 /// </summary>
 public sealed unsafe class NicQueues(PosixStack s, ILink[] links)
 {

@@ -1,8 +1,7 @@
+using Accel.Core.Handover;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Nic;
-using Accel.Core.Tcp;
-using Accel.Core.Tcp;
 
 namespace Accel.Posix;
 
