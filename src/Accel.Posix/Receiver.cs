@@ -83,7 +83,9 @@ public static unsafe class Receiver
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result);
             ulong done = t->Wait.Done;
-            if (socket->Is(SocketFlags.NonBlocking) || (flags & Msg.DONTWAIT) != 0)
+            bool waits = !socket->Is(SocketFlags.NonBlocking) && (flags & Msg.DONTWAIT) == 0;
+            long deadline = waits ? Waits.Deadline(s, t, socket->ReceiveTimeoutNs) : 0;
+            if (deadline == 0 || (deadline > 0 && s.Kernel.NowNs() >= deadline))
             {
                 // Who asks again and again, and never waits, is the only one to move the connection on.
                 if (done == 0 && s.Nic is { } nic && nic.Carries(s, socket) && nic.Pump(t)
@@ -91,9 +93,6 @@ public static unsafe class Receiver
                     continue;
                 return Waits.End(s, t, index, done > 0 ? (long)done : -Errno.EAGAIN);
             }
-            long deadline = Waits.Deadline(s, t, socket->ReceiveTimeoutNs);
-            if (deadline >= 0 && s.Kernel.NowNs() >= deadline)
-                return Waits.End(s, t, index, done > 0 ? (long)done : -Errno.EAGAIN);
             const int PeekAll = Msg.PEEK | Msg.WAITALL;
             if (done > 0 && (flags & PeekAll) == PeekAll)
             {
