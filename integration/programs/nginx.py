@@ -61,7 +61,7 @@ def two_workers(c):
     no_alerts(c)
 
 
-@case("nginx-close", moves=2_000_000)
+@case("nginx-close", moves=1_000_000)
 def short_connections(c):
     _, port = serve(c)
     out = wrk(c, port, "-H", "Connection: close")
