@@ -103,16 +103,20 @@ struct later {
     pthread_t thread;
 };
 
+/* Looks at *L only before it does anything: whoever waits for that then returns, and *L with it. */
 static inline void *later_run(void *argument)
 {
-    struct later *l = argument;
+    const struct later *l = argument;
+    int ms = l->ms, fd = l->fd, sig = l->sig;
+    pthread_t target = l->target;
+    const char *text = l->text;
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
-    sleep_ms(l->ms);
-    if (l->sig != 0) pthread_kill(l->target, l->sig);
-    if (l->sig != 0 && l->text != NULL) sleep_ms(l->ms);
-    if (l->text != NULL) CHECK(write(l->fd, l->text, strlen(l->text)) == (ssize_t)strlen(l->text));
+    sleep_ms(ms);
+    if (sig != 0) pthread_kill(target, sig);
+    if (sig != 0 && text != NULL) sleep_ms(ms);
+    if (text != NULL) CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
     return NULL;
 }
 

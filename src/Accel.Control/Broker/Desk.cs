@@ -16,6 +16,7 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
 {
     private readonly Restorer _restorer = new(options, ports);
     private readonly HostKeys _keys = HostKeys.Load();
+    private readonly PortProof _proof = new();
 
     public event Action? ListenersChanged;
 
@@ -261,7 +262,7 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
     private void OnSteer(Client client, Stack stack, in SteerMessage wanted, int descriptor)
     {
         NicRefusal refusal = NicRefusal.None;
-        string? why = PortProof.Refusal(wanted, descriptor, out bool v6Only);
+        string? why = _proof.Refusal(wanted, descriptor, out bool v6Only);
         if (why != null)
             refusal = NicRefusal.NotYourPort;
         else if ((why = options.Policy.RefuseSteer(client.Peer, wanted.Transport, wanted.Local,

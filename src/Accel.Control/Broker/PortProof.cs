@@ -9,13 +9,15 @@ namespace Accel.Control.Broker;
 /// <summary>
 /// The kernel socket that a stack shows when it asks for a port: it has the name, the type and the state that it says.
 /// </summary>
-internal static unsafe class PortProof
+/// <remarks>Made on the thread that serves: the namespace of that one is the broker's, whatever else the process is in.
+/// </remarks>
+internal sealed unsafe class PortProof
 {
     private const int V6Only = 26;
-    private static readonly ulong OwnNamespace = NamespaceOf(-1);
+    private readonly ulong _ownNamespace = NamespaceOf(-1);
 
     /// <summary>Null if the socket proves the right to the port, else what is wrong with it.</summary>
-    public static string? Refusal(in SteerMessage wanted, int descriptor, out bool v6Only)
+    public string? Refusal(in SteerMessage wanted, int descriptor, out bool v6Only)
     {
         v6Only = false;
         if (wanted.Transport is not (Transport.Tcp or Transport.Udp))
@@ -26,7 +28,7 @@ internal static unsafe class PortProof
             return "no socket shown";
         if (Libc.Option(descriptor, Libc.SolSocket, Libc.SoProtocol) != (int)wanted.Transport)
             return "the socket shown has another protocol";
-        if (NamespaceOf(descriptor) != OwnNamespace)
+        if (NamespaceOf(descriptor) != _ownNamespace)
             return "the socket shown is of another network namespace";
         if (wanted.IsListener != 0 && wanted.Transport == Transport.Tcp
             && Libc.Option(descriptor, Libc.SolSocket, Libc.SoAcceptConn) != 1)
