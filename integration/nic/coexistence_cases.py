@@ -1,10 +1,11 @@
 """What else goes on beside accelerated programs: the kernel's own traffic, and programs and acceld that are killed."""
 import os
 import re
+import signal
 import time
 
-from cases import HERE, PYTHON, case, nginx, nic_connections, redis
-from world import Failure
+from cases import HERE, PYTHON, case, nginx, nic_connections, redis, until
+from world import ACCELD, Failure
 
 BULK = [PYTHON, os.path.join(HERE, "bulk.py")]
 LOAD = ["redis-benchmark", "-c", "10", "-t", "get", "-q"]
@@ -114,6 +115,80 @@ def acceld_restart(w, column):
         raise Failure(f"connections were lost: {load.text()[-200:]} {load.errors()}")
     load.kill()
     check_values(w, w.a.ip4, w.a.ip6)
+
+
+CLOSING = """import signal, socket, sys, time
+listeners = [socket.create_server(("", 7200)), socket.create_server(("::", 7200), family=socket.AF_INET6)]
+s, _ = listeners[0].accept()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print("open", flush=True)
+signal.sigwait([signal.SIGUSR1])
+for one in listeners:
+    one.close()
+print("closed", flush=True)
+s.sendall(s.recv(100))
+time.sleep(60)
+"""
+
+KEPT = """import os, socket, sys, time
+s = socket.create_connection((sys.argv[1], 7200), 10)
+print("connected", flush=True)
+while not os.path.exists("go"):
+    time.sleep(0.02)
+s.sendall(b"hello")
+print("good" if s.recv(100) == b"hello" else "bad", flush=True)
+"""
+
+
+@case("programs begin, close and end at the moment at which acceld is started again", columns=("server", "both"))
+def at_the_moment(w, column):
+    nginx(w)
+    for n, pause in enumerate((0.0, 0.1, 0.4)):
+        ending = redis(w)
+        closing = w.a.start([PYTHON, "-c", CLOSING])
+        w.a.wait_listening(7200)
+        kept = w.b.start([PYTHON, "-c", KEPT, w.a.ip4])
+        closing.wait_for("open")
+        w.a.daemon.kill(9)
+        if n % 2 == 0:
+            closing.process.send_signal(signal.SIGUSR1)
+            closing.wait_for("closed")
+        w.a.daemon = w.a.start([ACCELD, "--interface", w.a.interface], accelerated=False)
+        time.sleep(pause)
+        ending.kill()
+        beginning = w.a.start(ending.argv)
+        closing.process.send_signal(signal.SIGUSR1)
+        closing.wait_for("closed")
+        w.a.daemon.wait_for("ready")
+        w.a.wait_open(6379)
+        check_values(w, w.a.ip4, w.a.ip6)
+        # The port that was closed is another program's now, while the first still has a connection on it.
+        for address in (w.a.ip4, w.a.ip6):
+            plain = w.a.start([*BULK, "serve", "7200", address], accelerated=False)
+            w.a.wait_open(7200)
+            until(lambda address=address: reaches(w, address, 7200), f"{address} port 7200 is nobody's")
+            plain.kill()
+        with open(os.path.join(w.folder, "go"), "wb"):
+            pass
+        kept.wait_for("good")
+        os.remove(os.path.join(w.folder, "go"))
+        closing.kill()
+        beginning.kill()
+        plain = redis(w, accelerated=False)
+        check_values(w, w.a.ip4, w.a.ip6)
+        plain.kill()
+    text = w.b.run(["wrk", "-t1", "-c16", "-d1s", f"http://{w.a.ip4}/1k"])
+    if "Socket errors" in text:
+        raise Failure(text[-300:])
+
+
+def reaches(w, address, port):
+    try:
+        w.b.run([PYTHON, "-c", "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)",
+                 address, str(port)])
+        return True
+    except Failure:
+        return False
 
 
 @case("a server killed with -9: its clients are reset, its port is free", columns=("server", "both"))

@@ -142,12 +142,18 @@ class Host:
     def run(self, argv, accelerated=None, seconds=SECONDS, **more):
         return self.start(argv, accelerated, **more).wait(seconds)
 
-    def wait_listening(self, port, seconds=10):
+    def wait_open(self, port, seconds=10):
+        """Until the kernel listens."""
         end = time.monotonic() + seconds
         while f":{port} " not in self.sh("ss", "-Hltn"):
             if time.monotonic() > end:
                 raise Failure(f"nobody listens on port {port} in {self.name}")
             time.sleep(0.02)
+
+    def wait_listening(self, port, seconds=10):
+        """Until the interface does, too."""
+        end = time.monotonic() + seconds
+        self.wait_open(port, seconds)
         # The kernel listens a little before the interface does.
         while self.daemon and time.monotonic() < end and any(
                 p.host is self and p.accelerated and p.process.poll() is None

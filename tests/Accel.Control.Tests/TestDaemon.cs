@@ -61,6 +61,9 @@ sealed class TestDaemon : IDisposable
         _process.WaitForExit();
     }
 
+    /// <summary>Does nothing until it is killed.</summary>
+    public void Pause() => NetworkPair.Run("kill", out _, "-STOP", $"{_process.Id}");
+
     /// <summary>As a service manager stops it.</summary>
     public int Stop()
     {

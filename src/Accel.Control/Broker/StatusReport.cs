@@ -119,6 +119,7 @@ public static unsafe class StatusReport
             if (entry.HasSlot)
                 json.WriteNumber("slot", entry.Slot);
             json.WriteBoolean("listener", entry.Has(PortEntry.Listener));
+            json.WriteBoolean("leaving", entry.Has(PortEntry.Leaving));
             json.WriteBoolean("mixed", entry.Has(PortEntry.Mixed));
             json.WriteBoolean("one_address", entry.Has(PortEntry.Tagged));
             json.WriteBoolean("several_addresses", entry.Has(PortEntry.Exact));

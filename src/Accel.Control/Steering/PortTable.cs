@@ -15,6 +15,10 @@ public sealed unsafe class PortTable(SteeringMaps maps)
 
     private readonly record struct Binding(uint Slot, Endpoint Local, bool V4, bool V6, ulong Flags)
     {
+        /// <summary>The IPv4 part of an entry that another acceld made: a socket of its own, or an IPv6 socket's.
+        /// </summary>
+        public bool IsFoundPart { get; init; }
+
         public bool IsAny => Local.IsAny;
 
         public bool Overlaps(in Binding other) =>
@@ -65,13 +69,16 @@ public sealed unsafe class PortTable(SteeringMaps maps)
     /// <summary>A stack's listener has closed: it keeps the port for the connections that it has.</summary>
     public bool Leave(Transport transport, in Endpoint local, uint slot)
     {
+        int index = PortEntry.IndexOf(transport, local.Port);
+        Import(index, Read(index), local.Port);
         Endpoint plain = local.Unmapped();
-        if (!_bindings.TryGetValue(PortEntry.IndexOf(transport, local.Port), out List<Binding>? there))
+        if (!_bindings.TryGetValue(index, out List<Binding>? there))
             return false;
         int at = there.FindIndex(one => one.Slot == slot && one.Local.SameAddress(plain));
         if (at < 0)
             return false;
         there[at] = there[at] with { Flags = PortEntry.Leaving | PortEntry.Mixed };
+        LeaveFoundPart(transport, there, slot, plain);
         Write(transport, local.Port);
         return true;
     }
@@ -84,8 +91,25 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         if (!_bindings.TryGetValue(index, out List<Binding>? there)
             || there.RemoveAll(one => one.Slot == slot && one.Local.SameAddress(plain)) == 0)
             return false;
+        LeaveFoundPart(transport, there, slot, plain);
         Write(transport, local.Port);
         return true;
+    }
+
+    /// <summary>
+    /// The IPv6 socket for all addresses of a port that was found has closed, and may have been the one for IPv4 too.
+    /// Connections that there are go on in any case, and new ones and datagrams are the kernel's, whose sockets know.
+    /// </summary>
+    private static void LeaveFoundPart(Transport transport, List<Binding> there, uint slot, in Endpoint closed)
+    {
+        int at = closed.Family == Endpoint.V6 && closed.IsAny
+            ? there.FindIndex(one => one.Slot == slot && one.IsFoundPart) : -1;
+        if (at < 0)
+            return;
+        if (transport == Transport.Udp)
+            there.RemoveAt(at);
+        else
+            there[at] = there[at] with { Flags = PortEntry.Leaving | PortEntry.Mixed };
     }
 
     /// <summary>
@@ -224,9 +248,15 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         }
         List<Binding> there = Of(index);
         Binding found = Of(entry, local);
-        if (!there.Exists(one => one.Slot == found.Slot && (one.Local.SameAddress(local)
+        if (there.Exists(one => one.Slot == found.Slot && (one.Local.SameAddress(local)
             || (one.IsAny && found.IsAny))))
-            there.Add(found);
+            return;
+        if (found is { IsAny: true, V4: true, V6: true })
+        {
+            there.Add(found with { Local = local with { Family = Endpoint.V4 }, V6 = false, IsFoundPart = true });
+            found = found with { V4 = false };
+        }
+        there.Add(found);
     }
 
     /// <summary>

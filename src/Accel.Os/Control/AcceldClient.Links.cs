@@ -21,15 +21,11 @@ public sealed unsafe partial class AcceldClient
             XdpQueue[] queues = new XdpQueue[Math.Clamp(message.Queues, 1, 256)];
             for (int q = 0; q < queues.Length; q++)
             {
-                if (!TryAwait(MessageKind.Queue, out packet))
-                    return NicRefusal.Failed;
-                QueueMessage queue = Conversation.As<QueueMessage>(packet);
-                int xsk = Keep(0, DescriptorEntry.OfQueue(DescriptorEntry.QueueTag, number, q));
-                int memory = Keep(1, DescriptorEntry.OfQueue(DescriptorEntry.MemoryTag, number, q));
-                LastError = XdpQueue.Open(_kernel, xsk, memory, queue.Queue, queue.RxRingSize, queue.TxRingSize,
-                    out queues[q]);
-                if (LastError != null)
-                    return NicRefusal.Failed;
+                if (TryReceiveQueue(number, q, out queues[q]))
+                    continue;
+                for (int opened = 0; opened < q; opened++)
+                    queues[opened].Unmap(_kernel);
+                return NicRefusal.Failed;
             }
             if (links.Count == max)
                 continue;
@@ -38,6 +34,45 @@ public sealed unsafe partial class AcceldClient
             links.Add(new XdpLink(_kernel, info, queues, new PacketSocket(_kernel, packetSocket)));
         }
         return TryAwait(MessageKind.Ready, out Message ready) ? ready.Header.Refusal : NicRefusal.Failed;
+    }
+
+    private bool TryReceiveQueue(int link, int number, out XdpQueue queue)
+    {
+        queue = default;
+        if (!TryAwait(MessageKind.Queue, out Message packet))
+            return false;
+        QueueMessage message = Conversation.As<QueueMessage>(packet);
+        int xsk = Keep(0, DescriptorEntry.OfQueue(DescriptorEntry.QueueTag, link, number));
+        int memory = Keep(1, DescriptorEntry.OfQueue(DescriptorEntry.MemoryTag, link, number));
+        LastError = XdpQueue.Open(_kernel, xsk, memory, message.Queue, message.RxRingSize, message.TxRingSize,
+            out queue);
+        return LastError == null;
+    }
+
+    /// <summary>Moves a descriptor that came with the last packet to where it stays.</summary>
+    private int Keep(int index, int tag)
+    {
+        if (index >= _broughtCount || _brought[index] < 0)
+            return -1;
+        int fd = _kernel.MoveHigh(_brought[index]);
+        _brought[index] = -1;
+        _own(fd, tag);
+        if (_links.Length == 0)
+            _kept.Add(fd);
+        return fd;
+    }
+
+    /// <summary>
+    /// acceld died before all was there. What it gave is given back: queues that are held and that no acceld hears of
+    /// could be used by nobody as long as this program runs.
+    /// </summary>
+    private void DropLinks(List<XdpLink> links)
+    {
+        foreach (XdpLink link in links)
+            link.Unmap();
+        foreach (int fd in _kept)
+            _disown(fd);
+        _mirror = _steering = -1;
     }
 
     public ILink[] Resume(ulong stackId, LinkInfo* infos, int max, Func<int, int> find)

@@ -25,6 +25,7 @@ public sealed unsafe partial class AcceldClient : INicControl
     private readonly string _path;
     private readonly byte[] _pathBytes;
     private readonly Message[] _stash = new Message[MaxStashed];
+    private readonly List<int> _kept = [];
     private readonly int[] _brought = new int[Protocol.MaxDescriptors];
     private XdpLink[] _links = [];
     private int _broughtCount;
@@ -89,8 +90,11 @@ public sealed unsafe partial class AcceldClient : INicControl
         if (refusal != NicRefusal.None)
         {
             Leave();
-            return [];
+            DropLinks(links);
         }
+        _kept.Clear();
+        if (refusal != NicRefusal.None)
+            return [];
         _slot = welcome.Slot;
         _links = [.. links];
         return [.. links];
@@ -98,7 +102,9 @@ public sealed unsafe partial class AcceldClient : INicControl
 
     public NicRefusal Steer(Transport transport, in Endpoint local, int descriptor, bool listener)
     {
-        if (!listener && _ports != null)
+        // What acceld was asked to take away it might take away after this: then it has to be the one that gives.
+        bool mayBeTaken = Forgive(transport, local);
+        if (!listener && _ports != null && !mayBeTaken)
         {
             ulong wanted = PortEntry.For(_slot, local, 0).Bits;
             ref ulong entry = ref _ports[PortEntry.IndexOf(transport, local.Port)];
@@ -114,20 +120,11 @@ public sealed unsafe partial class AcceldClient : INicControl
             Local = local,
         };
         NicRefusal refusal = Ask(question, question.Header.Serial, [descriptor]);
-        // Nothing was heard in time. It may be done late, and then frames would come to a stack that knows nothing of
-        // the port and answers nobody.
+        // Nothing was heard. It may have been done, or be done late, and then frames would come to a stack that knows
+        // nothing of the port and answers nobody. What connections are left of an earlier listener keep it.
         if (refusal == NicRefusal.Failed)
-            TakeBack(question);
+            Owe(transport, local, listener && transport == Transport.Tcp);
         return refusal;
-    }
-
-    /// <summary>Nobody waits for the answer: acceld comes to this after what it takes back.</summary>
-    private void TakeBack(SteerMessage question)
-    {
-        question.Header = Question(MessageKind.Unsteer);
-        question.IsListener = 0;
-        if (_fd >= 0)
-            new Conversation(_kernel, _fd).Send(question);
     }
 
     public void Leave(in Endpoint local)
@@ -136,7 +133,8 @@ public sealed unsafe partial class AcceldClient : INicControl
         {
             Header = Question(MessageKind.Unsteer), Transport = Transport.Tcp, IsListener = 1, Local = local,
         };
-        Ask(question, question.Header.Serial, default);
+        if (Ask(question, question.Header.Serial, default) is NicRefusal.NoDaemon or NicRefusal.Failed)
+            Owe(Transport.Tcp, local, true);
     }
 
     public void Unsteer(Transport transport, in Endpoint local)
@@ -152,7 +150,8 @@ public sealed unsafe partial class AcceldClient : INicControl
         {
             Header = Question(MessageKind.Unsteer), Transport = transport, Local = local,
         };
-        Ask(question, question.Header.Serial, default);
+        if (Ask(question, question.Header.Serial, default) is NicRefusal.NoDaemon or NicRefusal.Failed)
+            Owe(transport, local, false);
     }
 
     public NicRefusal Restore(
@@ -166,7 +165,7 @@ public sealed unsafe partial class AcceldClient : INicControl
         {
             Header = Question(MessageKind.Restore), Local = local, Remote = remote, Image = image,
         };
-        NicRefusal refusal = Ask(question, question.Header.Serial, [file]);
+        NicRefusal refusal = Ask(question, question.Header.Serial, [file], mayRepeat: false);
         _kernel.Close(file);
         if (refusal != NicRefusal.None)
             return refusal;
@@ -191,6 +190,8 @@ public sealed unsafe partial class AcceldClient : INicControl
 
     public void AfterFork()
     {
+        // The parent says it.
+        _owedCount = 0;
         if (_fd < 0)
             return;
         _inherited = _fd;
@@ -257,7 +258,10 @@ public sealed unsafe partial class AcceldClient : INicControl
     private bool IsJoined()
     {
         if (_fd >= 0)
+        {
+            SayOwed();
             return true;
+        }
         long now = _kernel.NowNs();
         if (_stackId == 0 || now < _retryNs)
             return false;
@@ -278,6 +282,7 @@ public sealed unsafe partial class AcceldClient : INicControl
         if (_inherited >= 0)
             _disown(_inherited);
         _inherited = -1;
+        SayOwed();
         return true;
     }
 
@@ -388,18 +393,29 @@ public sealed unsafe partial class AcceldClient : INicControl
 
     private MessageHeader Question(MessageKind kind) => MessageHeader.Of(kind, ++_serial);
 
-    private NicRefusal Ask<T>(in T question, uint serial, ReadOnlySpan<int> descriptors) where T : unmanaged
+    /// <summary>
+    /// <see cref="NicRefusal.NoDaemon"/>: it was not asked. <see cref="NicRefusal.Failed"/>: it was, and may have done
+    /// it or not. <paramref name="mayRepeat"/>: doing it twice is as good as once.
+    /// </summary>
+    private NicRefusal Ask<T>(in T question, uint serial, ReadOnlySpan<int> descriptors, bool mayRepeat = true)
+        where T : unmanaged
     {
-        if (!IsJoined())
-            return NicRefusal.NoDaemon;
-        if (new Conversation(_kernel, _fd).Send(question, descriptors) < 0)
+        NicRefusal outcome = NicRefusal.NoDaemon;
+        // It may have gone since: perhaps there is a new one already.
+        for (int attempt = 0; attempt < 2 && IsJoined(); attempt++)
         {
-            // It has gone since: perhaps there is a new one already.
-            Leave();
-            if (!IsJoined() || new Conversation(_kernel, _fd).Send(question, descriptors) < 0)
-                return NicRefusal.NoDaemon;
+            if (new Conversation(_kernel, _fd).Send(question, descriptors) < 0)
+            {
+                Leave();
+                continue;
+            }
+            outcome = NicRefusal.Failed;
+            if (TryAwait(MessageKind.Answer, out Message answer, serial))
+                return answer.Header.Refusal;
+            if (_fd >= 0 || !mayRepeat)
+                break;
         }
-        return TryAwait(MessageKind.Answer, out Message answer, serial) ? answer.Header.Refusal : NicRefusal.Failed;
+        return outcome;
     }
 
     /// <summary>Waits for a packet of a kind; reports that come in between are kept for later.</summary>
@@ -430,7 +446,13 @@ public sealed unsafe partial class AcceldClient : INicControl
         CloseBrought();
         int got = new Conversation(_kernel, _fd).Receive(out packet, _brought, out _broughtCount);
         if (got > 0)
-            return packet.Header.Magic == Protocol.Magic && packet.Header.Version == Protocol.Version;
+        {
+            if (packet.Header.Magic != Protocol.Magic || packet.Header.Version != Protocol.Version)
+                return false;
+            if (packet.Header.Kind == MessageKind.Answer)
+                SettleOwed(packet.Header.Serial);
+            return true;
+        }
         if (got is -Errno.EAGAIN or -Errno.EINTR)
             return false;
         LastError = "acceld has gone";
@@ -442,17 +464,6 @@ public sealed unsafe partial class AcceldClient : INicControl
     {
         if (packet.Header.Kind is MessageKind.Icmp or MessageKind.LinkState && _stashed < MaxStashed)
             _stash[_stashed++] = packet;
-    }
-
-    /// <summary>Moves a descriptor that came with the last packet to where it stays.</summary>
-    private int Keep(int index, int tag)
-    {
-        if (index >= _broughtCount || _brought[index] < 0)
-            return -1;
-        int fd = _kernel.MoveHigh(_brought[index]);
-        _brought[index] = -1;
-        _own(fd, tag);
-        return fd;
     }
 
     private void CloseBrought()
@@ -468,6 +479,7 @@ public sealed unsafe partial class AcceldClient : INicControl
     private void Leave()
     {
         CloseBrought();
+        OweAgain();
         if (_fd >= 0)
             _disown(_fd);
         _fd = -1;

@@ -28,6 +28,9 @@ public static unsafe class NicListener
             return;
         }
         nic.Unlisten(t, listenerIndex);
+        // acceld was asked and said nothing: if it did it, the port is given back when no connection uses it.
+        if (refusal == NicRefusal.Failed)
+            nic.Ports.Keep(t, name, -1);
         s.S.Tables->NicRefusal = (byte)refusal;
         s.Count(t, Counter.NicRefused);
     }
