@@ -4,7 +4,8 @@ namespace Accel.Core.Tcp;
 
 /// <summary>
 /// When to acknowledge (RFC 9293 3.8.6.3, RFC 5681 4.2), as Linux decides it: at once for the first segments and when
-/// something is odd, for every second full segment, and else after a delay that follows the peer's pace.
+/// something is odd, for every second full segment, and else after a delay that follows the peer's pace. Data beyond a
+/// gap is reported at once only until the peer can have seen three duplicates.
 /// </summary>
 public static class DelayedAck
 {
@@ -13,6 +14,12 @@ public static class DelayedAck
     private const uint MinMss = 88;
     private const uint OptionSpace = 40;
     private const byte PingPongThreshold = 1;
+
+    /// <summary>RFC 5681 3.2: duplicates that tell a sender of a loss.</summary>
+    private const byte DupThresh = 3;
+
+    /// <summary>The part of a round trip that the report of data beyond a gap may wait.</summary>
+    private const int CompressedPart = 20;
     private const long MaxDelayNs = 500 * TcpContext.NsPerMs;
 
     private static long Least(in TcpContext ctx) => ctx.Settings.DelayedAckMinMillis * TcpContext.NsPerMs;
@@ -78,19 +85,52 @@ public static class DelayedAck
     }
 
     /// <summary>After a segment: decides between now, later and not at all.</summary>
-    /// <param name="inOrder">It left no gap: what is out of order is reported at once.</param>
+    /// <param name="inOrder">It left no gap.</param>
     public static void Decide(ref Tcb tcb, in TcpContext ctx, bool inOrder)
     {
         if ((tcb.Acks & AckFlags.Scheduled) == 0)
             return;
         // Before any data came nothing is known of the peer's pace: a FIN alone is not kept waiting.
-        if ((tcb.Acks & AckFlags.Now) != 0 || !inOrder || IsQuick(in tcb) || tcb.AckTimeout == 0
+        if ((tcb.Acks & AckFlags.Now) != 0 || IsQuick(in tcb) || tcb.AckTimeout == 0
             || tcb.RcvNxt - tcb.RcvWup > tcb.RcvMss)
+            tcb.Acks |= AckFlags.Now;
+        else if (inOrder)
+            Delay(ref tcb, in ctx);
+        else
+            Compress(ref tcb, in ctx);
+    }
+
+    /// <summary>
+    /// There is a gap (RFC 5681 4.2): the first of what comes beyond it is reported at once, so that the peer learns of
+    /// a loss in time; then one ACK tells of many, a small part of the round trip later, as Linux does it. An ACK for
+    /// each would make reordering as dear as a stream in the other direction.
+    /// </summary>
+    private static void Compress(ref Tcb tcb, in TcpContext ctx)
+    {
+        if (tcb.GapAt != tcb.RcvNxt)
         {
+            tcb.GapAt = tcb.RcvNxt;
+            tcb.GapAcks = 0;
+        }
+        // A DSACK block would be overwritten by the next (RFC 2883 4). Without SACK the peer counts duplicates.
+        bool told = tcb.GapAcks < DupThresh;
+        if (told || (tcb.Flags & (TcbFlags.Sack | TcbFlags.DsackDue)) != TcbFlags.Sack
+            || tcb.Compressed >= ctx.Settings.CompressedSacks)
+        {
+            if (told)
+                tcb.GapAcks++;
             tcb.Acks |= AckFlags.Now;
             return;
         }
-        Delay(ref tcb, in ctx);
+        tcb.Compressed++;
+        long rtt = tcb.Tuning.RttNs, srtt = tcb.Recovery.Rtt.Srtt;
+        if (srtt != 0 && srtt < rtt)
+            rtt = srtt;
+        long at = ctx.NowNs + Math.Min(rtt / CompressedPart, ctx.Settings.CompressedSackDelayNs)
+            + ctx.Settings.CompressedSackSlackNs;
+        bool waits = (tcb.Acks & (AckFlags.Delayed | AckFlags.Compressed)) != 0;
+        tcb.DelayedAckAt = waits ? Math.Min(at, tcb.DelayedAckAt) : at;
+        tcb.Acks |= AckFlags.Compressed;
     }
 
     private static void Delay(ref Tcb tcb, in TcpContext ctx)
@@ -126,9 +166,16 @@ public static class DelayedAck
     public static void OnTimer(ref Tcb tcb, in TcpContext ctx)
     {
         tcb.DelayedAckAt = 0;
-        tcb.Acks &= ~AckFlags.Delayed;
+        bool compressed = (tcb.Acks & AckFlags.Compressed) != 0;
+        tcb.Acks &= ~(AckFlags.Delayed | AckFlags.Compressed);
         if ((tcb.Acks & AckFlags.Scheduled) == 0)
             return;
+        if (compressed)
+        {
+            // It waited for more to report: that says nothing of the peer's pace.
+            tcb.Acks |= AckFlags.Now;
+            return;
+        }
         if (IsPingPong(in tcb))
         {
             tcb.PingPong = 0;
@@ -154,12 +201,15 @@ public static class DelayedAck
     }
 
     /// <summary>A segment that carries the ACK has been made.</summary>
-    public static void OnAckSent(ref Tcb tcb)
+    public static void OnAckSent(ref Tcb tcb, in TcpContext ctx)
     {
         if (tcb.QuickAcks > 0 && (tcb.Acks & AckFlags.Scheduled) != 0)
             tcb.QuickAcks--;
+        if ((tcb.Acks & AckFlags.Compressed) != 0)
+            ctx.Count(TcpCounter.CompressedAcks);
         tcb.Acks = AckFlags.None;
         tcb.DelayedAckAt = 0;
+        tcb.Compressed = 0;
     }
 
     /// <summary>The size of the peer's full segments: delayed ACKs count in those (RFC 5681 4.2).</summary>

@@ -17,7 +17,7 @@ public static class SynOutput
             emit.Ack = tcb.RcvNxt;
             emit.Window = (ushort)(tcb.RcvWnd >> tcb.RcvWscale);
             TcpOutput.WriteTimestamp(ref tcb, in ctx, ref emit);
-            DelayedAck.OnAckSent(ref tcb);
+            DelayedAck.OnAckSent(ref tcb, in ctx);
             ctx.Count(TcpCounter.SegmentsOut);
             return true;
         }
@@ -35,7 +35,7 @@ public static class SynOutput
             emit.Flags |= TcpFlags.Ack;
             emit.Ack = tcb.RcvNxt;
             tcb.RcvWup = tcb.RcvNxt;
-            DelayedAck.OnAckSent(ref tcb);
+            DelayedAck.OnAckSent(ref tcb, in ctx);
         }
         WriteOptions(ref tcb, in ctx, ref emit);
         WriteEcn(in tcb, answer, ref emit);

@@ -79,6 +79,9 @@ public enum AckFlags : byte
 
     /// <summary>At once.</summary>
     Now = 16,
+
+    /// <summary>What is being waited for reports data beyond a gap.</summary>
+    Compressed = 32,
 }
 
 /// <summary>What the one timer of the sending half waits for.</summary>
@@ -189,11 +192,19 @@ public struct Tcb
     /// <summary>With <see cref="TcbFlags.UrgentSeen"/>: one after the peer's urgent byte (RCV.UP).</summary>
     [FieldOffset(760)] public SeqNum RcvUp;
 
+    /// <summary>
+    /// Segments beyond the newest gap, with RCV.NXT at <see cref="GapAt"/>, that were acknowledged at once; and those
+    /// since the last ACK that were not.
+    /// </summary>
+    [FieldOffset(764)] public byte GapAcks;
+    [FieldOffset(765)] public byte Compressed;
+
     // Line 12: sending, seldom.
     /// <summary>With <see cref="TcbFlags.FinSent"/>: the sequence number of our FIN.</summary>
     [FieldOffset(768)] public SeqNum FinSeq;
     [FieldOffset(772)] public SeqNum Iss;
     [FieldOffset(776)] public SeqNum Irs;
+    [FieldOffset(780)] public SeqNum GapAt;
 
     /// <summary>The largest payload: of the peer's SYN, and what ours said.</summary>
     [FieldOffset(784)] public ushort PeerMss;

@@ -132,7 +132,7 @@ public static class TcpOutput
             SackWriter.Write(ref tcb, ref emit);
         Ecn.Write(ref tcb, ref emit);
         UrgentMark.Write(in tcb, in streams, ref emit);
-        DelayedAck.OnAckSent(ref tcb);
+        DelayedAck.OnAckSent(ref tcb, in ctx);
         uint segments = emit.Length <= emit.SegmentSize ? 1 : (emit.Length + emit.SegmentSize - 1) / emit.SegmentSize;
         tcb.Tally.SegmentsOut += segments;
         ctx.Counters[(int)TcpCounter.SegmentsOut] += segments;

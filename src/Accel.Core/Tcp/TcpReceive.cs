@@ -126,11 +126,15 @@ public static class TcpReceive
                 OnNoRoom(ref tcb, in ctx);
                 return;
             }
+            int islands = tcb.Reassembly.Count;
             if (!tcb.Reassembly.TryAdd(ctx.Pool, seg.Seq, taken, out SackBlock known))
             {
                 ctx.Count(TcpCounter.NoReassembly);
                 return;
             }
+            // RFC 5681 4.2: a gap is reported at once; what only adds to an island may share an ACK.
+            if (tcb.Reassembly.Count > islands)
+                tcb.GapAcks = 0;
             NoteDuplicate(ref tcb, known.Left, known.Right);
             fx.StoreLength = (uint)(taken - seg.Seq);
             fx.StoreAt = (uint)(seg.Seq - tcb.RcvNxt);
@@ -140,8 +144,6 @@ public static class TcpReceive
         }
         if (seg.Has(TcpFlags.Fin) && taken == end)
             StoreFin(ref tcb, end, in ctx);
-        // RFC 5681 4.2: a gap is reported at once.
-        tcb.Acks |= AckFlags.Now;
     }
 
     private static void OnNoRoom(ref Tcb tcb, in TcpContext ctx)

@@ -58,6 +58,9 @@ public struct TcpSettings
     /// <summary>tcp_slow_start_after_idle.</summary>
     [FieldOffset(13)] public bool SlowStartAfterIdle;
 
+    /// <summary>tcp_comp_sack_nr: so many segments beyond a gap can share an ACK; 0: each has its own.</summary>
+    [FieldOffset(14)] public byte CompressedSacks;
+
     /// <summary>tcp_keepalive_time, _intvl, _probes.</summary>
     [FieldOffset(16)] public uint KeepaliveTimeSeconds;
     [FieldOffset(20)] public uint KeepaliveIntervalSeconds;
@@ -89,6 +92,10 @@ public struct TcpSettings
     /// <summary>tcp_probe_interval: after so long a smaller MTU is tried upwards again.</summary>
     [FieldOffset(60)] public uint MtuProbeSeconds;
 
+    /// <summary>tcp_comp_sack_delay_ns, tcp_comp_sack_slack_ns: the longest that such an ACK waits.</summary>
+    [FieldOffset(64)] public uint CompressedSackDelayNs;
+    [FieldOffset(68)] public uint CompressedSackSlackNs;
+
     /// <summary>Keys of sequence numbers, timestamp offsets and SYN cookies; random, made once per stack.</summary>
     [FieldOffset(128)] public ulong SequenceKey0;
     [FieldOffset(136)] public ulong SequenceKey1;
@@ -111,6 +118,9 @@ public struct TcpSettings
         MtuProbing = true,
         Congestion = CongestionAlgorithm.Cubic,
         SlowStartAfterIdle = true,
+        CompressedSacks = 44,
+        CompressedSackDelayNs = 1_000_000,
+        CompressedSackSlackNs = 100_000,
         KeepaliveTimeSeconds = 7200,
         KeepaliveIntervalSeconds = 75,
         KeepaliveProbes = 9,
