@@ -414,7 +414,8 @@ CASE(connect_reuse_cycle, "two hundred connections one after another leave nothi
     MASK(l);
 }
 
-DUO_HERE(connect_both_ways, "each process listens, and is the other's client: the second way round is as local as the first")
+DUO_HERE(connect_both_ways,
+         "each process listens, and is the other's client: the second way round is as local as the first")
 {
     int l = listener(), far = xsocket(AF_INET, SOCK_STREAM);
     SAY(xconnect(far, "127.0.0.1", port_of(l)));
