@@ -50,6 +50,16 @@ def pass_fds(c):
         exchange(c, port, up, 2 * MB)
 
 
+@case("workers-begun-before", moves=None)
+def workers_begun_before(c):
+    """As Node's cluster: workers that know nothing of the stack that the master makes later are sent its connections."""
+    port = free_port()
+    up = random_file(c.path("up"), 2 * MB)
+    c.server(PYTHON, os.path.join(DRIVERS, "cluster.py"), "serve", port, port=port)
+    for _ in range(4):
+        exchange(c, port, up, 2 * MB)
+
+
 @case("handlers-leave-nothing", moves=None, columns=("kernel", "accel"))
 def leave_nothing(c):
     """After many handlers, some of them killed, the server's stack is what it was."""

@@ -97,8 +97,9 @@ public static unsafe class Rights
     }
 
     /// <summary>
-    /// The other end was made by a process of the stack. One that has become another image since is still of it: exec()
-    /// keeps a process that has a unix socket in the stack.
+    /// The other end was made by a process of the stack, and there is another one that may have it. One that has become
+    /// another image since is still of it: exec() keeps a process that has a unix socket in the stack; but not one that
+    /// was made before there was a stack, as a server's workers are when it listens only after them.
     /// </summary>
     private static bool LeadsToFamily(PosixStack s, int channel)
     {
@@ -107,13 +108,16 @@ public static unsafe class Rights
         uint length = 12;
         if (s.Kernel.GetSockOpt(channel, So.SOL_SOCKET, PeerCredentials, credentials, &length) < 0)
             return false;
+        bool isOfStack = false, hasOthers = false;
         for (int i = 0; i < StackRegion.MaxProcesses; i++)
         {
             ProcessSlot* slot = s.S.ProcessAt(i);
-            if (slot->State == ProcessSlot.Live && slot->Pid == credentials[0])
-                return true;
+            if (slot->State != ProcessSlot.Live)
+                continue;
+            isOfStack |= slot->Pid == credentials[0];
+            hasOthers |= i != s.Slot;
         }
-        return false;
+        return isOfStack && hasOthers;
     }
 
     private static ulong CookieOf(PosixStack s, int fd)
