@@ -52,7 +52,7 @@ def pass_fds(c):
 
 @case("workers-begun-before", moves=None)
 def workers_begun_before(c):
-    """As Node's cluster: workers that know nothing of the stack that the master makes later are sent its connections."""
+    """As Node's cluster: workers that are begun before their master makes a stack are sent its connections."""
     port = free_port()
     up = random_file(c.path("up"), 2 * MB)
     c.server(PYTHON, os.path.join(DRIVERS, "cluster.py"), "serve", port, port=port)
