@@ -55,6 +55,8 @@ public static unsafe class Sender
                 return result;
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result);
+            if (GrowForPath(s, t, socket))
+                continue;
             if (socket->Is(SocketFlags.NonBlocking) || (flags & Msg.DONTWAIT) != 0)
                 return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
             long deadline = Waits.Deadline(s, t, socket->SendTimeoutNs);
@@ -79,6 +81,16 @@ public static unsafe class Sender
 
     private static bool IsLargest(PosixStack s, Socket* socket) =>
         !s.Sides(socket, out Wire wire) || wire.Out->WriteLog2 >= PipeOps.StalledLog2;
+
+    /// <summary>The ring is full and the path would take more: the program need not wait for acknowledgments.</summary>
+    private static bool GrowForPath(PosixStack s, AccelThread* t, Socket* socket)
+    {
+        if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire)
+            || !NicConnector.IsOverNic(wire) || wire.Out->WriteLog2 != PipeOps.BulkLog2
+            || !NicInfo.WantsBuffer(s, t, wire, 1ul << PipeOps.BulkLog2))
+            return false;
+        return GrowStalled(s, t, socket);
+    }
 
     private static bool GrowStalled(PosixStack s, AccelThread* t, Socket* socket)
     {
@@ -301,6 +313,8 @@ public static unsafe class Sender
             long result = AttemptFile(s, t, fd, index, socket, input, offset, count);
             if (result != -Errno.EAGAIN)
                 return Waits.End(s, t, index, result == AccelResult.Pass ? Partial(t, result) : result);
+            if (GrowForPath(s, t, socket))
+                continue;
             if (socket->Is(SocketFlags.NonBlocking))
                 return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
             const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;

@@ -57,6 +57,22 @@ public static unsafe class NicInfo
     }
 
     /// <summary>
+    /// True if the path would take more than a ring of so many bytes holds: its program waits for want of a buffer
+    /// only. Twice the congestion window, as tcp_sndbuf_expand() of Linux, so that the next window is there when this
+    /// one is acknowledged.
+    /// </summary>
+    public static bool WantsBuffer(PosixStack s, AccelThread* t, in Wire wire, ulong ring)
+    {
+        if (s.Nic is not { } nic)
+            return false;
+        nic.Enter(t);
+        bool wants = nic.Engine.TryReadInfo(wire.Index, s.Kernel.NowNs(), out TcpInfoView view)
+            && view.SndWnd >= view.InFlight + view.SndMss && 2ul * view.SndCwnd * view.SndMss > ring;
+        nic.Exit(t);
+        return wants;
+    }
+
+    /// <summary>
     /// Offsets of linux/tcp.h. What Linux keeps for itself (times limited by buffers, AccECN) is zero.
     /// </summary>
     private static void Write(in TcpInfoView view, byte* info)
