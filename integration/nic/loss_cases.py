@@ -101,6 +101,14 @@ for number, much in ((2, 3), (4, 8), (5, 2)):
     small(FAULTS[number], 2 * number + 7, much)
 
 
+@case("bulk: a long path is filled", relay=["--delay-us", "20000", "--seed", "5"])
+def filled(w, column):
+    # 40 ms round trip: a sender with no more than 256 KB on its way would have 52 Mb/s. Its socket does not block.
+    megabits = transfer(w, w.a.ip4, 32)["up"].megabits
+    if megabits < 100:
+        raise Failure(f"{megabits:.0f} Mb/s over a path of 40 ms")
+
+
 def run_once(column, faults, seed, v6, megabytes, congestion):
     with World(relay=[*faults.relay, "--seed", str(seed), "--seconds", "3000"]) as w:
         if column.a:
