@@ -2,7 +2,7 @@ using System.Text;
 using Accel.Core.Memory;
 using Accel.Core.Stack;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>A process of a stack, as its slot says and /proc confirms.</summary>
 public sealed record ProcessView(int Slot, int Pid, string Name, bool Alive, bool Stopped);

@@ -1,12 +1,11 @@
 using Accel.Core.Local;
 using Accel.Core.Nic;
 using Accel.Core.Stack;
-using Accel.StackDump.Attach;
 
-namespace Accel.StackDump.Verbs;
+namespace Accel.Inspect;
 
 /// <summary>What one line says of a socket.</summary>
-internal sealed record SocketLine(
+public sealed record SocketLine(
     string State, long ReceiveQueue, long SendQueue, string Local, string Remote, string Route, string Path)
 {
     public const string Kernel = "kernel", Shared = "local", Nic = "nic", None = "none";

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>
 /// A private copy of a shared region's first bytes, at the same offsets. A copy and no mapping: touching a hole of a

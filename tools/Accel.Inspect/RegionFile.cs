@@ -2,22 +2,29 @@ using System.Runtime.InteropServices;
 using Accel.Core.Memory;
 using Microsoft.Win32.SafeHandles;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>
 /// A region's file as a process holds it: reached through /proc/PID/fd, so that there is no registry to go stale.
 /// </summary>
 public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
 {
-    public const string StackName = "accel-stack", LocalName = "accel-local", NicName = "accel-nic";
-
-    /// <summary>The process' regions of that name; what cannot be used goes into <paramref name="refusals"/>.</summary>
-    public static IEnumerable<RegionFile> Of(int pid, string name, RegionKind kind, ICollection<string> refusals)
+    /// <summary>The names of the memory files, which /proc shows, and what they hold.</summary>
+    private static readonly Dictionary<string, RegionKind> Kinds = new()
     {
-        string wanted = $"/memfd:{name} (deleted)";
+        ["/memfd:accel-stack (deleted)"] = RegionKind.Stack,
+        ["/memfd:accel-local (deleted)"] = RegionKind.Local,
+        ["/memfd:accel-nic (deleted)"] = RegionKind.Nic,
+    };
+
+    /// <summary>The regions that a process holds; what cannot be used goes into <paramref name="refusals"/>.</summary>
+    public static IEnumerable<RegionFile> Of(int pid, ICollection<string> refusals)
+    {
         foreach (string entry in Entries(pid))
         {
-            if (!int.TryParse(Path.GetFileName(entry), out int descriptor) || Target(entry) != wanted) continue;
+            if (!int.TryParse(Path.GetFileName(entry), out int descriptor)) continue;
+            if (Target(entry) is not { } target || !Kinds.TryGetValue(target, out RegionKind kind)) continue;
+            string name = target["/memfd:".Length..^" (deleted)".Length];
             RegionHeader header;
             try
             {
