@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text;
 using Accel.Core.Memory;
 using Microsoft.Win32.SafeHandles;
 
@@ -7,7 +8,7 @@ namespace Accel.Inspect;
 /// <summary>
 /// A region's file as a process holds it: reached through /proc/PID/fd, so that there is no registry to go stale.
 /// </summary>
-public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
+public sealed partial record RegionFile(int Pid, int Descriptor, RegionHeader Header)
 {
     /// <summary>The names of the memory files, which /proc shows, and what they hold.</summary>
     private static readonly Dictionary<string, RegionKind> Kinds = new()
@@ -43,11 +44,11 @@ public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
         }
     }
 
-    /// <summary>A copy of the region's first bytes (all, if it has no more).</summary>
+    /// <summary>A copy of the region's first bytes; zeros behind its end, wherever that lies.</summary>
     public SparseCopy Copy(long bytes)
     {
         using SafeFileHandle file = File.OpenHandle($"/proc/{Pid}/fd/{Descriptor}");
-        return new SparseCopy(file, Math.Min(bytes, (long)Header.SizeBytes));
+        return new SparseCopy(file, bytes);
     }
 
     private static bool TryReadHeader(SafeFileHandle file, out RegionHeader header)
@@ -71,13 +72,12 @@ public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
 
     private static string? Target(string link)
     {
-        try
-        {
-            return new FileInfo(link).LinkTarget;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
+        // Of thousands of descriptors a few are regions: no objects for the others.
+        Span<byte> target = stackalloc byte[64];
+        int length = (int)ReadLink(link, target, (nuint)target.Length);
+        return length <= 0 || !target.StartsWith("/memfd:accel-"u8) ? null : Encoding.UTF8.GetString(target[..length]);
     }
+
+    [LibraryImport("libc", EntryPoint = "readlink", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial nint ReadLink(string path, Span<byte> target, nuint size);
 }

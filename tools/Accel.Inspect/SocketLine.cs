@@ -13,10 +13,14 @@ public sealed record SocketLine(
     /// <summary>Index of the connection's block in the region of the network path; -1: none.</summary>
     public int Block { get; init; } = -1;
 
+    /// <summary>The sentence of a <see cref="PathReason"/> as a region has it.</summary>
+    public static string Why(byte reason) =>
+        reason < PathReasonText.Rows.Length ? PathReasonText.Rows[reason] : $"reason {reason}";
+
     public static unsafe SocketLine Of(Machine machine, SocketView view)
     {
         Socket* s = view.Stack.Region.SocketAt(view.Index);
-        string path = s->Reason < PathReasonText.Rows.Length ? PathReasonText.Rows[s->Reason] : $"reason {s->Reason}";
+        string path = Why(s->Reason);
         string local = EndpointText.Of(s->Local), remote = EndpointText.Of(s->Remote);
         bool onKernel = s->State == (uint)SocketState.Kernel
             || (view.Holders.Count > 0 && view.Holders.All(h => h.OnKernel));

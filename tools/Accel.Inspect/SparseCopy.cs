@@ -23,6 +23,7 @@ public sealed unsafe partial class SparseCopy : IDisposable
         for (long at = 0; (at = Seek(file, at, SeekData)) >= 0 && at < bytes;)
         {
             long end = Math.Min(Seek(file, at, SeekHole), bytes);
+            if (end < at) break; // cut short meanwhile
             while (at < end)
             {
                 int wanted = (int)Math.Min(end - at, 1 << 24);
