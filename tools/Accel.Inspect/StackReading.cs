@@ -75,6 +75,9 @@ public sealed class StackReading
         NicView? nic = machine.Nic(stack);
         reading.ReadEngine(nic);
         reading.ReadLinks(nic);
+        // A damaged region may say anything; no count is less than nothing.
+        foreach (Dictionary<string, long> counts in (Dictionary<string, long>[])[reading.Counters, reading.Dropped])
+            foreach (string name in counts.Keys.ToList()) counts[name] = Math.Max(0, counts[name]);
         return reading;
     }
 

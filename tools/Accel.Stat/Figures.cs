@@ -40,7 +40,7 @@ public static class Figures
         Count("calls_out", "writes", "", "Calls that sent them.", "send_calls"),
         Count("retransmits", "rexmit", "", "Segments sent again.", "tcp_retransmitted"),
         new("drops", "drops", FigureKind.Counter, "",
-            "Packets that nobody got; by reason in JSON and in a stack's page.", r => r.Dropped.Values.Sum()),
+            "Packets that nobody got; by reason in JSON and in a stack's page.", r => Sum(r.Dropped.Values)),
         Count("doorbells", "bells", "", "System calls that told a link of frames to send.", "link_doorbells"),
         Count("wakeups", "wakes", "", "Sleepers woken here or in another process.", "wakes_sent"),
         Count("sleeps", "sleeps", "", "Times a thread went to sleep in the kernel.", "sleeps"),
@@ -64,5 +64,8 @@ public static class Figures
         new(name, title, FigureKind.Gauge, unit, meaning, of);
 
     private static Figure Count(string name, string title, string unit, string meaning, params string[] counters) =>
-        new(name, title, FigureKind.Counter, unit, meaning, r => counters.Sum(c => r.Counters[c]));
+        new(name, title, FigureKind.Counter, unit, meaning, r => Sum(counters.Select(c => r.Counters[c])));
+
+    /// <summary>Wraps where the numbers of a damaged region are beyond all measure.</summary>
+    private static long Sum(IEnumerable<long> values) => values.Aggregate(0L, (a, b) => unchecked(a + b));
 }

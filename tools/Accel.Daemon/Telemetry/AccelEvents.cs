@@ -12,8 +12,8 @@ public sealed class AccelEvents : EventSource
     {
     }
 
-    /// <summary>Raised when somebody begins to listen.</summary>
-    public event Action? Wanted;
+    /// <summary>Raised when somebody begins to listen. Static, since an instance's methods are taken for events.</summary>
+    public static event Action? Wanted;
 
     [Event(1, Level = EventLevel.Informational)]
     public void ConnectionOpened(

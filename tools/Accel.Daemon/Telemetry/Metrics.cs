@@ -69,6 +69,8 @@ public static class Metrics
             yield return Counter(name, name, row.Meaning);
         }
         foreach (TcpCounterRow row in TcpCounterTable.Rows) yield return Counter(row.Name, row.Name, row.Meaning);
+        yield return Counter("link_doorbells", "link_doorbells", "System calls that told a link of frames to send.");
+        yield return Counter("link_frames", "link_frames", "Frames received and sent by links.");
     }
 
     private static Metric Counter(string counter, string name, string meaning)

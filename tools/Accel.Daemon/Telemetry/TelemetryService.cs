@@ -23,7 +23,7 @@ public sealed class TelemetryService : IDisposable
         _log = log;
         Func<Observation> source = Observation.Source(socketPath);
         _meter = new AccelMeter(source);
-        AccelEvents.Log.Wanted += Feed;
+        AccelEvents.Wanted += Feed;
         if (metrics is null) return;
         _server = new MetricsServer(metrics, source);
         log($"metrics at {_server.Address}");
@@ -33,7 +33,7 @@ public sealed class TelemetryService : IDisposable
 
     public void Dispose()
     {
-        AccelEvents.Log.Wanted -= Feed;
+        AccelEvents.Wanted -= Feed;
         _over.Set();
         lock (_gate) _feeding?.Join();
         _server?.Dispose();
