@@ -47,7 +47,7 @@ def agrees(c):
     c.expect(shown == told, f"the server has read {told} bytes, shown are {shown}")
 
 
-@case("accelstat-rates", moves=200_000, columns=("accel",))
+@case("accelstat-rates", moves=None, columns=("accel",))
 def rates(c):
     """Once it runs, what lines and CSV show are rates; a kernel client's connection has its reason."""
     r = Redis(c)
@@ -119,6 +119,30 @@ def no_port(c):
             ports += [line for line in f if f"dotnet-diagnostic-{pid}-" in line]
         c.expect(not ports, f"a port for diagnostics with {name}: {ports}")
     c.expect(threads["kernel"] == threads["off"] == threads["on"], f"threads: {threads}")
+
+
+@case("accelstat-events", moves=None, columns=("accel",))
+def events(c):
+    """Each connection of a program with ACCEL_DIAGNOSTICS=1, with its bytes; of one without, none."""
+    r, silent = WithOption(c, "ACCEL_DIAGNOSTICS=1"), Redis(c)
+    watching = Child(c.folder, [ACCELSTAT, "events", "--json", "-t", "3"], False)
+    c.children.append(watching)
+    time.sleep(1)
+    c.expect(r.cli("SET", "k", "v" * 100) == "OK" and r.cli("GET", "k") == "v" * 100, "the server does not answer")
+    c.expect(silent.cli("PING") == "PONG", "the other server does not answer")
+    r.cli("PING", accelerated=False)
+    c.expect(watching.wait(15) == 0, f"accelstat events: {watching.said()}")
+    told = [json.loads(line) for line in watching.output().splitlines()]
+    mine = [e for e in told if e.get("pid") == r.child.pid]
+    name = f"127.0.0.1:{r.port}"
+    opened = [e for e in mine if e["event"] == "opened" and e["accepted"] and e["local"] == name and e["path"] == "local"]
+    closed = [e for e in mine if e["event"] == "closed" and e["local"] == name]
+    c.expect(len(opened) == 2 and {e["peer"] for e in opened} == {e["peer"] for e in closed}, f"told: {mine}")
+    # Values and commands as RESP has them: "$100..." and its answer.
+    c.expect(sorted(e["bytes_sent"] for e in closed) == [5, 108], f"told: {closed}")
+    kernel = [e for e in mine if e["event"] == "path" and e["path"] == "kernel"]
+    c.expect(any("not accelerated" in e["why"] for e in kernel), f"told of the kernel's connection: {kernel}")
+    c.expect(not [e for e in told if e.get("pid") == silent.child.pid], "a stack that was not asked to tells")
 
 
 class WithOption(Redis):

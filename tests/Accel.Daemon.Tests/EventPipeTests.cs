@@ -6,6 +6,7 @@ using Accel.Core.Nic;
 using Accel.Core.Stack;
 using Accel.Core.Tcp;
 using Accel.Daemon.Telemetry;
+using Accel.Inspect;
 using Accel.Testing;
 using Microsoft.Diagnostics.NETCore.Client;
 using Microsoft.Diagnostics.Tracing;
@@ -133,14 +134,20 @@ public sealed unsafe class EventPipeTests
         using var listener = new Listener();
         Assert.Null(AccelEvents.Log.ConstructionException);
         var feed = new EventFeed();
-        feed.Look(AccelEvents.Log);
+        Look(feed);
         for (int i = 0; i < EventLog.Length + 5; i++)
             EventLog.Write(stack.Stack.Events, new StackEvent { Kind = StackEventKind.Closed });
-        feed.Look(AccelEvents.Log);
+        Look(feed);
         string id = $"{stack.Id:x16}";
         Assert.Equal(5L, listener.Got.Single(e => e.EventName == "Missed" && (string)e.Payload![0]! == id).Payload![1]);
         Assert.Equal(EventLog.Length,
             listener.Got.Count(e => e.EventName == "ConnectionClosed" && (string)e.Payload![0]! == id));
+    }
+
+    private static void Look(EventFeed feed)
+    {
+        using Machine machine = Machine.Look();
+        feed.Look(machine, machine.Stacks, AccelEvents.Log);
     }
 
     private sealed class Listener : EventListener

@@ -62,5 +62,15 @@ figures.SetAction(_ =>
     return 0;
 });
 root.Subcommands.Add(figures);
+
+var duration = new Option<double?>("--time", "-t") { Description = "End after so many seconds" };
+var events = new Command("events", """
+    A line for each retransmission and drop (by looks at the stacks, ten a second), and for each connection that opens,
+    closes, or goes to the kernel, of programs that run with ACCEL_DIAGNOSTICS=1.
+    """) { pid, duration, json };
+events.SetAction(parsed => EventLines.Run(parsed.GetValue(pid),
+    parsed.GetValue(duration) is { } seconds ? TimeSpan.FromSeconds(seconds) : null, parsed.GetValue(json),
+    Console.Out));
+root.Subcommands.Add(events);
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 return root.Parse(args).Invoke();

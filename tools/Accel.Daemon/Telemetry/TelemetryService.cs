@@ -1,4 +1,5 @@
 using System.Net;
+using Accel.Inspect;
 
 namespace Accel.Daemon.Telemetry;
 
@@ -54,7 +55,8 @@ public sealed class TelemetryService : IDisposable
                 {
                     try
                     {
-                        feed.Look(AccelEvents.Log);
+                        using Machine machine = Machine.Look();
+                        feed.Look(machine, Observation.Here(machine), AccelEvents.Log);
                     }
                     catch (Exception e) when (e is IOException or UnauthorizedAccessException)
                     {

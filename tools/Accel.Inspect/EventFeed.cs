@@ -1,9 +1,8 @@
 using Accel.Core.Handover;
 using Accel.Core.Nic;
 using Accel.Core.Stack;
-using Accel.Inspect;
 
-namespace Accel.Daemon.Telemetry;
+namespace Accel.Inspect;
 
 /// <summary>
 /// Turns what the stacks' regions say into events while somebody listens. Stacks with ACCEL_DIAGNOSTICS=1 log what
@@ -21,11 +20,12 @@ public sealed class EventFeed
         public readonly Dictionary<string, ulong> Retransmitted = [];
     }
 
-    /// <summary>One look; what is there at the first one is the past and no event.</summary>
-    public void Look(AccelEvents to)
+    /// <summary>
+    /// Tells what happened since the last look; what is there at the first one is the past and no event.
+    /// </summary>
+    public void Look(Machine machine, IEnumerable<StackView> stacks, IStackEvents to)
     {
-        using Machine machine = Machine.Look();
-        foreach (StackView stack in Observation.Here(machine))
+        foreach (StackView stack in stacks)
         {
             string id = $"{stack.Id:x16}";
             bool isNew = !_stacks.TryGetValue(id, out Known? known);
@@ -40,7 +40,7 @@ public sealed class EventFeed
 
     private static unsafe ulong Written(StackView stack) => stack.Region.Events->Next;
 
-    private static unsafe void TellLog(AccelEvents to, string id, StackView stack, Known known)
+    private static unsafe void TellLog(IStackEvents to, string id, StackView stack, Known known)
     {
         ulong end = Written(stack);
         // A region that makes no sense: begin again where it is now.
@@ -60,7 +60,7 @@ public sealed class EventFeed
         if (missed > 0) to.Missed(id, missed);
     }
 
-    private static void Tell(AccelEvents to, string id, in StackEvent what)
+    private static void Tell(IStackEvents to, string id, in StackEvent what)
     {
         string local = EndpointText.Of(what.Local), remote = EndpointText.Of(what.Remote);
         string path = what.Reason == (byte)PathReason.Nic ? SocketLine.Nic : SocketLine.Shared;
@@ -85,7 +85,7 @@ public sealed class EventFeed
         }
     }
 
-    private static void TellDrops(AccelEvents to, string id, StackReading reading, Known known, bool isNew)
+    private static void TellDrops(IStackEvents to, string id, StackReading reading, Known known, bool isNew)
     {
         foreach ((string reason, long total) in reading.Dropped)
         {
@@ -95,7 +95,7 @@ public sealed class EventFeed
         known.Dropped = reading.Dropped;
     }
 
-    private static unsafe void TellRetransmissions(AccelEvents to, string id, NicView nic, Known known, bool isNew)
+    private static unsafe void TellRetransmissions(IStackEvents to, string id, NicView nic, Known known, bool isNew)
     {
         var seen = new HashSet<string>();
         foreach (int index in nic.Blocks())
