@@ -281,6 +281,7 @@ public static unsafe class Acceptor
         Volatile.Write(ref socket->State, (uint)SocketState.Connected);
         s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
         s.Count(t, overNic ? Counter.NicAccepts : Counter.LocalAccepts);
+        Diagnostics.Opened(s, socket, accepted: true);
         s.Count(t, Counter.SocketsCreated);
         int given = address == null ? 0 : Addresses.Give(socket->Remote, address, length);
         if (given >= 0)
@@ -331,6 +332,7 @@ public static unsafe class Acceptor
             accepted->Reason = (byte)PathReason.AcceptedFromKernel;
             accepted->State = (uint)SocketState.Kernel;
             accepted->CreatedNs = s.Kernel.NowNs();
+            Diagnostics.OnKernel(s, accepted);
             s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, taken) | DescriptorEntry.OnKernel);
         }
         return fd;

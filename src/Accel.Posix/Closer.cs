@@ -36,6 +36,9 @@ public static unsafe class Closer
         }
         s.Add(t, Counter.SendCalls, wire.Out->Sends);
         s.Add(t, Counter.ReceiveCalls, wire.In->Receives);
+        s.Add(t, Counter.BytesSent, wire.Out->Tail);
+        s.Add(t, Counter.BytesReceived, wire.In->Head);
+        Diagnostics.Closed(s, wire);
         Volatile.Write(ref me->Watch, 0);
         Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
         if (!wire.Region.CloseSide(wire.Index, wire.SideIndex))

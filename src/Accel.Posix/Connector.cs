@@ -242,6 +242,7 @@ public static unsafe class Connector
         Volatile.Write(ref socket->State, (uint)SocketState.Connecting);
         Processes.AddHolders(s, socket, index, conn->Side0.Holders);
         s.Count(t, Counter.LocalConnects);
+        Diagnostics.Opened(s, socket, accepted: false);
         EpollSets.AttachSocket(s, t, index);
         if (!Retry(s, socket))
             s.Count(t, Counter.BacklogFull);

@@ -117,23 +117,28 @@ public static unsafe class EpollWaits
     {
         if (end <= now || (s.SpinNs < 0 && SharesCpu(s, set)))
             return 0;
+        var clock = new SpinClock(s);
         while (true)
         {
             for (int i = 0; i < 16; i++)
             {
-                s.Nic?.Pump(t);
-                int count = Gather(s, t, set, events, 0, max, s.Kernel.Ticks());
+                if (s.Nic is { } nic && nic.Pump(t))
+                    clock.LeaveOut(nic.LastRoundTicks);
+                ulong looked = s.Kernel.Ticks();
+                int count = Gather(s, t, set, events, 0, max, looked);
                 if (count > 0)
                 {
                     s.CountHot(t, Counter.SpinHits);
+                    clock.Note(s, t, looked);
                     return count;
                 }
                 X86Base.Pause();
             }
+            ulong ticks = s.Kernel.Ticks();
+            clock.Note(s, t, ticks);
             if (Volatile.Read(ref t->Pending) != 0)
                 return 0;
             now = s.Kernel.NowNs();
-            ulong ticks = s.Kernel.Ticks();
             if (ticks - set->LastKernelCheck >= s.TicksPerKernelCheck)
             {
                 int count = CheckKernel(s, t, set, epfd, events, 0, max, ticks, out _);

@@ -118,22 +118,26 @@ public static unsafe class PollCalls
             if (IsOurs(s, fds[i].Fd, out Socket* socket) && Waits.SharesCpu(s, socket))
                 return 0;
         }
+        var clock = new SpinClock(s);
         while (Volatile.Read(ref t->Pending) == 0 && s.Kernel.NowNs() < end)
         {
             for (int turn = 0; turn < 16; turn++)
             {
-                s.Nic?.Pump(t);
+                if (s.Nic is { } nic && nic.Pump(t))
+                    clock.LeaveOut(nic.LastRoundTicks);
                 for (uint i = 0; i < count; i++)
                 {
                     if (IsOurs(s, fds[i].Fd, out Socket* socket)
                         && (Readiness.Mask(s, socket) & ((ushort)fds[i].Events | Always)) != 0)
                     {
                         s.CountHot(t, Counter.SpinHits);
+                        clock.Note(s, t);
                         return Look(s, t, fds, count, kernelKnown: false);
                     }
                 }
                 X86Base.Pause();
             }
+            clock.Note(s, t);
         }
         s.CountHot(t, Counter.SpinMisses);
         return Look(s, t, fds, count, kernelKnown: false);

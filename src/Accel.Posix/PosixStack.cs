@@ -13,8 +13,12 @@ namespace Accel.Posix;
 /// </summary>
 public sealed unsafe class PosixStack
 {
+    private const ulong CalibrationNs = 20_000;
+    private const int NsScale = 24;
+
     private readonly nint* _maps;
     private long _nextMapNs;
+    private readonly ulong _nsPerTickScaled;
 
     [ColdPath]
     public PosixStack(StackRegion region, IKernel kernel, AccelProcess* process, bool hasBarrier)
@@ -27,7 +31,9 @@ public sealed unsafe class PosixStack
         Peers = new PeerTable(this);
         SpinNs = Option(Core.Stack.Option.SpinMicros) is var us && us < 0 ? -1 : us * 1000;
         TicksPerKernelCheck = Calibrate(kernel);
+        _nsPerTickScaled = (CalibrationNs << NsScale) / Math.Max(TicksPerKernelCheck, 1);
         Strict = Option(Core.Stack.Option.Strict) != 0;
+        Diagnostics = Option(Core.Stack.Option.Diagnostics) != 0;
     }
 
     /// <summary>
@@ -57,6 +63,9 @@ public sealed unsafe class PosixStack
     public long SpinNs { get; }
 
     public bool Strict { get; }
+
+    /// <summary>What happens to connections is logged.</summary>
+    public bool Diagnostics { get; }
 
     /// <summary>
     /// The library's epoll descriptor that reports deaths of processes and strangers at meeting points; -1 before it is
@@ -103,14 +112,13 @@ public sealed unsafe class PosixStack
 
     private static ulong Calibrate(IKernel kernel)
     {
-        const long SampleNs = 20_000;
         long start = kernel.NowNs();
         ulong ticks = kernel.Ticks();
         long elapsed;
         do
             elapsed = kernel.NowNs() - start;
-        while (elapsed < SampleNs);
-        return (kernel.Ticks() - ticks) * SampleNs / (ulong)elapsed;
+        while (elapsed < (long)CalibrationNs);
+        return (kernel.Ticks() - ticks) * CalibrationNs / (ulong)elapsed;
     }
 
     public long Option(Option option) => S.Tables->Options.Values[(int)option];
@@ -224,8 +232,19 @@ public sealed unsafe class PosixStack
     /// </summary>
     public void CountHot(AccelThread* t, Counter counter) => S.ShardAt(t->Tid & 7)->Values[(int)counter]++;
 
+    /// <summary>Adds a time, given in ticks, to a counter of nanoseconds.</summary>
+    public void CountTime(AccelThread* t, Counter counter, ulong ticks) =>
+        S.ShardAt(t->Tid & 7)->Values[(int)counter] += (long)(ticks * _nsPerTickScaled >> NsScale);
+
     public void Lock(ref int word, AccelThread* t)
     {
+        if (!SharedLock.TryEnter(ref word, t->Tid))
+            Contend(ref word, t);
+    }
+
+    private void Contend(ref int word, AccelThread* t)
+    {
+        Count(t, Counter.LockWaits);
         if (!SharedLock.Enter(ref word, t->Tid, Kernel))
             Count(t, Counter.LocksRecovered);
     }
@@ -235,6 +254,9 @@ public sealed unsafe class PosixStack
     /// <summary>Takes the lock of the whole stack.</summary>
     public void LockStack(AccelThread* t)
     {
+        if (StackLock.TryEnter(&S.Tables->Lock, t->Tid))
+            return;
+        Count(t, Counter.LockWaits);
         if (!StackLock.Enter(&S.Tables->Lock, t->Tid, Kernel))
             Count(t, Counter.LocksRecovered);
     }
@@ -256,6 +278,7 @@ public sealed unsafe class PosixStack
         socket->Reason = (byte)reason;
         socket->State = (uint)SocketState.Kernel;
         Count(t, Counter.SocketsKernel);
+        Posix.Diagnostics.OnKernel(this, socket);
     }
 
     /// <summary>

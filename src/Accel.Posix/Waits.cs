@@ -90,21 +90,24 @@ public static unsafe class Waits
         if (s.SpinNs < 0 && SharesCpu(s, socket))
             return false;
         long end = s.Kernel.NowNs() + budget;
+        var clock = new SpinClock(s);
         if (socket->OneWay > OneWayReceives && (events & Ev.IN) != 0)
             LetSenderGetAhead();
         while (true)
         {
             for (int i = 0; i < 32; i++)
             {
-                if ((i & 3) == 0)
-                    s.Nic?.Pump(t);
+                if ((i & 3) == 0 && s.Nic is { } nic && nic.Pump(t))
+                    clock.LeaveOut(nic.LastRoundTicks);
                 if ((Readiness.Mask(s, socket) & events) != 0)
                 {
                     s.CountHot(t, Counter.SpinHits);
+                    clock.Note(s, t);
                     return true;
                 }
                 X86Base.Pause();
             }
+            clock.Note(s, t);
             if (Volatile.Read(ref t->Pending) != 0)
                 return false;
             if (s.Kernel.NowNs() >= end)

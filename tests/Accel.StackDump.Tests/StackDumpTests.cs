@@ -3,8 +3,9 @@ using Accel.Core.Local;
 using Accel.Core.Nic;
 using Accel.Core.Stack;
 using Accel.Core.Tcp;
-using Accel.StackDump.Attach;
+using Accel.Inspect;
 using Accel.StackDump.Verbs;
+using Accel.Testing;
 
 namespace Accel.StackDump.Tests;
 

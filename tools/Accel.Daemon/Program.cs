@@ -38,15 +38,20 @@ var keep = new Option<bool>("--keep")
     Description = "Leave programs and steering in place when stopped, for the acceld that follows",
 };
 var foreground = new Option<bool>("--foreground") { Description = "Stay in the foreground (it always does)" };
+var metrics = new Option<string?>("--metrics")
+{
+    Description = "Serve OpenMetrics text at /metrics of ADDRESS:PORT or unix:PATH (default: nowhere)",
+};
 var json = new Option<bool>("--json") { Description = "JSON instead of text" };
 
 var root = new Command("acceld", """
     Accel's control plane for one network namespace: steers frames of accelerated ports to the stacks that hold them,
     and leaves everything else to the kernel. Prints a line that begins with "acceld ready" once it serves.
-    """) { new HelpOption(), interfaces, mode, queues, frames, socket, policy, keep, foreground };
+    """) { new HelpOption(), interfaces, mode, queues, frames, socket, policy, keep, foreground, metrics };
 root.SetAction(parsed => Serving.Run(new Serving.Wishes(
     parsed.GetValue(interfaces) ?? [], parsed.GetValue(mode), parsed.GetValue(queues), parsed.GetValue(frames),
-    parsed.GetValue(socket), parsed.GetValue(policy), parsed.GetValue(keep))));
+    parsed.GetValue(socket), parsed.GetValue(policy), parsed.GetValue(keep),
+    parsed.GetValue(metrics))));
 var status = new Command("status", "What the running daemon serves, and whom") { socket, json };
 status.SetAction(parsed => Asking.Run(parsed.GetValue(socket), parsed.GetValue(json)));
 root.Subcommands.Add(status);

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Numerics;
 using System.Runtime.InteropServices;
 using Accel.Control;
@@ -6,6 +7,7 @@ using Accel.Control.Links;
 using Accel.Control.Mirror;
 using Accel.Control.Native;
 using Accel.Control.Policy;
+using Accel.Daemon.Telemetry;
 using Accel.Os.Control;
 
 namespace Accel.Daemon;
@@ -14,7 +16,8 @@ namespace Accel.Daemon;
 static class Serving
 {
     public sealed record Wishes(
-        string[] Interfaces, ModeWish Mode, int Queues, uint? Frames, string? Socket, FileInfo? Policy, bool Keep);
+        string[] Interfaces, ModeWish Mode, int Queues, uint? Frames, string? Socket, FileInfo? Policy, bool Keep,
+        string? Metrics);
 
     public static int Run(Wishes wishes)
     {
@@ -38,6 +41,7 @@ static class Serving
             Log = Log,
             KeepWhenStopping = wishes.Keep,
         };
+        EndPoint? metrics = wishes.Metrics is { } text ? MetricsAddress.Parse(text) : null;
         var mirror = new NetMirror();
         mirror.Failed += Log;
         using var broker = new Broker(options, mirror);
@@ -45,6 +49,7 @@ static class Serving
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Reload);
         broker.Start();
+        using var telemetry = new TelemetryService(options.SocketPath, metrics, Log);
         Console.WriteLine($"acceld ready: {string.Join("; ", broker.Summary)}");
         Console.Out.Flush();
         broker.Run();

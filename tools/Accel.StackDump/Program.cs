@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using Accel.Inspect;
 using Accel.StackDump;
-using Accel.StackDump.Attach;
 using Accel.StackDump.Verbs;
 
 var json = new Option<bool>("--json") { Description = "JSON instead of text", Recursive = true };

@@ -69,6 +69,7 @@ public enum NicCounter
     HandoversBegun,
     HandoversDone,
     RxHandedOver,
+    LockWaits,
     Count,
 }
 
@@ -147,6 +148,7 @@ public static class NicCounterTable
         new(NicCounter.HandoversDone, "handovers_done", "Of those, ones that the kernel took."),
         new(NicCounter.RxHandedOver, "rx_handed_over",
             "Segments for a connection that was just then given to the kernel: its peer repeats them."),
+        new(NicCounter.LockWaits, "engine_lock_waits", "Times a thread had to wait for the engine."),
     ];
 }
 

@@ -94,7 +94,14 @@ public sealed unsafe class NicEngine
     }
 
     /// <summary>Takes the lock; waits for it if it must.</summary>
-    public void Enter(int tid) => Begin(tid, StackLock.Enter(&_region.Tables->Lock, tid, _core.Liveness));
+    public void Enter(int tid)
+    {
+        StackLock* l = &_region.Tables->Lock;
+        bool isFree = StackLock.TryEnter(l, tid);
+        Begin(tid, isFree || StackLock.Enter(l, tid, _core.Liveness));
+        if (!isFree)
+            _core.Count(NicCounter.LockWaits);
+    }
 
     /// <summary>True if the lock has been met in one and the same hand for some time. Only a hint, so without care for
     /// threads.</summary>

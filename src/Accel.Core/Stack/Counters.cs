@@ -54,6 +54,11 @@ public enum Counter
     LiveHandoversRefused,
     HandoversFollowed,
     HandoversLost,
+    BytesSent,
+    BytesReceived,
+    SpinNs,
+    NicRoundNs,
+    LockWaits,
     Count,
 }
 
@@ -78,8 +83,9 @@ public static class CounterTable
         new(Counter.RingGrowths, "ring_growths", "Moves of a sender to a larger ring."),
         new(Counter.RingFull, "ring_full", "Sends that found no room."),
         new(Counter.RingsHuge, "rings_huge", "Moves to a ring that may lie in huge pages (if the kernel has some)."),
-        new(Counter.SendCalls, "send_calls", "Calls that sent over shared memory."),
-        new(Counter.ReceiveCalls, "receive_calls", "Calls that received over shared memory."),
+        new(Counter.SendCalls, "send_calls",
+            "Calls that sent on connections that are closed now (accelstat adds the open ones)."),
+        new(Counter.ReceiveCalls, "receive_calls", "Calls that received on connections that are closed now."),
         new(Counter.EpollWaits, "epoll_waits", "epoll_wait() calls on sets with accelerated members."),
         new(Counter.EpollEvents, "epoll_events", "Events of accelerated members that were reported."),
         new(Counter.EpollKernelChecks, "epoll_kernel_checks",
@@ -121,6 +127,14 @@ public static class CounterTable
             "Descriptors of connections that another process of the family gave to the kernel, exchanged here."),
         new(Counter.HandoversLost, "handovers_lost",
             "Of those, ones that could not be fetched from that process: their socket is not connected any more."),
+        new(Counter.BytesSent, "bytes_sent",
+            "Bytes sent on connections that are closed now (accelstat adds the open ones)."),
+        new(Counter.BytesReceived, "bytes_received", "Bytes received on connections that are closed now."),
+        new(Counter.SpinNs, "spin_ns",
+            "Nanoseconds that threads looked at their sockets in vain before a sleep or an event."),
+        new(Counter.NicRoundNs, "nic_round_ns",
+            "Nanoseconds in rounds of the network path that had something to do (not part of spin_ns)."),
+        new(Counter.LockWaits, "lock_waits", "Locks that were found taken, so that a thread had to wait."),
     ];
 }
 

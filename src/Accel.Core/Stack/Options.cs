@@ -15,6 +15,7 @@ public enum Option
     SendBuffer,
     ReceiveBuffer,
     Nic,
+    Diagnostics,
     Count,
 }
 
@@ -47,6 +48,9 @@ public static class OptionTable
             "Receive buffer of a local connection whose program set none."),
         new(Option.Nic, "ACCEL_NIC", 1, 0, 1, "",
             "0: connections over network interfaces stay on the kernel, whether or not acceld serves them."),
+        new(Option.Diagnostics, "ACCEL_DIAGNOSTICS", 0, 0, 1, "",
+            "1: connections that open, close, or go to the kernel are logged in the stack's region, where acceld and "
+            + "accelstat read them."),
     ];
 
     /// <summary>Parses one value. Returns null if it is good, else what is wrong with it.</summary>

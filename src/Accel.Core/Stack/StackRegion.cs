@@ -161,7 +161,10 @@ public readonly unsafe struct StackRegion(byte* address)
     public const long DescriptorStride = MaxDescriptors * sizeof(uint);
 
     /// <summary>Bytes of a stack region (sparse).</summary>
-    public static long SizeBytes => DescriptorsAt + MaxProcesses * DescriptorStride;
+    public static long SizeBytes => EventsAt + sizeof(EventLog) + EventLog.Length * sizeof(StackEvent);
+
+    /// <summary>Where the log of events begins: a reader of nothing else need not have the rest.</summary>
+    public static long EventsAt => DescriptorsAt + MaxProcesses * DescriptorStride;
 
     public byte* Address => address;
 
@@ -194,6 +197,8 @@ public readonly unsafe struct StackRegion(byte* address)
     /// The descriptor table of a process slot: one word per descriptor (see <see cref="DescriptorEntry"/>).
     /// </summary>
     public uint* DescriptorsOf(int slot) => (uint*)(address + DescriptorsAt + slot * DescriptorStride);
+
+    public EventLog* Events => (EventLog*)(address + EventsAt);
 
     /// <summary>Writes the tables of a fresh, zeroed region.</summary>
     public void Format(ulong id, int pid, uint uid, long nowNs)

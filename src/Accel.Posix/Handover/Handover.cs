@@ -29,6 +29,8 @@ public static unsafe class Handover
         // Nobody may give the socket back under this thread.
         Interlocked.Increment(ref socket->References);
         HandoverRefusal refusal = Locked(s, t, socket, index, fd);
+        if (refusal != HandoverRefusal.NoConnection)
+            Diagnostics.HandedOver(s, socket, (byte)refusal);
         Sockets.Release(s, t, index);
         if (refusal == HandoverRefusal.NoConnection)
             return refusal;

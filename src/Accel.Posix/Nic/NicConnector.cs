@@ -79,6 +79,7 @@ public static unsafe class NicConnector
         Processes.AddHolders(s, socket, index, conn->Side0.Holders);
         EpollSets.AttachSocket(s, t, index);
         s.Count(t, Counter.NicConnects);
+        Diagnostics.Opened(s, socket, accepted: false);
         return PathReason.Nic;
     }
 

@@ -51,6 +51,9 @@ public sealed unsafe class NicPath : INicHost
 
     public NicQueues Queues { get; }
 
+    /// <summary>How long the last round of <see cref="Pump"/> took; of whichever thread.</summary>
+    public ulong LastRoundTicks { get; private set; }
+
     /// <summary>The stack's own local region, in which the connections lie.</summary>
     public uint RegionNumber { get; }
 
@@ -111,6 +114,7 @@ public sealed unsafe class NicPath : INicHost
     private void Run(AccelThread* t)
     {
         _t = t;
+        ulong begun = _s.Kernel.Ticks();
         long now = _s.Kernel.NowNs();
         // What was queued before goes first: the peer can begin while we look at what has come.
         if (Engine.Unflushed > 0)
@@ -122,6 +126,9 @@ public sealed unsafe class NicPath : INicHost
         for (int i = 1; i < PollRounds && IsReadable; i++)
             Engine.Poll(now = _s.Kernel.NowNs());
         Engine.Exit(t->Tid, now);
+        ulong round = _s.Kernel.Ticks() - begun;
+        LastRoundTicks = round;
+        _s.CountTime(t, Counter.NicRoundNs, round);
     }
 
     /// <summary>Before a sleep: what is queued must leave, and what has come must be seen.</summary>

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
 using Accel.Core.Local;
 using Accel.Core.Memory;
+using Accel.Inspect;
 using Accel.Wire;
 
 namespace Accel.StackDump.Verbs;

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Accel.Core.Nic;
-using Accel.StackDump.Attach;
+using Accel.Inspect;
 using Accel.Wire;
 
 namespace Accel.StackDump.Verbs;

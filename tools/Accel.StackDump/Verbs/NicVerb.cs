@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 using Accel.Core.Memory;
 using Accel.Core.Nic;
 using Accel.Core.Tcp;
-using Accel.StackDump.Attach;
+using Accel.Inspect;
 
 namespace Accel.StackDump.Verbs;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Accel.Core.Stack;
-using Accel.StackDump.Attach;
+using Accel.Inspect;
 
 namespace Accel.StackDump.Verbs;
 

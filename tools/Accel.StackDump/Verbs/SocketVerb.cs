@@ -4,7 +4,7 @@ using Accel.Core.Local;
 using Accel.Core.Nic;
 using Accel.Core.Stack;
 using Accel.Core.Tcp;
-using Accel.StackDump.Attach;
+using Accel.Inspect;
 using Accel.Wire;
 
 namespace Accel.StackDump.Verbs;

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
-using Accel.StackDump.Attach;
+using Accel.Inspect;
 
 namespace Accel.StackDump.Verbs;
 

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Accel.StackDump;
+namespace Accel.Inspect;
 
 /// <summary>Columns as wide as their widest cell; the last one is as long as it likes.</summary>
 public sealed class TextTable(params string[] titles)

@@ -1,7 +1,7 @@
 using Accel.Core.Local;
 using Accel.Core.Memory;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>A copy of a local region's tables, without the bytes in flight.</summary>
 public sealed unsafe class LocalView(RegionFile file) : IDisposable

@@ -2,10 +2,10 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Accel.Core.Tcp;
 
-namespace Accel.StackDump.Verbs;
+namespace Accel.Inspect;
 
 /// <summary>A connection's inside as `ss -i` shows it, under the same names.</summary>
-internal static class TcpText
+public static class TcpText
 {
     private static readonly string[] States =
     [

@@ -1,4 +1,4 @@
-namespace Accel.StackDump;
+namespace Accel.Inspect;
 
 /// <summary>There is no such stack, process or socket; the text says which.</summary>
 public sealed class NothingToShowException(string message) : Exception(message);

@@ -3,7 +3,7 @@ using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Nic;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>A copy of the region of a stack's network path.</summary>
 public sealed unsafe class NicView(RegionFile file) : IDisposable

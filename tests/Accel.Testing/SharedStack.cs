@@ -5,12 +5,12 @@ using Accel.Core.Nic;
 using Accel.Core.Stack;
 using Accel.Core.Tcp;
 
-namespace Accel.StackDump.Tests;
+namespace Accel.Testing;
 
 /// <summary>
 /// A stack and its local region as a program holds them: two memory files, here in the test's own process.
 /// </summary>
-internal sealed unsafe partial class SharedStack : IDisposable
+public sealed unsafe partial class SharedStack : IDisposable
 {
     // Of the regions: several stacks live in the process at a time.
     private const ulong LocalId = 1 << 21, NicId = 1 << 20;
@@ -106,9 +106,9 @@ internal sealed unsafe partial class SharedStack : IDisposable
     private static byte* Create(string name, long bytes, out int file)
     {
         file = MemfdCreate(name, 1);
-        Assert.True(file >= 0 && Truncate(file, bytes) == 0);
+        if (file < 0 || Truncate(file, bytes) != 0) throw new IOException($"no memory file for {name}");
         byte* address = Map(null, (nuint)bytes, 3, 0x4001, file, 0);
-        Assert.True((nint)address != -1);
+        if ((nint)address == -1) throw new IOException($"{name} cannot be mapped");
         return address;
     }
 
@@ -116,7 +116,7 @@ internal sealed unsafe partial class SharedStack : IDisposable
     private static long Blocks(int file)
     {
         byte* stat = stackalloc byte[256];
-        Assert.Equal(0, FStat(file, stat));
+        if (FStat(file, stat) != 0) throw new IOException("fstat failed");
         return *(long*)(stat + 64);
     }
 

@@ -2,7 +2,7 @@ using System.Text;
 using Accel.Core.Memory;
 using Accel.Core.Stack;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>A process of a stack, as its slot says and /proc confirms.</summary>
 public sealed record ProcessView(int Slot, int Pid, string Name, bool Alive, bool Stopped);
@@ -84,7 +84,8 @@ public sealed unsafe class StackView : IDisposable
             if (p->State != ProcessSlot.Live) continue;
             (string? name, char state) = Status(p->Pid);
             string said = Text(p->Name, 64);
-            found.Add(new(slot, p->Pid, name ?? said, name is not null && state != 'Z', state is 'T' or 't'));
+            found.Add(new(
+                slot, p->Pid, name ?? (said.Length == 0 ? "?" : said), name is not null && state != 'Z', state is 'T' or 't'));
         }
         return found;
     }
@@ -106,6 +107,8 @@ public sealed unsafe class StackView : IDisposable
     private static string Text(byte* bytes, int max)
     {
         int length = new ReadOnlySpan<byte>(bytes, max).IndexOf((byte)0);
-        return Encoding.UTF8.GetString(bytes, length < 0 ? max : length);
+        string text = Encoding.UTF8.GetString(bytes, length < 0 ? max : length);
+        // It goes to terminals, and whoever owns the region may have written anything.
+        return string.Concat(text.Select(c => char.IsControl(c) ? '?' : c));
     }
 }

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Net;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>A TCP socket as the kernel's own table shows it.</summary>
 public sealed record KernelSocket(string State, string Local, string Remote, long ReceiveQueue, long SendQueue);

@@ -3,7 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using Accel.Core.Local;
 
-namespace Accel.StackDump;
+namespace Accel.Inspect;
 
 /// <summary>Addresses as ss writes them.</summary>
 public static class EndpointText

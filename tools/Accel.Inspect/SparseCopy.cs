@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>
 /// A private copy of a shared region's first bytes, at the same offsets. A copy and no mapping: touching a hole of a
@@ -23,6 +23,7 @@ public sealed unsafe partial class SparseCopy : IDisposable
         for (long at = 0; (at = Seek(file, at, SeekData)) >= 0 && at < bytes;)
         {
             long end = Math.Min(Seek(file, at, SeekHole), bytes);
+            if (end < at) break; // cut short meanwhile
             while (at < end)
             {
                 int wanted = (int)Math.Min(end - at, 1 << 24);

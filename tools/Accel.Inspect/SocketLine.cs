@@ -1,12 +1,11 @@
 using Accel.Core.Local;
 using Accel.Core.Nic;
 using Accel.Core.Stack;
-using Accel.StackDump.Attach;
 
-namespace Accel.StackDump.Verbs;
+namespace Accel.Inspect;
 
 /// <summary>What one line says of a socket.</summary>
-internal sealed record SocketLine(
+public sealed record SocketLine(
     string State, long ReceiveQueue, long SendQueue, string Local, string Remote, string Route, string Path)
 {
     public const string Kernel = "kernel", Shared = "local", Nic = "nic", None = "none";
@@ -14,10 +13,14 @@ internal sealed record SocketLine(
     /// <summary>Index of the connection's block in the region of the network path; -1: none.</summary>
     public int Block { get; init; } = -1;
 
+    /// <summary>The sentence of a <see cref="PathReason"/> as a region has it.</summary>
+    public static string Why(byte reason) =>
+        reason < PathReasonText.Rows.Length ? PathReasonText.Rows[reason] : $"reason {reason}";
+
     public static unsafe SocketLine Of(Machine machine, SocketView view)
     {
         Socket* s = view.Stack.Region.SocketAt(view.Index);
-        string path = s->Reason < PathReasonText.Rows.Length ? PathReasonText.Rows[s->Reason] : $"reason {s->Reason}";
+        string path = Why(s->Reason);
         string local = EndpointText.Of(s->Local), remote = EndpointText.Of(s->Remote);
         bool onKernel = s->State == (uint)SocketState.Kernel
             || (view.Holders.Count > 0 && view.Holders.All(h => h.OnKernel));

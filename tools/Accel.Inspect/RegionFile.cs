@@ -1,23 +1,31 @@
 using System.Runtime.InteropServices;
+using System.Text;
 using Accel.Core.Memory;
 using Microsoft.Win32.SafeHandles;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>
 /// A region's file as a process holds it: reached through /proc/PID/fd, so that there is no registry to go stale.
 /// </summary>
-public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
+public sealed partial record RegionFile(int Pid, int Descriptor, RegionHeader Header)
 {
-    public const string StackName = "accel-stack", LocalName = "accel-local", NicName = "accel-nic";
-
-    /// <summary>The process' regions of that name; what cannot be used goes into <paramref name="refusals"/>.</summary>
-    public static IEnumerable<RegionFile> Of(int pid, string name, RegionKind kind, ICollection<string> refusals)
+    /// <summary>The names of the memory files, which /proc shows, and what they hold.</summary>
+    private static readonly Dictionary<string, RegionKind> Kinds = new()
     {
-        string wanted = $"/memfd:{name} (deleted)";
+        ["/memfd:accel-stack (deleted)"] = RegionKind.Stack,
+        ["/memfd:accel-local (deleted)"] = RegionKind.Local,
+        ["/memfd:accel-nic (deleted)"] = RegionKind.Nic,
+    };
+
+    /// <summary>The regions that a process holds; what cannot be used goes into <paramref name="refusals"/>.</summary>
+    public static IEnumerable<RegionFile> Of(int pid, ICollection<string> refusals)
+    {
         foreach (string entry in Entries(pid))
         {
-            if (!int.TryParse(Path.GetFileName(entry), out int descriptor) || Target(entry) != wanted) continue;
+            if (!int.TryParse(Path.GetFileName(entry), out int descriptor)) continue;
+            if (Target(entry) is not { } target || !Kinds.TryGetValue(target, out RegionKind kind)) continue;
+            string name = target["/memfd:".Length..^" (deleted)".Length];
             RegionHeader header;
             try
             {
@@ -36,11 +44,11 @@ public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
         }
     }
 
-    /// <summary>A copy of the region's first bytes (all, if it has no more).</summary>
+    /// <summary>A copy of the region's first bytes; zeros behind its end, wherever that lies.</summary>
     public SparseCopy Copy(long bytes)
     {
         using SafeFileHandle file = File.OpenHandle($"/proc/{Pid}/fd/{Descriptor}");
-        return new SparseCopy(file, Math.Min(bytes, (long)Header.SizeBytes));
+        return new SparseCopy(file, bytes);
     }
 
     private static bool TryReadHeader(SafeFileHandle file, out RegionHeader header)
@@ -64,13 +72,12 @@ public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
 
     private static string? Target(string link)
     {
-        try
-        {
-            return new FileInfo(link).LinkTarget;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
+        // Of thousands of descriptors a few are regions: no objects for the others.
+        Span<byte> target = stackalloc byte[64];
+        int length = (int)ReadLink(link, target, (nuint)target.Length);
+        return length <= 0 || !target.StartsWith("/memfd:accel-"u8) ? null : Encoding.UTF8.GetString(target[..length]);
     }
+
+    [LibraryImport("libc", EntryPoint = "readlink", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial nint ReadLink(string path, Span<byte> target, nuint size);
 }

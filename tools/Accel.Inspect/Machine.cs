@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Accel.Core.Memory;
 
-namespace Accel.StackDump.Attach;
+namespace Accel.Inspect;
 
 /// <summary>One look at all stacks of this machine that we may see.</summary>
 public sealed class Machine : IDisposable
@@ -25,12 +25,7 @@ public sealed class Machine : IDisposable
         foreach (string folder in Directory.EnumerateDirectories("/proc"))
         {
             if (!int.TryParse(Path.GetFileName(folder), CultureInfo.InvariantCulture, out int pid)) continue;
-            foreach (RegionFile file in RegionFile.Of(pid, RegionFile.StackName, RegionKind.Stack, machine.Refusals))
-                if (machine._stacks.All(s => s.Id != file.Header.Id)) machine.Add(file);
-            foreach (RegionFile file in RegionFile.Of(pid, RegionFile.LocalName, RegionKind.Local, machine.Refusals))
-                machine.AddLocal(file);
-            foreach (RegionFile file in RegionFile.Of(pid, RegionFile.NicName, RegionKind.Nic, machine.Refusals))
-                machine.AddNic(file);
+            foreach (RegionFile file in RegionFile.Of(pid, machine.Refusals)) machine.Add(file);
         }
         machine._stacks.Sort((a, b) => a.Header.CreatedNs.CompareTo(b.Header.CreatedNs));
         return machine;
@@ -65,39 +60,29 @@ public sealed class Machine : IDisposable
 
     private void Add(RegionFile file)
     {
+        ulong id = file.Header.Id;
+        string what = "region";
         try
         {
-            _stacks.Add(new StackView(file));
+            switch (file.Header.Kind)
+            {
+                case RegionKind.Stack when _stacks.All(s => s.Id != id):
+                    what = "stack";
+                    _stacks.Add(new StackView(file));
+                    break;
+                case RegionKind.Nic when !_nics.ContainsKey(id):
+                    what = "network path";
+                    _nics[id] = new NicView(file);
+                    break;
+                case RegionKind.Local when !_locals.ContainsKey(id):
+                    what = "local region";
+                    _locals[id] = new LocalView(file);
+                    break;
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            Refusals.Add($"stack of process {file.Pid}: {e.Message}");
-        }
-    }
-
-    private void AddNic(RegionFile file)
-    {
-        if (_nics.ContainsKey(file.Header.Id)) return;
-        try
-        {
-            _nics[file.Header.Id] = new NicView(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            Refusals.Add($"network path of process {file.Pid}: {e.Message}");
-        }
-    }
-
-    private void AddLocal(RegionFile file)
-    {
-        if (_locals.ContainsKey(file.Header.Id)) return;
-        try
-        {
-            _locals[file.Header.Id] = new LocalView(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            Refusals.Add($"local region of process {file.Pid}: {e.Message}");
+            Refusals.Add($"{what} of process {file.Pid}: {e.Message}");
         }
     }
 }

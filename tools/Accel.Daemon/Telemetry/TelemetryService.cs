@@ -1,0 +1,71 @@
+using System.Net;
+using Accel.Inspect;
+
+namespace Accel.Daemon.Telemetry;
+
+/// <summary>
+/// What acceld tells the world about itself and its namespace's stacks: a meter and an event source, which cost nothing
+/// until somebody attaches, and the metrics as text where that was asked for.
+/// </summary>
+public sealed class TelemetryService : IDisposable
+{
+    /// <summary>Between two looks for events, while somebody listens.</summary>
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
+
+    private readonly AccelMeter _meter;
+    private readonly MetricsServer? _server;
+    private readonly Action<string> _log;
+    private readonly ManualResetEventSlim _over = new();
+    private readonly Lock _gate = new();
+    private Thread? _feeding;
+
+    public TelemetryService(string socketPath, EndPoint? metrics, Action<string> log)
+    {
+        _log = log;
+        Func<Observation> source = Observation.Source(socketPath);
+        _meter = new AccelMeter(source);
+        AccelEvents.Wanted += Feed;
+        if (metrics is null) return;
+        _server = new MetricsServer(metrics, source);
+        log($"metrics at {_server.Address}");
+        if (_server.Address is IPEndPoint address && !IPAddress.IsLoopback(address.Address))
+            log($"warning: the metrics, with processes of all users, can be read by whoever reaches {address}");
+    }
+
+    public void Dispose()
+    {
+        AccelEvents.Wanted -= Feed;
+        _over.Set();
+        lock (_gate) _feeding?.Join();
+        _server?.Dispose();
+        _meter.Dispose();
+        _over.Dispose();
+    }
+
+    /// <summary>Somebody listens: a thread looks for events as long as this is so.</summary>
+    private void Feed()
+    {
+        lock (_gate)
+        {
+            if (_feeding is { IsAlive: true } || _over.IsSet) return;
+            _feeding = new Thread(() =>
+            {
+                var feed = new EventFeed();
+                do
+                {
+                    try
+                    {
+                        using Machine machine = Machine.Look();
+                        feed.Look(machine, Observation.Here(machine), AccelEvents.Log);
+                    }
+                    catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+                    {
+                        _log($"events: {e.Message}");
+                    }
+                }
+                while (!_over.Wait(Interval) && AccelEvents.Log.IsEnabled());
+            }) { IsBackground = true, Name = "events" };
+            _feeding.Start();
+        }
+    }
+}
