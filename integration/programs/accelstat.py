@@ -135,7 +135,7 @@ def events(c):
     told = [json.loads(line) for line in watching.output().splitlines()]
     mine = [e for e in told if e.get("pid") == r.child.pid]
     name = f"127.0.0.1:{r.port}"
-    opened = [e for e in mine if e["event"] == "opened" and e["accepted"] and e["local"] == name and e["path"] == "local"]
+    opened = [e for e in mine if e["event"] == "opened" and e["accepted"] and (e["local"], e["path"]) == (name, "local")]
     closed = [e for e in mine if e["event"] == "closed" and e["local"] == name]
     c.expect(len(opened) == 2 and {e["peer"] for e in opened} == {e["peer"] for e in closed}, f"told: {mine}")
     # Values and commands as RESP has them: "$100..." and its answer.

@@ -14,8 +14,8 @@ using Microsoft.Diagnostics.Tracing;
 namespace Accel.Daemon.Tests;
 
 /// <summary>
-/// What dotnet-counters and dotnet-trace get: read through the diagnostics port of a process in which acceld's telemetry
-/// runs, as these tools read it.
+/// What dotnet-counters and dotnet-trace get: read through the diagnostics port of a process in which acceld's
+/// telemetry runs, as these tools read it.
 /// </summary>
 public sealed unsafe class EventPipeTests
 {

@@ -84,8 +84,8 @@ public sealed unsafe class StackView : IDisposable
             if (p->State != ProcessSlot.Live) continue;
             (string? name, char state) = Status(p->Pid);
             string said = Text(p->Name, 64);
-            found.Add(new(
-                slot, p->Pid, name ?? (said.Length == 0 ? "?" : said), name is not null && state != 'Z', state is 'T' or 't'));
+            bool isAlive = name is not null && state != 'Z';
+            found.Add(new(slot, p->Pid, name ?? (said.Length == 0 ? "?" : said), isAlive, state is 'T' or 't'));
         }
         return found;
     }

@@ -3,7 +3,7 @@ using Accel.Inspect;
 
 namespace Accel.Daemon.Telemetry;
 
-/// <summary>What happens to connections, as events with fields, for dotnet-trace and whoever listens in that way.</summary>
+/// <summary>What happens to connections, as events with fields, for dotnet-trace and whoever listens like it.</summary>
 [EventSource(Name = "Accel")]
 public sealed class AccelEvents : EventSource, IStackEvents
 {
@@ -13,7 +13,7 @@ public sealed class AccelEvents : EventSource, IStackEvents
     {
     }
 
-    /// <summary>Raised when somebody begins to listen. Static, since an instance's methods are taken for events.</summary>
+    /// <summary>Somebody begins to listen. Static, since an instance's methods are taken for events.</summary>
     public static event Action? Wanted;
 
     [Event(1, Level = EventLevel.Informational)]

@@ -7,8 +7,8 @@ using Accel.Inspect;
 namespace Accel.Daemon.Telemetry;
 
 /// <summary>
-/// The one declaration of the metrics: meters, the OpenMetrics text and documents follow it. Every counter of a stack is
-/// one, under its own name; those that OpenTelemetry's semantic conventions have words for use these words.
+/// The one declaration of the metrics: meters, the OpenMetrics text and documents follow it. Every counter of a stack
+/// is one, under its own name; those that OpenTelemetry's semantic conventions have words for use these words.
 /// </summary>
 public static class Metrics
 {

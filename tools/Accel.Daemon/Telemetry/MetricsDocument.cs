@@ -10,19 +10,19 @@ public static class MetricsDocument
 
         Generated: `ACCEL_UPDATE=1` with Accel.Daemon.Tests writes it anew.
 
-        - `acceld --metrics 127.0.0.1:9400` (or `unix:/run/accel/metrics`) serves OpenMetrics text at `/metrics`. Nothing
-          listens without it. Prometheus names as below; attributes have `_` for `.`. [grafana-dashboard.json](grafana-dashboard.json)
-          is a dashboard over them.
+        - `acceld --metrics 127.0.0.1:9400` (or `unix:/run/accel/metrics`) serves OpenMetrics text at `/metrics`.
+          Nothing listens without it. Prometheus names as below; attributes have `_` for `.`. A dashboard over them is
+          [grafana-dashboard.json](grafana-dashboard.json).
         - The same are instruments of the meter `Accel`: `dotnet-counters monitor -p PID --counters Accel`.
-        - Events are those of the event source `Accel`: `dotnet-trace collect -p PID --providers Accel`. Retransmissions and
-          drops are told of every stack, ten times a second while somebody listens. ConnectionOpened, ConnectionClosed,
-          PathChosen and Handover are told of stacks whose programs run with `ACCEL_DIAGNOSTICS=1`: these log them in their
-          shared region, and get no thread and no port for it.
+        - Events are those of the event source `Accel`: `dotnet-trace collect -p PID --providers Accel`. Retransmissions
+          and drops are told of every stack, ten times a second while somebody listens. ConnectionOpened,
+          ConnectionClosed, PathChosen and Handover are told of stacks whose programs run with `ACCEL_DIAGNOSTICS=1`:
+          these log them in their shared region, and get no thread and no port for it.
         - A unit file with PrivateTmp hides the diagnostics port: it is in `/proc/PID/root/tmp`.
 
-        Metrics of a stack have the attributes `accel.stack.id`, `process.pid` and `process.executable.name` (of the stack's
-        first process). Names and attributes that OpenTelemetry's semantic conventions have
-        are theirs: `process.*`, `network.io.direction` (`receive`, `transmit`), `network.interface.name`.
+        Metrics of a stack have the attributes `accel.stack.id`, `process.pid` and `process.executable.name` (of the
+        stack's first process). Names and attributes that OpenTelemetry's semantic conventions have are theirs:
+        `process.*`, `network.io.direction` (`receive`, `transmit`), `network.interface.name`.
 
         | Metric | Prometheus | Kind | Unit | Meaning |
         |---|---|---|---|---|
@@ -35,8 +35,8 @@ public static class MetricsDocument
         foreach (Metric m in Metrics.All)
         {
             bool isCounter = m.Kind == MetricKind.Counter;
-            text.Append($"| `{m.Name}` | `{m.TextName}{(isCounter ? "_total" : "")}` | {(isCounter ? "counter" : "gauge")} "
-                + $"| {m.Unit} | {m.Meaning} |\n");
+            text.Append($"| `{m.Name}` | `{m.TextName}{(isCounter ? "_total" : "")}` | ")
+                .Append($"{(isCounter ? "counter" : "gauge")} | {m.Unit} | {m.Meaning} |\n");
         }
         return text.ToString();
     }

@@ -63,7 +63,7 @@ public sealed class Observation
         };
     }
 
-    /// <summary>Over its own socket, as anybody would: the thread that serves stacks shares its state with none.</summary>
+    /// <summary>Over its own socket, as anybody would: the thread that serves stacks shares nothing.</summary>
     private static JsonElement? Ask(string socketPath)
     {
         try

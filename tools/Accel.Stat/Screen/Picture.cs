@@ -84,8 +84,11 @@ public sealed class Picture
         Table processes = NewTable("pid", "name", "state", "cpu");
         Figure cpu = Figures.Find("cpu")!;
         foreach (ProcessReading p in stack.Processes.Take(8))
-            processes.AddRow(
-                $"{p.Pid}", Markup.Escape(p.Name), p.State == "running" ? p.State : $"[yellow]{p.State}[/]", Numbers.Text(_sample.Cpu(stack, p), cpu, _sample.HasRates));
+        {
+            string state = p.State == "running" ? p.State : $"[yellow]{p.State}[/]";
+            processes.AddRow($"{p.Pid}", Markup.Escape(p.Name), state,
+                Numbers.Text(_sample.Cpu(stack, p), cpu, _sample.HasRates));
+        }
         Table figures = NewTable("figure", "now");
         foreach (Figure f in Figures.All.Where(f => _sample.Value(stack, f) != 0))
             figures.AddRow(f.Name, Numbers.Text(_sample.Value(stack, f), f, _sample.HasRates));
