@@ -30,9 +30,13 @@ def frames(host):
 
 
 def figures(w, server):
-    shown = stack(server)
-    return {"veth in": device(w.a, "rx_packets"), "veth out": device(w.a, "tx_packets"), **shown["totals"],
-            **shown["counters"], **frames(w.a)}
+    """All counters at one time: the kernels of both ends may ask for a neighbour between two readings."""
+    for _ in range(20):
+        veth = device(w.a, "rx_packets"), device(w.a, "tx_packets")
+        shown, seen = stack(server), frames(w.a)
+        if veth == (device(w.a, "rx_packets"), device(w.a, "tx_packets")):
+            return {"veth in": veth[0], "veth out": veth[1], **shown["totals"], **shown["counters"], **seen}
+    raise Failure("the interface is never quiet")
 
 
 def load(w, requests):
