@@ -37,6 +37,8 @@ sealed class TestDaemon : IDisposable
         }
     }
 
+    public int ProcessId => _process.Id;
+
     public string SocketPath { get; }
 
     /// <summary>The line that says that it serves.</summary>
