@@ -25,8 +25,8 @@ public class DiagnosticsTests
             });
         using EventPipeSession session = client.StartEventPipeSession([provider], requestRundown: false);
         using var source = new EventPipeEventSource(session.EventStream);
-        var clients = new TaskCompletionSource<string>();
-        var frames = new TaskCompletionSource<string>();
+        var clients = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var frames = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
         source.Dynamic.All += what =>
         {
             var instrument = $"{what.PayloadByName("instrumentName")}";
