@@ -332,6 +332,12 @@ public static unsafe class Exports
         [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
         (nint)(Processes.Confine(S, t));
 
+    [UnmanagedCallersOnly(EntryPoint = "accel_ring")]
+    [return: DNNE.C99Type("long")]
+    public static nint Ring(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
+        (nint)(Departure.ForRings(S, t));
+
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_prepare")]
     [return: DNNE.C99Type("long")]
     public static nint ExecPrepare(
