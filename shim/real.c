@@ -1,7 +1,7 @@
-/* libc's own functions, and liburing's. They are looked up in the symbol table of libc.so.6 as it lies in memory: dlsym() may allocate,
- * and the allocator's first steps (jemalloc) call the very functions that are looked for. Pure reading of memory, so it
- * works in another library's constructor, inside malloc and in a signal handler, and two threads doing it at once write
- * the same pointer. */
+/* libc's own functions, and liburing's. They are looked up in the symbol table of the library as it lies in memory:
+ * dlsym() may allocate, and the allocator's first steps (jemalloc) call the very functions that are looked for. Pure
+ * reading of memory, so it works in another library's constructor, inside malloc and in a signal handler, and two
+ * threads doing it at once write the same pointer. */
 #include "shim.h"
 
 #include <elf.h>

@@ -1,7 +1,7 @@
-/* io_uring. What a program asks of the kernel through a ring no wrapper sees, so a process that makes one has no sockets
- * of ours: those that it has are handed over while they live, and those that it makes later stay on the kernel. Seen are
- * syscall(), and a liburing that is loaded as a library; a program that makes the system call in its own name (Go, or
- * liburing linked into it) is not. */
+/* io_uring. What a program asks of the kernel through a ring no wrapper sees, so a process that makes one has no
+ * sockets of ours: those that it has are handed over while they live, and those that it makes later stay on the kernel.
+ * Seen are syscall(), and a liburing that is loaded as a library; a program that makes the system call in its own name
+ * (Go, or liburing linked into it) is not. */
 #include "shim.h"
 
 bool shim_ringed;

@@ -25,9 +25,11 @@ static int notice(int fd, uint32_t *low, uint32_t *high)
     memcpy(&error, CMSG_DATA(c), sizeof error);
     *low = error.ee_info;
     *high = error.ee_data;
-    if (*low == 0) say("notice: level %d, type %d, errno %u, origin %u, flags %s%s", c->cmsg_level, c->cmsg_type, error.ee_errno,
-        error.ee_origin, message.msg_flags & MSG_ERRQUEUE ? "ERRQUEUE" : "", message.msg_flags & MSG_CTRUNC ? "|CTRUNC"
-        : "");
+    // How many sends a notice tells of is the network's affair: the first is enough.
+    if (*low == 0)
+        say("notice: level %d, type %d, errno %u, origin %u, flags %s%s", c->cmsg_level, c->cmsg_type, error.ee_errno,
+            error.ee_origin, message.msg_flags & MSG_ERRQUEUE ? "ERRQUEUE" : "",
+            message.msg_flags & MSG_CTRUNC ? "|CTRUNC" : "");
     return 0;
 }
 

@@ -21,7 +21,8 @@ static bool varies(int level, int name)
         if (of_socket[i] == name) return true;
     for (size_t i = 0; level == IPPROTO_TCP && i < sizeof of_tcp / sizeof *of_tcp; i++)
         if (of_tcp[i] == name) return true;
-    return (level == IPPROTO_IP && (name == IP_PKTOPTIONS || name == 52 /* IP_PROTOCOL: the port */)) || (level == IPPROTO_IPV6 && name == IPV6_PATHMTU);
+    return (level == IPPROTO_IP && (name == IP_PKTOPTIONS || name == 52 /* IP_PROTOCOL: the port */)) ||
+        (level == IPPROTO_IPV6 && name == IPV6_PATHMTU);
 }
 
 static const char *got(int fd, const struct level *l, int name, socklen_t room)
@@ -39,7 +40,8 @@ static const char *got(int fd, const struct level *l, int name, socklen_t room)
     return text;
 }
 
-// The multicast values of an accepted socket are those of its SYN, and IPV6_V6ONLY of a connection is ipv6_options' case.
+// The multicast values of an accepted socket are those of its SYN (src/DEVIATIONS.md), and IPV6_V6ONLY of a connection
+// is a case of its own, ipv6_options.
 static bool left_out(const char *who, int level, int name)
 {
     bool accepted = !strncmp(who, "accepted", 8);

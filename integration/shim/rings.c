@@ -36,7 +36,8 @@ static bool ring_made(struct ring *r)
 /* One operation, waited for. */
 static int through(struct ring *r, int operation, int fd, void *data, unsigned length)
 {
-    unsigned *tail = word(r->submissions, r->params.sq_off.tail), mask = *word(r->submissions, r->params.sq_off.ring_mask);
+    unsigned *tail = word(r->submissions, r->params.sq_off.tail);
+    unsigned mask = *word(r->submissions, r->params.sq_off.ring_mask);
     unsigned at = *tail & mask;
     r->entries[at] = (struct io_uring_sqe){ .opcode = (unsigned char)operation, .fd = fd, .addr = (uintptr_t)data,
         .len = length };
