@@ -263,6 +263,14 @@ public static unsafe class Exports
         int count) =>
         (nint)(Rights.Unsend(S, t, channel, descriptors, count));
 
+    [UnmanagedCallersOnly(EntryPoint = "accel_rights_taken")]
+    [return: DNNE.C99Type("long")]
+    public static nint TakenRights(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int pid,
+        int fd) =>
+        (nint)(Rights.Taken(S, pid, fd));
+
     [UnmanagedCallersOnly(EntryPoint = "accel_rights_receive")]
     [return: DNNE.C99Type("long")]
     public static nint ReceiveRights(
@@ -331,6 +339,12 @@ public static unsafe class Exports
     public static nint Confine(
         [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
         (nint)(Processes.Confine(S, t));
+
+    [UnmanagedCallersOnly(EntryPoint = "accel_ring")]
+    [return: DNNE.C99Type("long")]
+    public static nint Ring(
+        [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
+        (nint)(Departure.ForRings(S, t));
 
     [UnmanagedCallersOnly(EntryPoint = "accel_exec_prepare")]
     [return: DNNE.C99Type("long")]

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sockios.h>
 #include <unistd.h>
 
 enum { ENTRY_NONE = 0 };
@@ -139,31 +140,43 @@ WRAP_IF(plain_copy(fd, wanted), int, dup3, (int fd, int wanted, int flags), (fd,
     return (int)shim_dup_made(fd, REAL(dup3)(fd, wanted, flags));
 }
 
+/* Who wants signals of a socket: managed code must see it, also of one that is nothing yet. */
+static inline bool asks_for_signals(int cmd, long arg)
+{
+    return cmd == F_SETOWN || cmd == F_SETSIG || cmd == F_SETOWN_EX || (cmd == F_SETFL && (arg & O_ASYNC));
+}
+
 static int shim_fcntl(int (*real)(int, int, long), int fd, int cmd, long arg)
 {
     if (unlikely(makes_copy(cmd))) {
         before_copy(&fd);
         return (int)shim_dup_made(fd, real(fd, cmd, arg));
     }
+    if (shim_is_pending(fd) && asks_for_signals(cmd, arg)) shim_pending_register(fd);
     if (NOT_OURS(fd)) return real(fd, cmd, arg);
     struct shim_thread *s = &shim_self;
     long r = MANAGED(s, accel_fcntl(&s->t, fd, cmd, arg));
     return r == ACCEL_PASS ? real(fd, cmd, arg) : (int)shim_give(r);
 }
 
-WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd), int, fcntl, (int fd, int cmd, long arg), (fd, cmd, arg))
+WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd) && !shim_is_pending(fd), int, fcntl, (int fd, int cmd, long arg),
+        (fd, cmd, arg))
 {
     return shim_fcntl(REAL(fcntl), fd, cmd, arg);
 }
 ALIAS(__fcntl, fcntl)
 
-WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd), int, fcntl64, (int fd, int cmd, long arg), (fd, cmd, arg))
+WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd) && !shim_is_pending(fd), int, fcntl64, (int fd, int cmd, long arg),
+        (fd, cmd, arg))
 {
     return shim_fcntl(REAL(fcntl64), fd, cmd, arg);
 }
 
-WRAP(int, ioctl, (int fd, unsigned long request, void *arg), (fd, request, arg), fd)
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, ioctl, (int fd, unsigned long request, void *arg),
+        (fd, request, arg))
 {
+    if (shim_is_pending(fd) && (request == FIOASYNC || request == FIOSETOWN || request == SIOCSPGRP))
+        shim_pending_register(fd);
     if (NOT_OURS(fd)) return REAL(ioctl)(fd, request, arg);
     struct shim_thread *s = &shim_self;
     long r = MANAGED(s, accel_ioctl(&s->t, fd, request, arg));

@@ -40,7 +40,9 @@ long accel_recv(struct accel_thread *t, int fd, void *buf, size_t len, int flags
 long accel_recvmsg(struct accel_thread *t, int fd, struct msghdr *msg, int flags);
 long accel_rights_receive(struct accel_thread *t, int fd, int peeked);
 long accel_rights_send(struct accel_thread *t, int channel, int *descriptors, int count);
+long accel_rights_taken(struct accel_thread *t, int pid, int fd);
 long accel_rights_unsend(struct accel_thread *t, int channel, int *descriptors, int count);
+long accel_ring(struct accel_thread *t);
 long accel_send(struct accel_thread *t, int fd, const void *buf, size_t len, int flags);
 long accel_sendfile(struct accel_thread *t, int output, int input, int64_t *offset, size_t count);
 long accel_sendmsg(struct accel_thread *t, int fd, const struct msghdr *msg, int flags);

@@ -19,7 +19,8 @@
     BIT(w, SYS_close) | BIT(w, SYS_close_range) | BIT(w, SYS_dup) | BIT(w, SYS_dup2) | BIT(w, SYS_dup3) | \
     BIT(w, SYS_fcntl) | BIT(w, SYS_ioctl) | BIT(w, SYS_fork) | BIT(w, SYS_execve) | BIT(w, SYS_execveat) | \
     BIT(w, SYS_exit_group) | BIT(w, SYS_clone) | BIT(w, SYS_clone3) | \
-    BIT(w, SYS_prctl) | BIT(w, SYS_seccomp)
+    BIT(w, SYS_prctl) | BIT(w, SYS_seccomp) | BIT(w, SYS_io_uring_setup) | \
+    BIT(w, SYS_pidfd_getfd)
 static const uint64_t cases[] = { CASES(0), CASES(1), CASES(2), CASES(3), CASES(4), CASES(5), CASES(6) };
 
 static inline bool has_case(long nr)
@@ -73,6 +74,7 @@ WRAP_IF(!has_case(nr), long, syscall, (long nr, long a, long b, long c, long d, 
     case SYS_dup: return wrap_dup((int)a);
     case SYS_dup2: return wrap_dup2((int)a, (int)b);
     case SYS_dup3: return wrap_dup3((int)a, (int)b, (int)c);
+    case SYS_pidfd_getfd: return wrap_pidfd_getfd((int)a, (int)b, (unsigned)c);
     case SYS_fcntl: return wrap_fcntl((int)a, (int)b, c);
     case SYS_ioctl: return wrap_ioctl((int)a, (unsigned long)b, AS(void *, c));
     case SYS_fork: return wrap__Fork(); /* a raw fork runs no atfork handlers either */
@@ -82,6 +84,7 @@ WRAP_IF(!has_case(nr), long, syscall, (long nr, long a, long b, long c, long d, 
     case SYS_execveat:
         return wrap_execveat((int)a, AS(const char *, b), AS(char *const *, c), AS(char *const *, d), (int)e);
     case SYS_prctl: return wrap_prctl((int)a, b, c, d, e);
+    case SYS_io_uring_setup: shim_before_ring(); break;
     case SYS_seccomp: shim_before_seccomp(a); break;
     case SYS_exit_group: shim_exit(); break;
     default: break;

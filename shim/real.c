@@ -1,7 +1,7 @@
-/* libc's own functions. They are looked up in the symbol table of libc.so.6 as it lies in memory: dlsym() may allocate,
- * and the allocator's first steps (jemalloc) call the very functions that are looked for. Pure reading of memory, so it
- * works in another library's constructor, inside malloc and in a signal handler, and two threads doing it at once write
- * the same pointer. */
+/* libc's own functions, and liburing's. They are looked up in the symbol table of the library as it lies in memory:
+ * dlsym() may allocate, and the allocator's first steps (jemalloc) call the very functions that are looked for. Pure
+ * reading of memory, so it works in another library's constructor, inside malloc and in a signal handler, and two
+ * threads doing it at once write the same pointer. */
 #include "shim.h"
 
 #include <elf.h>
@@ -30,18 +30,26 @@ static const void *address(const struct link_map *map, ElfW(Addr) value)
     return (const void *)(value < map->l_addr ? value + map->l_addr : value);
 }
 
-static bool is_libc(const char *path)
+static bool is_named(const char *path, const char *start)
 {
     const char *base = path;
     for (const char *p = path; *p != 0; p++)
         if (*p == '/') base = p + 1;
-    return __builtin_strncmp(base, "libc.so", 7) == 0 || __builtin_strncmp(base, "libc-2.", 7) == 0;
+    return __builtin_strncmp(base, start, __builtin_strlen(start)) == 0;
 }
 
-static bool find_libc(struct libc_image *image)
+static bool is_of_rings(const char *name) { return __builtin_strncmp(name, "io_uring_", 9) == 0; }
+
+static bool is_home(const char *path, const char *name)
+{
+    if (is_of_rings(name)) return is_named(path, "liburing.so");
+    return is_named(path, "libc.so") || is_named(path, "libc-2.");
+}
+
+static bool find_home(struct libc_image *image, const char *name)
 {
     for (const struct link_map *map = _r_debug.r_map; map != NULL; map = map->l_next) {
-        if (map->l_name == NULL || map->l_ld == NULL || !is_libc(map->l_name)) continue;
+        if (map->l_name == NULL || map->l_ld == NULL || !is_home(map->l_name, name)) continue;
         *image = (struct libc_image){ .map = map };
         for (const ElfW(Dyn) *d = map->l_ld; d->d_tag != DT_NULL; d++) {
             const void *at = address(map, d->d_un.d_ptr);
@@ -85,11 +93,14 @@ static long missing(void)
     return -1;
 }
 
+static long missing_ring(void) { return -ENOSYS; } /* liburing's functions give their errors so */
+
 void accel_resolve(size_t index)
 {
     struct libc_image image;
-    void *function = missing; /* an older libc's lack: who calls it found our symbol */
-    if (find_libc(&image)) {
+    /* an older libc's lack: who calls it found our symbol */
+    void *function = is_of_rings(names[index]) ? (void *)missing_ring : (void *)missing;
+    if (find_home(&image, names[index])) {
         const ElfW(Sym) *symbol = find_symbol(&image, names[index]);
         if (symbol != NULL) {
             function = (void *)(image.map->l_addr + symbol->st_value);

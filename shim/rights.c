@@ -2,6 +2,7 @@
  * that are ours, when they leave and when they come. */
 #include "shim.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 
 enum { RIGHTS_MAX = 253 }; /* the kernel's limit for a message */
@@ -72,4 +73,34 @@ void shim_take_rights(const struct msghdr *msg, int flags)
         if (is_internet(fd)) MANAGED(s, accel_rights_receive(&s->t, fd, (flags & MSG_PEEK) != 0));
     });
     errno = saved;
+}
+
+/* --- from outside ----------------------------------------------------------------------------------------------- */
+
+/* Whose a pidfd is, as /proc tells; 0: it is none, or there is no telling. */
+static int pid_of(int pidfd)
+{
+    char path[48], text[512];
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    long fd = RAW(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    long n = RAW(SYS_read, fd, text, sizeof text - 1);
+    RAW(SYS_close, fd);
+    text[n < 0 ? 0 : n] = 0;
+    const char *line = __builtin_strstr(text, "Pid:\t");
+    int pid = 0;
+    for (const char *p = line == NULL ? "" : line + 5; *p >= '0' && *p <= '9'; p++) pid = pid * 10 + (*p - '0');
+    return pid;
+}
+
+/* The file behind a socket of the stack is not the socket: who reaches for it is told that he may not, as by ptrace. */
+WRAP_IF(!shim_may_carry(), int, pidfd_getfd, (int pidfd, int fd, unsigned flags), (pidfd, fd, flags))
+{
+    struct shim_thread *s = &shim_self;
+    int pid = s->t.inside == 0 ? pid_of(pidfd) : 0;
+    if (pid != 0) {
+        long r = MANAGED(s, accel_rights_taken(&s->t, pid, fd));
+        if (r < 0) return (int)shim_give(r);
+    }
+    return REAL(pidfd_getfd)(pidfd, fd, flags);
 }

@@ -44,7 +44,7 @@ typedef void (*sighandler_t)(int);
 /* A second exported name for a wrapper of the same file. */
 #define ALIAS(name, of) extern __typeof__(wrap_##name) wrap_##name __attribute__((alias(#of)));
 
-/* libc's own functions, found one by one at their first use without calling anything (real.c). */
+/* libc's own functions, and liburing's, found one by one at their first use without calling anything (real.c). */
 struct accel_real {
 #define CALL(ret, name, params) ret(*name) params;
 #include "calls.def"
@@ -164,6 +164,10 @@ void shim_remember_library(void);
 extern bool shim_confined; /* a seccomp filter has been set */
 bool shim_is_locked_up(void);
 void shim_before_seccomp(long operation);
+
+/* uring.c */
+extern bool shim_ringed; /* the process uses io_uring */
+void shim_before_ring(void);
 
 /* fdtable.c */
 long shim_dup_made(int oldfd, int newfd);

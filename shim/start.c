@@ -202,6 +202,7 @@ bool shim_eligible(int domain, int type, int protocol)
     int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (kind != SOCK_STREAM && kind != SOCK_DGRAM) return false;
     if (protocol != 0 && protocol != (kind == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP)) return false;
+    if (unlikely(__atomic_load_n(&shim_ringed, __ATOMIC_RELAXED))) return false;
     if (kind == SOCK_DGRAM && !is_served()) return false;
     uint32_t now = __atomic_load_n(&state, __ATOMIC_RELAXED);
     if (now == IDLE && disabled()) {

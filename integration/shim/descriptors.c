@@ -201,7 +201,28 @@ static void bad_numbers(void)
     FAILS(ENOTSOCK, recv(0, &byte, 1, 0));
 }
 
-TESTS({ "copies", copies }, { "overwritten", overwritten }, { "recycled", recycled },
+/* pidfd_getfd() gives the connection, or says that it may not: never a socket that is connected to nobody. */
+static void reached_for(void)
+{
+    pair(sockets);
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    CHECK(pidfd >= 0);
+    for (int i = 0; i < 2; i++) {
+        int got = (int)syscall(SYS_pidfd_getfd, pidfd, sockets[i], 0);
+        CHECK(got >= 0 || errno == EPERM);
+        if (got < 0) continue;
+        CHECK(write(got, "x", 1) == 1 && read(sockets[1 - i], &byte, 1) == 1);
+        close(got);
+    }
+    FAILS(EBADF, syscall(SYS_pidfd_getfd, pidfd, 999, 0));
+    FAILS(EBADF, syscall(SYS_pidfd_getfd, 999, sockets[0], 0));
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    int copy = (int)syscall(SYS_pidfd_getfd, pidfd, ends[1], 0);
+    CHECK(copy >= 0 && write(copy, "y", 1) == 1 && read(ends[0], &byte, 1) == 1 && byte == 'y');
+}
+
+TESTS({ "reached-for", reached_for }, { "copies", copies }, { "overwritten", overwritten }, { "recycled", recycled },
       { "copied-before-use", copied_before_use }, { "watched-before-use", watched_before_use },
       { "configured-before-use", configured_before_use }, { "close-in-loop", close_in_loop },
       { "close-ranges", close_ranges }, { "copy-onto-all", copy_onto_all }, { "bad-numbers", bad_numbers })

@@ -285,7 +285,11 @@ public static unsafe class Acceptor
         s.Count(t, Counter.SocketsCreated);
         int given = address == null ? 0 : Addresses.Give(socket->Remote, address, length);
         if (given >= 0)
+        {
+            if (s.UsesRings)
+                Departure.AcceptedForRings(s, t, socket, index, fd);
             return fd;
+        }
         // Linux has taken the connection by the time that it finds the address bad, and so have we.
         Sockets.Close(s, t, fd);
         s.Kernel.Close(fd);

@@ -1,4 +1,5 @@
 using Accel.Core.Local;
+using Accel.Core.Memory;
 using Accel.Core.Stack;
 
 namespace Accel.Posix;
@@ -30,15 +31,19 @@ public static unsafe class Calls
 
     public static long IoControl(PosixStack s, AccelThread* t, int fd, ulong request, int* argument)
     {
-        Socket* socket = s.Find(fd, out _);
-        if (socket == null)
+        Socket* socket = s.Find(fd, out int index);
+        if (socket == null || LocalArrival.TryFollow(s, t, socket, index))
             return AccelResult.Pass;
+        bool readable = (ulong)argument >= 4096;
+        if (readable && (request is Request.FIOSETOWN or Request.SIOCSPGRP
+            || (request == Request.FIOASYNC && *argument != 0)))
+            return Signalled(s, t, socket, index, fd, request == Request.FIOASYNC);
         if (UdpSockets.Is(socket))
             return UdpSockets.IoControl(s, socket, request, argument);
         if (request is not (Request.FIONREAD or Request.FIONBIO or Request.FIOASYNC or Request.SIOCOUTQ
             or Request.SIOCATMARK or Request.SIOCOUTQNSD))
             return AccelResult.Pass;
-        if ((ulong)argument < 4096)
+        if (!readable)
             return -Errno.EFAULT;
         bool connected = socket->State == (uint)SocketState.Connected;
         switch (request)
@@ -47,6 +52,7 @@ public static unsafe class Calls
                 SetFlag(socket, SocketFlags.NonBlocking, *argument != 0);
                 return 0;
             case Request.FIOASYNC:
+                SetFlag(socket, SocketFlags.Asynchronous, false);
                 return AccelResult.Pass;
             case Request.FIONREAD:
                 if (socket->State == (uint)SocketState.Listening)
@@ -63,6 +69,19 @@ public static unsafe class Calls
                 *argument = connected && s.Sides(socket, out Wire sending) ? Unsent(sending.Out) : 0;
                 return 0;
         }
+    }
+
+    /// <summary>
+    /// SIGIO and SIGURG carry what only the kernel may put into them, so a socket that is to send them is the
+    /// kernel's.
+    /// </summary>
+    [ColdPath]
+    private static long Signalled(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, bool switchedOn)
+    {
+        // DEVIATION: what cannot be handed over sends no signals.
+        if (!Departure.Leave(s, t, socket, index, fd, PathReason.Signals) && switchedOn)
+            SetFlag(socket, SocketFlags.Asynchronous, true);
+        return AccelResult.Pass;
     }
 
     /// <summary>
@@ -84,9 +103,17 @@ public static unsafe class Calls
 
     public static long Control(PosixStack s, AccelThread* t, int fd, int command, long argument)
     {
-        Socket* socket = s.Find(fd, out _);
-        if (socket == null)
+        Socket* socket = s.Find(fd, out int index);
+        if (socket == null || LocalArrival.TryFollow(s, t, socket, index))
             return AccelResult.Pass;
+        bool asks = command == Request.F_SETFL && (argument & Af.O_ASYNC) != 0;
+        if ((asks && !socket->Is(SocketFlags.Asynchronous))
+            || command is Request.F_SETOWN or Request.F_SETOWN_EX or Request.F_SETSIG)
+        {
+            long result = Signalled(s, t, socket, index, fd, asks);
+            if (!asks || socket->State == (uint)SocketState.Kernel)
+                return result;
+        }
         if (UdpSockets.Is(socket))
             return UdpSockets.Control(socket, command, argument);
         switch (command)

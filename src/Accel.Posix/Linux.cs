@@ -53,8 +53,7 @@ public static class So
     public const int ACCEPTCONN = 30, SNDBUFFORCE = 32, RCVBUFFORCE = 33, PROTOCOL = 38, DOMAIN = 39;
     public const int RCVTIMEO_NEW = 66, SNDTIMEO_NEW = 67;
     public const int TCP_NODELAY = 1, TCP_MAXSEG = 2, TCP_CORK = 3, TCP_INFO = 11, TCP_QUICKACK = 12, TCP_ULP = 31;
-    public const int TCP_REPAIR = 19, TCP_FASTOPEN_CONNECT = 30;
-    public const int TCP_INQ = 36, PEERNAME = 28, PEEK_OFF = 42;
+    public const int TCP_INQ = 36, TCP_ZEROCOPY_RECEIVE = 35, PEERNAME = 28, PEEK_OFF = 42, MAX_PACING_RATE = 47;
     public const int IPV6_V6ONLY = 26;
 }
 
@@ -62,6 +61,7 @@ public static class So
 public static class Request
 {
     public const ulong FIONREAD = 0x541B, FIONBIO = 0x5421, FIOASYNC = 0x5452, SIOCOUTQ = 0x5411, SIOCATMARK = 0x8905;
-    public const ulong SIOCOUTQNSD = 0x894B;
+    public const ulong SIOCOUTQNSD = 0x894B, FIOSETOWN = 0x8901, SIOCSPGRP = 0x8902;
     public const int F_DUPFD = 0, F_GETFD = 1, F_SETFD = 2, F_GETFL = 3, F_SETFL = 4, F_DUPFD_CLOEXEC = 1030;
+    public const int F_SETOWN = 8, F_SETSIG = 10, F_SETOWN_EX = 15;
 }

@@ -98,6 +98,9 @@ public sealed unsafe class PosixStack
     /// <summary>The other end of some connection went to the kernel, and ours is to follow.</summary>
     public bool ArrivalsDue { get; set; }
 
+    /// <summary>The process has a ring of io_uring: what it accepts goes to the kernel at once.</summary>
+    public bool UsesRings { get; set; }
+
     /// <summary>Connections that were given to the kernel, for others of the family to fetch.</summary>
     public Parked Parked { get; } = new();
 

@@ -52,7 +52,7 @@ public static unsafe class Receiver
         ulong room = message != null ? message->ControlLength : 0;
         long result = Describe(
             Stream(s, t, fd, index, socket, vectors, count, total, flags), total, flags, message);
-        if (result >= 0 && message != null && socket->Options[SocketOptions.InqRow] != 0
+        if (result >= 0 && message != null && socket->Options[SocketOptionTable.Unread] != 0
             && (flags & (Msg.OOB | Msg.ERRQUEUE)) == 0 && s.Sides(socket, out Wire wire))
             ControlData.GiveUnread(message, room, Unread(socket, wire));
         return result;

@@ -34,6 +34,20 @@ public static unsafe class Rights
         return 0;
     }
 
+    /// <summary>pidfd_getfd(): a process of the stack reaches for a descriptor of another, or of its own.</summary>
+    public static long Taken(PosixStack s, int pid, int fd)
+    {
+        for (int slot = 0; slot < StackRegion.MaxProcesses && (uint)fd < StackRegion.MaxDescriptors; slot++)
+        {
+            if (s.S.ProcessAt(slot)->Pid != pid)
+                continue;
+            uint kind = s.S.DescriptorsOf(slot)[fd] >> 24;
+            if (kind is DescriptorEntry.KindSocket or DescriptorEntry.KindInternal)
+                return kind == DescriptorEntry.KindSocket ? -Errno.EPERM : -Errno.EBADF;
+        }
+        return 0;
+    }
+
     /// <summary>The message was not sent.</summary>
     public static long Unsend(PosixStack s, AccelThread* t, int channel, int* descriptors, int count)
     {

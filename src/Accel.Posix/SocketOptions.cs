@@ -5,81 +5,13 @@ using Accel.Core.Stack;
 
 namespace Accel.Posix;
 
-/// <summary>What becomes of an option of an accelerated socket.</summary>
-public enum OptionVerdict
-{
-    /// <summary>
-    /// A flag that we keep for accepted sockets; sockets with a kernel socket of their own mirror it there.
-    /// </summary>
-    KeptFlag,
-
-    /// <summary>Kept by us and mirrored; has an effect on the local path.</summary>
-    Implemented,
-
-    /// <summary>Answered by us alone.</summary>
-    Answered,
-
-    /// <summary>The socket must be on the kernel path before it connects or listens.</summary>
-    NeedsKernel,
-
-    /// <summary>Refused, as by a kernel without the feature, so that the program falls back.</summary>
-    Refused,
-}
-
-/// <summary>One option that is not simply the kernel socket's affair.</summary>
-public readonly record struct OptionRule(int Level, int Name, OptionVerdict Verdict, string Text);
-
 /// <summary>
-/// getsockopt() and setsockopt(). Every option that is not in <see cref="Rules"/> is mirrored: the kernel socket behind
-/// the
-/// descriptor checks it, keeps it and answers it. An accepted socket, which has only a placeholder, is given a kernel
-/// socket of its
-/// own when the first such option comes.
+/// getsockopt() and setsockopt(), as <see cref="SocketOptionTable"/> says. The kernel socket behind the descriptor
+/// checks every option; an accepted socket, which has only a placeholder, is given a kernel socket of its own when the
+/// first one comes that is not kept here.
 /// </summary>
 public static unsafe class SocketOptions
 {
-    public static readonly OptionRule[] Rules =
-    [
-        new(So.SOL_SOCKET, So.REUSEADDR, OptionVerdict.KeptFlag, "SO_REUSEADDR"),
-        new(So.SOL_SOCKET, So.KEEPALIVE, OptionVerdict.KeptFlag, "SO_KEEPALIVE"),
-        new(So.SOL_SOCKET, So.OOBINLINE, OptionVerdict.KeptFlag, "SO_OOBINLINE"),
-        new(So.IPPROTO_TCP, So.TCP_NODELAY, OptionVerdict.KeptFlag, "TCP_NODELAY"),
-        new(So.IPPROTO_TCP, So.TCP_CORK, OptionVerdict.KeptFlag, "TCP_CORK"),
-        new(So.IPPROTO_TCP, So.TCP_INQ, OptionVerdict.KeptFlag, "TCP_INQ"),
-        new(So.SOL_SOCKET, So.RCVLOWAT, OptionVerdict.Implemented, "SO_RCVLOWAT"),
-        new(So.SOL_SOCKET, So.SNDBUF, OptionVerdict.Implemented, "SO_SNDBUF"),
-        new(So.SOL_SOCKET, So.RCVBUF, OptionVerdict.Implemented, "SO_RCVBUF"),
-        new(So.SOL_SOCKET, So.LINGER, OptionVerdict.Implemented, "SO_LINGER"),
-        new(So.SOL_SOCKET, So.RCVTIMEO, OptionVerdict.Implemented, "SO_RCVTIMEO"),
-        new(So.SOL_SOCKET, So.SNDTIMEO, OptionVerdict.Implemented, "SO_SNDTIMEO"),
-        new(So.SOL_SOCKET, So.RCVTIMEO_NEW, OptionVerdict.Implemented, "SO_RCVTIMEO_NEW"),
-        new(So.SOL_SOCKET, So.SNDTIMEO_NEW, OptionVerdict.Implemented, "SO_SNDTIMEO_NEW"),
-        new(So.SOL_SOCKET, So.ERROR, OptionVerdict.Answered, "SO_ERROR"),
-        new(So.SOL_SOCKET, So.ACCEPTCONN, OptionVerdict.Answered, "SO_ACCEPTCONN"),
-        new(So.IPPROTO_TCP, So.TCP_INFO, OptionVerdict.Answered, "TCP_INFO"),
-        new(So.SOL_SOCKET, So.BINDTODEVICE, OptionVerdict.NeedsKernel, "SO_BINDTODEVICE"),
-        new(So.IPPROTO_TCP, So.TCP_FASTOPEN_CONNECT, OptionVerdict.NeedsKernel, "TCP_FASTOPEN_CONNECT"),
-        new(So.SOL_SOCKET, So.PEEK_OFF, OptionVerdict.Refused, "SO_PEEK_OFF"),
-        new(So.IPPROTO_TCP, So.TCP_REPAIR, OptionVerdict.Refused, "TCP_REPAIR"),
-        new(So.IPPROTO_TCP, So.TCP_ULP, OptionVerdict.Refused, "TCP_ULP"),
-    ];
-
-    /// <summary>Row of SO_OOBINLINE.</summary>
-    public static readonly int InlineRow = RuleOf(So.SOL_SOCKET, So.OOBINLINE);
-
-    /// <summary>Row of TCP_INQ.</summary>
-    public static readonly int InqRow = RuleOf(So.IPPROTO_TCP, So.TCP_INQ);
-
-    public static int RuleOf(int level, int name)
-    {
-        for (int i = 0; i < Rules.Length; i++)
-        {
-            if (Rules[i].Name == name && Rules[i].Level == level)
-                return i;
-        }
-        return -1;
-    }
-
     /// <summary>An accepted socket begins with the listener's options.</summary>
     public static void Inherit(Socket* parent, Socket* child)
     {
@@ -95,19 +27,14 @@ public static unsafe class SocketOptions
             return AccelResult.Pass;
         if (UdpSockets.Is(socket))
             return UdpOptions.Set(s, t, socket, index, fd, level, name, value, length);
-        int rule = RuleOf(level, name);
-        OptionVerdict verdict = rule < 0 ? OptionVerdict.Implemented : Rules[rule].Verdict;
-        bool connected = socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting;
-        if (verdict == OptionVerdict.Refused && level == So.SOL_SOCKET)
-        {
-            // DEVIATION: as by Linux before 6.9, where streams of TCP could not do it. Switching it off does no harm.
-            if (length < sizeof(int) || (ulong)value < 4096 || *(int*)value >= 0)
-                return -Errno.EOPNOTSUPP;
-        }
-        else if (verdict == OptionVerdict.Refused && connected)
-            return name != So.TCP_ULP ? -Errno.EPERM : length == 0 ? -Errno.EINVAL : -Errno.ENOENT;
-        if (verdict == OptionVerdict.KeptFlag && length >= sizeof(int) && (ulong)value >= 4096)
-            Keep(socket, rule, *(int*)value != 0 ? 1 : 0);
+        if (LocalArrival.TryFollow(s, t, socket, index))
+            return AccelResult.Pass;
+        int row = SocketOptionTable.Find(level, name);
+        OptionVerdict verdict = SocketOptionTable.OfTcp(row);
+        if (Connected.SetError(socket, level, name, value, length) is var error and not 0)
+            return error;
+        if (verdict == OptionVerdict.Kept && length >= sizeof(int) && (ulong)value >= 4096)
+            Keep(socket, SocketOptionTable.PlaceOf(row), *(int*)value != 0 ? 1 : 0);
         else if (!socket->Is(SocketFlags.OwnsKernelSocket) && !Materialize(s, socket, fd))
             return -Errno.ENOBUFS;
         if (socket->Is(SocketFlags.OwnsKernelSocket))
@@ -116,30 +43,51 @@ public static unsafe class SocketOptions
             if (result < 0)
                 return result;
         }
-        if (rule >= 0)
-            Apply(s, socket, fd, Rules[rule], value, length);
+        if (verdict == OptionVerdict.NeedsKernel)
+            return !IsOn(level, name, value, length) ? 0
+                : Depart(s, t, socket, index, fd, level, name, value, length);
+        if (row >= 0 && level == So.SOL_SOCKET)
+            Apply(s, socket, fd, name, value);
         if (NicOptions.Concerns(level, name))
             NicOptions.Changed(s, t, socket, fd, level, name);
         return 0;
     }
 
-    private static void Keep(Socket* socket, int rule, int value)
+    /// <summary>What the kernel's own socket has accepted, only the kernel can do: there it is set again.</summary>
+    [ColdPath]
+    private static long Depart(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, int level, int name,
+        void* value, uint length)
     {
-        socket->Options[rule] = value;
-        socket->OptionsSet |= 1ul << rule;
-    }
-
-    /// <summary>What an option that the kernel has accepted means here.</summary>
-    public static void Apply(PosixStack s, Socket* socket, int fd, in OptionRule rule, void* value, uint length)
-    {
-        if (rule.Verdict == OptionVerdict.NeedsKernel)
+        if (socket->State == (uint)SocketState.Unconnected)
         {
             socket->Reason = (byte)PathReason.OptionNeedsKernel;
-            return;
+            return 0;
         }
-        if (rule.Level != So.SOL_SOCKET)
-            return;
-        switch (rule.Name)
+        if (!Departure.Leave(s, t, socket, index, fd, PathReason.OptionNeedsKernel))
+            return socket->State == (uint)SocketState.Connected && !socket->Is(SocketFlags.Dead)
+                ? -Errno.EOPNOTSUPP : 0;
+        return s.Kernel.SetSockOpt(fd, level, name, value, length);
+    }
+
+    /// <summary>True if the value of an option that needs the kernel switches something on.</summary>
+    public static bool IsOn(int level, int name, void* value, uint length) => (level, name) switch
+    {
+        (So.SOL_SOCKET, So.PEEK_OFF) => *(int*)value >= 0,
+        (So.SOL_SOCKET, So.BINDTODEVICE) => length > 0 && *(byte*)value != 0,
+        (So.SOL_SOCKET, So.MAX_PACING_RATE) => length < sizeof(int) || *(int*)value != -1,
+        _ => length != sizeof(int) || *(int*)value != 0,
+    };
+
+    private static void Keep(Socket* socket, int place, int value)
+    {
+        socket->Options[place] = value;
+        socket->OptionsSet |= 1ul << place;
+    }
+
+    /// <summary>What an option of SOL_SOCKET that the kernel has accepted means here.</summary>
+    public static void Apply(PosixStack s, Socket* socket, int fd, int name, void* value)
+    {
+        switch (name)
         {
             case So.RCVLOWAT:
                 int bytes = *(int*)value;
@@ -156,8 +104,11 @@ public static unsafe class SocketOptions
             case So.SNDTIMEO or So.SNDTIMEO_NEW:
                 socket->SendTimeoutNs = Nanoseconds((long*)value);
                 break;
-            case So.SNDBUF or So.RCVBUF:
-                SetBuffer(s, socket, fd, rule.Name);
+            case So.SNDBUF or So.SNDBUFFORCE:
+                SetBuffer(s, socket, fd, So.SNDBUF);
+                break;
+            case So.RCVBUF or So.RCVBUFFORCE:
+                SetBuffer(s, socket, fd, So.RCVBUF);
                 break;
         }
     }
@@ -204,12 +155,16 @@ public static unsafe class SocketOptions
     /// <summary>Tells a kernel socket the flags that are kept here.</summary>
     public static void GiveKept(PosixStack s, Socket* socket, int fd)
     {
-        for (int i = 0; i < Rules.Length; i++)
+        ulong left = socket->OptionsSet;
+        for (int row = 0; left != 0 && row < SocketOptionTable.Rows.Length; row++)
         {
-            if ((socket->OptionsSet & 1ul << i) == 0)
+            int place = SocketOptionTable.PlaceOf(row);
+            if (place < 0 || (left & 1ul << place) == 0)
                 continue;
-            int value = socket->Options[i];
-            s.Kernel.SetSockOpt(fd, Rules[i].Level, Rules[i].Name, &value, sizeof(int));
+            left &= ~(1ul << place);
+            int value = socket->Options[place];
+            OptionRow option = SocketOptionTable.Rows[row];
+            s.Kernel.SetSockOpt(fd, option.Level, option.Name, &value, sizeof(int));
         }
     }
 
@@ -252,25 +207,30 @@ public static unsafe class SocketOptions
     public static long Get(PosixStack s, AccelThread* t, int fd, int level, int name, void* value, uint* length)
     {
         Socket* socket = s.Find(fd, out int index);
-        if (socket == null || UdpSockets.Is(socket))
+        if (socket == null || UdpSockets.Is(socket) || LocalArrival.TryFollow(s, t, socket, index))
             return AccelResult.Pass;
         if ((ulong)length < 4096)
             return -Errno.EFAULT;
         if ((int)*length < 0)
             return -Errno.EINVAL;
-        int rule = RuleOf(level, name);
-        if (rule >= 0 && Rules[rule].Verdict == OptionVerdict.Answered)
-            return Answer(s, t, socket, name, level, value, length);
-        if (level == So.SOL_SOCKET && name == So.PEERNAME && socket->State == (uint)SocketState.Connected)
+        int row = SocketOptionTable.Find(level, name);
+        OptionVerdict verdict = SocketOptionTable.OfTcp(row);
+        bool ofPeer = level == So.SOL_SOCKET && name == So.PEERNAME;
+        if (ofPeer && socket->State == (uint)SocketState.Connected)
             return GivePeer(socket, value, length);
+        if (verdict == OptionVerdict.Answered && !ofPeer)
+            return Answer(s, t, socket, name, level, value, length);
+        if (Connected.TryGet(socket, level, name, out int special))
+            return special < 0 ? special : GiveInt(special, value, length);
         if (TcpInfo.OfConnection(s, t, socket, level, name) is uint known and > 0)
             return GiveInt((int)known, value, length);
         // What an accepted socket has from its listener is here, even if it was given a kernel socket since.
-        bool kept = rule >= 0 && socket->Parent != 0 && socket->State == (uint)SocketState.Connected;
+        bool isKept = verdict == OptionVerdict.Kept || (verdict == OptionVerdict.Own && level == So.SOL_SOCKET);
+        bool kept = isKept && socket->Parent != 0 && socket->State == (uint)SocketState.Connected;
         if (socket->Is(SocketFlags.OwnsKernelSocket) && !kept)
             return s.Kernel.GetSockOpt(fd, level, name, value, length);
-        if (rule >= 0 && Rules[rule].Verdict == OptionVerdict.KeptFlag)
-            return GiveInt(socket->Options[rule], value, length);
+        if (verdict == OptionVerdict.Kept)
+            return GiveInt(socket->Options[SocketOptionTable.PlaceOf(row)], value, length);
         switch (level, name)
         {
             case (So.SOL_SOCKET, So.RCVLOWAT):

@@ -75,11 +75,12 @@ public static unsafe class TcpInfo
     public static uint OfConnection(PosixStack s, AccelThread* t, Socket* socket, int level, int name)
     {
         bool segment = level == So.IPPROTO_TCP && name == So.TCP_MAXSEG;
-        bool mtu = (level == So.IPPROTO_IP && name == IpMtu) || (level == So.IPPROTO_IPV6 && name == Ipv6Mtu);
+        bool mtu = (level == So.IPPROTO_IP && name == IpMtu)
+            || (level == So.IPPROTO_IPV6 && name == Ipv6Mtu && socket->Family == Af.INET6);
         if ((!segment && !mtu) || socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return 0;
         if (!NicConnector.IsOverNic(wire))
-            return segment ? LoopbackMss : LoopbackMtu;
+            return segment ? LoopbackMss : LoopbackMtu + (socket->Remote.Unmapped().Family == Endpoint.V6 ? 1u : 0);
         return NicInfo.TryRead(s, t, wire, out uint mss, out uint pmtu) ? segment ? mss : pmtu : 0;
     }
 

@@ -10,7 +10,7 @@ namespace Accel.Posix;
 /// </summary>
 public static unsafe class UrgentData
 {
-    public static bool IsInline(Socket* socket) => socket->Options[SocketOptions.InlineRow] != 0;
+    public static bool IsInline(Socket* socket) => socket->Options[SocketOptionTable.Inline] != 0;
 
     /// <summary>
     /// Sender: the last byte of what is about to be published is urgent. The mark is visible before its byte.

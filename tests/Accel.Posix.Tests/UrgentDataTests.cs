@@ -26,7 +26,7 @@ public sealed unsafe class UrgentDataTests : IDisposable
         _memory.Dispose();
     }
 
-    private bool Inline { set => _socket->Options[SocketOptions.InlineRow] = value ? 1 : 0; }
+    private bool Inline { set => _socket->Options[SocketOptionTable.Inline] = value ? 1 : 0; }
 
     private void Send(string text, bool urgent = false)
     {

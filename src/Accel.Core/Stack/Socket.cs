@@ -51,6 +51,10 @@ public enum PathReason : byte
 
     /// <summary>Was accelerated, and was given to the kernel alive.</summary>
     HandedOver,
+
+    /// <summary>F_SETOWN, O_ASYNC and the like.</summary>
+    Signals,
+    IoUring,
     Count,
 }
 
@@ -79,6 +83,8 @@ public static class PathReasonText
         "kernel: the route leaves by an interface that acceld does not serve",
         "kernel: acceld refused to steer the port to this stack (see nic_refusal)",
         "kernel: given to it alive, after it had been accelerated",
+        "kernel: the program wants signals of it (F_SETOWN, O_ASYNC)",
+        "kernel: the program uses io_uring",
     ];
 }
 

@@ -11,6 +11,18 @@ internal static unsafe class LocalArrival
         socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire)
         && (Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.HandedOver) != 0;
 
+    /// <summary>
+    /// True if it is the kernel's now: for calls that are about the socket and not about its bytes, which meet the
+    /// <see cref="Gate"/>. Without any lock.
+    /// </summary>
+    public static bool TryFollow(PosixStack s, AccelThread* t, Socket* socket, int index)
+    {
+        if (!IsDue(s, socket))
+            return false;
+        Arrive(s, t, socket, index);
+        return socket->State == (uint)SocketState.Kernel;
+    }
+
     /// <summary>All sockets of this process that this is so for. Without any lock.</summary>
     [ColdPath]
     public static void ArriveAll(PosixStack s, AccelThread* t)

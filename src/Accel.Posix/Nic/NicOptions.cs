@@ -11,10 +11,6 @@ public static unsafe class NicOptions
     private const int TcpLinger2 = 8, TcpWindowClamp = 10, TcpQuickAck = 12, TcpCongestion = 13, TcpUserTimeout = 18;
     private const int IpTos = 1, IpTtl = 2, Ipv6Hops = 16, Ipv6TrafficClass = 67;
 
-    private static readonly int s_keepalive = SocketOptions.RuleOf(So.SOL_SOCKET, So.KEEPALIVE);
-    private static readonly int s_noDelay = SocketOptions.RuleOf(So.IPPROTO_TCP, So.TCP_NODELAY);
-    private static readonly int s_cork = SocketOptions.RuleOf(So.IPPROTO_TCP, So.TCP_CORK);
-
     /// <summary>True if an option means something to the engine.</summary>
     public static bool Concerns(int level, int name) => level switch
     {
@@ -23,7 +19,7 @@ public static unsafe class NicOptions
             or TcpUserTimeout,
         So.IPPROTO_IP => name is IpTos or IpTtl,
         So.IPPROTO_IPV6 => name is Ipv6Hops or Ipv6TrafficClass,
-        _ => level == So.SOL_SOCKET && name is So.KEEPALIVE or So.RCVBUF,
+        _ => level == So.SOL_SOCKET && name is So.KEEPALIVE or So.RCVBUF or So.RCVBUFFORCE,
     };
 
     /// <summary>An option of a socket has changed.</summary>
@@ -44,11 +40,11 @@ public static unsafe class NicOptions
     public static NicSettings Read(PosixStack s, Socket* socket, int fd)
     {
         NicSettings settings = default;
-        if (socket->Options[s_noDelay] != 0)
+        if (socket->Options[SocketOptionTable.NoDelay] != 0)
             settings.Flags |= NicSettingFlags.NoDelay;
-        if (socket->Options[s_cork] != 0)
+        if (socket->Options[SocketOptionTable.Cork] != 0)
             settings.Flags |= NicSettingFlags.Cork;
-        if (socket->Options[s_keepalive] != 0)
+        if (socket->Options[SocketOptionTable.Keepalive] != 0)
             settings.Flags |= NicSettingFlags.Keepalive;
         if (socket->Is(SocketFlags.ReceiveBufferSet))
             settings.Flags |= NicSettingFlags.ReceiveFixed;

@@ -9,12 +9,9 @@ namespace Accel.Posix;
 /// </summary>
 public static unsafe class UdpOptions
 {
-    private const int Mark = 36, TimestampNanos = 35, Timestamp = 29, RxqOverflow = 40, DontRoute = 5, TxTime = 61;
-    private const int IpTos = 1, IpTtl = 2, IpOptionList = 4, IpPacketInfo = 8, IpMtuDiscover = 10, IpReceiveTtl = 12;
-    private const int IpReceiveTos = 13;
-    private const int V6Hops = 16, V6MtuDiscover = 23, V6ReceiveInfo = 49, V6ReceiveHops = 51, V6ReceiveClass = 66;
-    private const int V6TrafficClass = 67, V6FlowInfoSend = 33;
-    private const int UdpCork = 1, UdpSegment = 103, UdpEncapsulation = 100;
+    private const int TimestampNanos = 35, Timestamp = 29, RxqOverflow = 40;
+    private const int IpTos = 1, IpTtl = 2, IpPacketInfo = 8, IpMtuDiscover = 10, IpReceiveTtl = 12, IpReceiveTos = 13;
+    private const int V6Hops = 16, V6ReceiveInfo = 49, V6ReceiveHops = 51, V6ReceiveClass = 66, V6TrafficClass = 67;
 
     /// <summary>IP_PMTUDISC_DONT, IP_PMTUDISC_INTERFACE and above: no DF.</summary>
     private const int DiscoverNever = 0, DiscoverInterface = 4;
@@ -25,15 +22,17 @@ public static unsafe class UdpOptions
         int result = s.Kernel.SetSockOpt(fd, level, name, value, length);
         if (result < 0)
             return result;
-        int rule = SocketOptions.RuleOf(level, name);
-        if (rule >= 0)
-            SocketOptions.Apply(s, socket, fd, SocketOptions.Rules[rule], value, length);
-        if (NeedsKernel(level, name))
+        int row = SocketOptionTable.Find(level, name);
+        OptionVerdict verdict = SocketOptionTable.OfUdp(row);
+        if (verdict == OptionVerdict.Own && level == So.SOL_SOCKET)
+            SocketOptions.Apply(s, socket, fd, name, value);
+        if (verdict == OptionVerdict.NeedsKernel)
         {
-            UdpSockets.HandOver(s, t, socket, index, fd);
+            if (SocketOptions.IsOn(level, name, value, length))
+                UdpSockets.HandOver(s, t, socket, index, fd, PathReason.OptionNeedsKernel);
             return 0;
         }
-        if (KernelSends(level, name))
+        if (verdict == OptionVerdict.KernelSends)
             Interlocked.Or(ref socket->Flags, (uint)SocketFlags.KernelSends);
         if (!UdpSockets.IsOpen(socket))
             return 0;
@@ -44,29 +43,6 @@ public static unsafe class UdpOptions
             nic.Engine.Udp.BindingAt((int)socket->Index)->Settings = Read(s, socket, fd);
         return 0;
     }
-
-    /// <summary>
-    /// Filters, marks that routes may depend on, devices, hardware time stamps, encapsulation: what comes, or where it
-    /// goes, is no longer for this stack to say.
-    /// </summary>
-    private static bool NeedsKernel(int level, int name) => level switch
-    {
-        So.SOL_SOCKET => name is So.BINDTODEVICE or Mark or 26 or 37 or 42 or 50 or 51 or 52 or 62 or 65,
-        So.IPPROTO_IP => name is 19 or 50,
-        So.IPPROTO_IPV6 => name is 1 or 75 or 76,
-        So.IPPROTO_UDP => name is UdpEncapsulation,
-        _ => false,
-    };
-
-    /// <summary>What is to be written into each datagram, or how many become one, is left to the kernel.</summary>
-    private static bool KernelSends(int level, int name) => level switch
-    {
-        So.SOL_SOCKET => name is DontRoute or TxTime,
-        So.IPPROTO_IP => name is IpOptionList,
-        So.IPPROTO_IPV6 => name is V6FlowInfoSend or 54 or 55 or 57 or 59,
-        So.IPPROTO_UDP => name is UdpCork or UdpSegment,
-        _ => false,
-    };
 
     public static int Int(PosixStack s, int fd, int level, int name)
     {

@@ -133,14 +133,15 @@ public static unsafe class UdpSockets
         wire.Region.FreeConn(wire.Index);
     }
 
-    /// <summary>An option came that needs the kernel for everything.</summary>
-    public static void HandOver(PosixStack s, AccelThread* t, Socket* socket, int index, int fd)
+    /// <summary>The program asks for what only the kernel can do.</summary>
+    public static void HandOver(
+        PosixStack s, AccelThread* t, Socket* socket, int index, int fd, PathReason reason)
     {
         s.Lock(ref socket->ReceiveLock, t);
         if (IsOpen(socket))
             Sockets.LeaveRegion(s, t, socket, abort: false);
         PosixStack.Unlock(ref socket->ReceiveLock);
-        Sockets.HandToKernel(s, t, socket, index, fd, PathReason.OptionNeedsKernel);
+        Sockets.HandToKernel(s, t, socket, index, fd, reason);
     }
 
     /// <summary>True if datagrams to an address leave by one of our interfaces.</summary>
