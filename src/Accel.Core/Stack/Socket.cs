@@ -24,64 +24,6 @@ public enum SocketState : uint
     Datagram = 6,
 }
 
-/// <summary>Why a socket runs where it runs.</summary>
-public enum PathReason : byte
-{
-    /// <summary>Over shared memory.</summary>
-    Local = 0,
-    NotYetRouted,
-    PeerNotAccelerated,
-    NotLocalAddress,
-    OtherUser,
-    OtherPidNamespace,
-    AttachRefused,
-    NoBuffers,
-    NoPort,
-    MeetingPointTaken,
-    BoundToDevice,
-    AcceptedFromKernel,
-    AddressFamily,
-    OptionNeedsKernel,
-    LimitReached,
-
-    /// <summary>Over a network interface of the stack's own.</summary>
-    Nic,
-    InterfaceNotServed,
-    SteeringRefused,
-
-    /// <summary>Was accelerated, and was given to the kernel alive.</summary>
-    HandedOver,
-    Count,
-}
-
-/// <summary>One sentence for each <see cref="PathReason"/>.</summary>
-[ColdPath]
-public static class PathReasonText
-{
-    public static readonly string[] Rows =
-    [
-        "local: both ends are accelerated on this host",
-        "not yet connected or listening",
-        "kernel: the other end is not accelerated (or started before its own acceleration)",
-        "kernel: the other end is not an address of this host",
-        "kernel: the listener belongs to another user",
-        "kernel: the listener lives in another pid namespace",
-        "kernel: the listener's region could not be mapped (see attach_refused)",
-        "kernel: no buffers left in the listener's region",
-        "kernel: no ephemeral port could be reserved",
-        "kernel: another process holds the meeting point of this address and port",
-        "kernel: the socket is bound to a device",
-        "kernel: accepted from a peer that is not accelerated",
-        "kernel: address family or address form that has no fast path",
-        "kernel: a socket option needs the kernel",
-        "kernel: a table of the stack is full",
-        "nic: over an accelerated network interface",
-        "kernel: the route leaves by an interface that acceld does not serve",
-        "kernel: acceld refused to steer the port to this stack (see nic_refusal)",
-        "kernel: given to it alive, after it had been accelerated",
-    ];
-}
-
 /// <summary>Bits of <see cref="Socket.Flags"/>.</summary>
 [Flags]
 public enum SocketFlags : uint
