@@ -13,6 +13,11 @@ public static class Installation
 
     public static string Daemon => Path.Combine(Artifacts, "bin", "Accel.Daemon", "release", "acceld");
 
+    /// <summary>The folder of the sources that tools need where they lie.</summary>
+    public static string Tools => Path.Combine(Path.GetDirectoryName(Artifacts)!, "tools");
+
+    public static string Profiles => Path.Combine(Tools, "profiles");
+
     /// <summary>A load program of tools/bench.</summary>
     public static string LoadProgram(string name) => Path.Combine(Artifacts, "bench", name);
 
