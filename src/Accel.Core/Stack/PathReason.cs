@@ -57,7 +57,7 @@ public static class PathReasonTable
     [
         new(PathReason.Local, PathVerdict.Accelerated, "local: both ends are accelerated on this host", ""),
         new(PathReason.NotYetRouted, PathVerdict.Undecided, "not yet connected or listening",
-            "the path is chosen at listen() or connect()"),
+            "have the program listen or connect: the path is chosen then"),
         new(PathReason.PeerNotAccelerated, PathVerdict.Fallback,
             "kernel: the other end is not accelerated (or started before its own acceleration)",
             "start the program at the other end with `accel run` too, before this one connects"),

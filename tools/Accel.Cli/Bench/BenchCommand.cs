@@ -21,10 +21,13 @@ internal static class BenchCommand
             Description = "CPUs of server and client; 0,0 puts both on one",
             DefaultValueFactory = _ => Environment.ProcessorCount > 1 ? "0,1" : "0,0",
         };
+        var set = new Option<string[]>("--set")
+            { Description = "NAME=VALUE: an option of the accelerated side (may be given again)" };
+        var profile = new Option<string?>("--profile") { Description = "A profile for the accelerated side" };
         Command Measuring(string name, string description, BenchCase[] cases,
             Func<int, int, double, Surroundings> where)
         {
-            var command = new Command(name, description) { json, quick, runs, only, cpus };
+            var command = new Command(name, description) { json, quick, runs, only, cpus, profile, set };
             command.SetAction(parsed =>
             {
                 bool isQuick = parsed.GetValue(quick);
@@ -33,6 +36,9 @@ internal static class BenchCommand
                     || names.Any(n => c.Name == n || c.Name.StartsWith($"{n}-", StringComparison.Ordinal)))];
                 if (chosen.Length == 0)
                     return Refuse($"no such case; there are: {string.Join(' ', cases.Select(c => c.Name))}");
+                if (Overrides.Of(parsed.GetValue(profile), parsed.GetValue(set) ?? [], out string? complaint) is not
+                    { } settings) return Refuse(complaint!);
+                chosen = [.. chosen.Select(settings.On)];
                 if (!TryCpus(parsed.GetValue(cpus)!, out int server, out int client))
                     return Refuse("--cpus wants two numbers, as in 0,1");
                 Surroundings at = where(server, client, isQuick ? 0.4 : 1.0);

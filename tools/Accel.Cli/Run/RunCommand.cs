@@ -23,7 +23,11 @@ internal static class RunCommand
         {
             Description = "What would have to use the kernel fails instead, and says why",
         };
-        var program = new Argument<string[]>("PROGRAM") { Description = "The program and its arguments" };
+        var program = new Argument<string[]>("PROGRAM")
+        {
+            Description = "The program and its arguments",
+            Arity = ArgumentArity.OneOrMore,
+        };
         var command = new Command("run", "Runs a program with libaccel.so preloaded") { profile, spin, strict, program };
         command.SetAction(parsed => Script.Become([
             "run",
