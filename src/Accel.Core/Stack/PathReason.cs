@@ -69,7 +69,8 @@ public static class PathReasonTable
             "run both programs in one pid namespace: containers can share theirs"),
         new(PathReason.AttachRefused, PathVerdict.Fallback,
             "kernel: the listener's region could not be mapped (see attach_refused)",
-            "run both programs with the same libaccel.so, and let this one open /proc/PID/fd of the listener"),
+            "run both programs with the same libaccel.so, leave room in ulimit -v, and let this one open /proc/PID/fd of "
+            + "the listener"),
         new(PathReason.NoBuffers, PathVerdict.Fallback, "kernel: no buffers left in the listener's region",
             "start the listening program with a larger ACCEL_LOCAL_MB, or with a smaller ACCEL_SNDBUF and ACCEL_RCVBUF"),
         new(PathReason.NoPort, PathVerdict.Fallback, "kernel: no ephemeral port could be reserved",

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Accel.Cli.Nic;
 using Accel.Cli.Processes;
+using Accel.Cli.Reports;
 
 namespace Accel.Cli.Bench;
 
@@ -57,7 +58,10 @@ internal static class BenchCommand
             "What the preload costs calls and programs that are none of its business") { json, quick };
         pass.SetAction(parsed => Installation.Missing([]) is { } missing ? Refuse(missing)
             : PassThrough.Run(parsed.GetValue(json), parsed.GetValue(quick) ? 3 : 9, Environment.ProcessorCount - 1));
-        return new Command("bench", "Measures kernel and accelerated side by side") { local, nic, pass };
+        return new Command("bench", "Measures kernel and accelerated side by side")
+        {
+            local, nic, pass, ReportCommand.Create(),
+        };
     }
 
     private static bool TryCpus(string text, out int server, out int client)
