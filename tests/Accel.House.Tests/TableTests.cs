@@ -49,6 +49,16 @@ public partial class TableTests
         Assert.True(OptionTable.Rows.Length + OptionTable.Words.Length < 30,
             "What can be decided by measuring at run time is no option.");
 
+    /// <summary>What tools/accel-run checks settings by, which is a script and cannot ask.</summary>
+    [Fact]
+    public void The_launcher_knows_the_options() => House.SameAsFile("tools/profiles/options", string.Concat(
+        [.. OptionTable.Rows.Select(r => $"{r.Name} {r.Min} {r.Max}\n"),
+            .. OptionTable.Words.Select(w => $"{w.Name} - -\n")]));
+
+    [Fact]
+    public void A_sentence_for_each_refusal_of_the_control_plane() =>
+        Assert.Equal(Enum.GetValues<Core.Nic.NicRefusal>().Length, Core.Nic.NicRefusalText.Rows.Length);
+
     [Fact]
     public void A_row_for_each_reason() => Assert.Equal(
         Enum.GetValues<PathReason>().Where(r => r != PathReason.Count), PathReasonTable.Rows.Select(r => r.Reason));

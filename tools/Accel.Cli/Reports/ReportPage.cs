@@ -123,6 +123,8 @@ internal static class ReportPage
     }
 
     private static string Cell(Estimate e, string unit, string style) => string.Create(CultureInfo.InvariantCulture,
-        $"<td class=\"{style}\">{Bench.Report.Number(e.Median)}{unit} <span class=\"range\">[{Bench.Report.Number(e.Low)}, "
-        + $"{Bench.Report.Number(e.High)}]</span></td>");
+        $"<td class=\"{style}\">{Number(e.Median)}{unit} <span class=\"range\">[{Number(e.Low)}, {Number(e.High)}]</span></td>");
+
+    private static string Number(double value) => value is > 0 and < 0.1
+        ? value.ToString("0.0000", CultureInfo.InvariantCulture) : Bench.Report.Number(value);
 }

@@ -31,9 +31,15 @@ public sealed record Profile(string Name, string Purpose, IReadOnlyList<(string 
         var settings = new List<(string, string, string)>();
         var comment = new List<string>();
         string? purpose = null;
+        bool isUsed = false; // options without a line between them have one reason
         complaint = null;
         foreach (string line in lines)
         {
+            if (line.Length == 0 || (isUsed && line.StartsWith('#')))
+            {
+                comment.Clear();
+                isUsed = false;
+            }
             if (line.StartsWith('#'))
             {
                 string text = line[1..].Trim();
@@ -41,13 +47,11 @@ public sealed record Profile(string Name, string Purpose, IReadOnlyList<(string 
                 else comment.Add(text);
                 continue;
             }
-            if (line.Length > 0)
-            {
-                complaint ??= Complaint(name, line);
-                string[] parts = line.Split('=', 2);
-                settings.Add((parts[0], parts.Length > 1 ? parts[1] : "", string.Join(' ', comment)));
-            }
-            comment.Clear();
+            if (line.Length == 0) continue;
+            complaint ??= Complaint(name, line);
+            string[] parts = line.Split('=', 2);
+            settings.Add((parts[0], parts.Length > 1 ? parts[1] : "", string.Join(' ', comment)));
+            isUsed = true;
         }
         return new(name, purpose ?? "", settings);
     }
