@@ -6,7 +6,8 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// ACCEL_STRICT: what would fall back to the kernel fails instead, and says why on standard error, once for each reason.
+/// ACCEL_STRICT: what would fall back to the kernel fails instead, and says why on standard error, once for each
+/// reason.
 /// </summary>
 public sealed unsafe class Strictness
 {

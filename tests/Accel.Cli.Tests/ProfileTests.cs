@@ -67,7 +67,8 @@ public sealed class ProfileTests
     [Fact]
     public void TheEnvironmentWinsOverTheProfileAndTheOriginIsTold()
     {
-        (_, string output, _) = Tool.Try("env", "ACCEL_SNDBUF=65536", Script, "run", "--profile", "throughput", "--", "env");
+        (_, string output, _) = Tool.Try("env", "ACCEL_SNDBUF=65536", Script, "run", "--profile", "throughput",
+            "--", "env");
         Assert.Contains("ACCEL_SNDBUF=65536\n", output);
         Assert.Contains("ACCEL_RCVBUF=4194304\n", output);
         Assert.Contains("ACCEL_PROFILE_OPTIONS=ACCEL_SPIN_US,ACCEL_RCVBUF\n", output);
@@ -92,8 +93,8 @@ public sealed class ProfileTests
         File.Copy(Script, Path.Combine(scratch.Folder, "tools", "accel-run"));
         File.Copy(Path.Combine(Installation.Profiles, "options"), Path.Combine(profiles, "options"));
         File.WriteAllText(Path.Combine(profiles, "mine.profile"), text);
-        (int status, _, string errors) = Tool.Try(Path.Combine(scratch.Folder, "tools", "accel-run"), "run", "--profile",
-            "mine", "--", "/bin/true");
+        (int status, _, string errors) = Tool.Try(Path.Combine(scratch.Folder, "tools", "accel-run"), "run",
+            "--profile", "mine", "--", "/bin/true");
         return (status, errors);
     }
 }

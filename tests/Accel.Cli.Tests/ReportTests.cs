@@ -37,8 +37,8 @@ public sealed partial class ReportTests
     }
 
     /// <summary>
-    /// A server that stalls once for 300 ms of a second: a closed loop would count one slow request, an open one must count
-    /// each that was due meanwhile.
+    /// A server that stalls once for 300 ms of a second: a closed loop would count one slow request, an open one must
+    /// count each that was due meanwhile.
     /// </summary>
     [Fact]
     public async Task AStallIsChargedToEveryRequestThatWasDue()
@@ -58,7 +58,8 @@ public sealed partial class ReportTests
             all += count;
             if (long.Parse(bucket[1], CultureInfo.InvariantCulture) > 100_000_000) slow += count;
         }
-        // A thousand a second for the second that counts; those due in the first 200 ms of the stall waited over 100 ms.
+        // A thousand a second for the second that counts; those due in the first 200 ms of the stall waited over
+        // 100 ms.
         Assert.InRange(all, 950, 1050);
         Assert.InRange(slow, 190, 700);
     }
@@ -100,7 +101,8 @@ public sealed partial class ReportTests
         };
         CaseFinding Case(string name) => new("local",
             new BenchCase(name, "1/s", false, [], [], (_, _, _) => default),
-            new Dictionary<Side, List<Sample>> { [Side.Kernel] = [new(100, 4, 4)], [Side.Accel] = [new(250, 1, 1)] }, null);
+            new Dictionary<Side, List<Sample>> { [Side.Kernel] = [new(100, 4, 4)], [Side.Accel] = [new(250, 1, 1)] },
+                null);
         var failed = Case("broken") with
         {
             Runs = new Dictionary<Side, List<Sample>> { [Side.Kernel] = [], [Side.Accel] = [] },

@@ -29,7 +29,8 @@ public sealed unsafe class WhyTests
     }
 
     [Theory]
-    [InlineData(SocketState.Connected, PathReason.Local, "local", "is accelerated: its bytes move through shared memory")]
+    [InlineData(SocketState.Connected, PathReason.Local, "local",
+        "is accelerated: its bytes move through shared memory")]
     [InlineData(SocketState.Connected, PathReason.Nic, "nic", "over an interface of acceld's")]
     [InlineData(SocketState.Listening, PathReason.Local, "local", "takes all others from the kernel")]
     [InlineData(SocketState.Unconnected, PathReason.NotYetRouted, "none", "is on no path yet")]
@@ -91,7 +92,8 @@ public sealed unsafe class WhyTests
             "--strict", "--", "python3", "-c", """
             import socket, subprocess
             child = subprocess.Popen(["env", "-u", "LD_PRELOAD", "python3", "-c",
-                "import socket,time\ns=socket.socket(); s.bind(('127.0.0.1',0)); s.listen()\nprint(s.getsockname()[1],flush=True); time.sleep(20)"],
+                "import socket, time\ns = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
+                "print(s.getsockname()[1], flush=True); time.sleep(20)"],
                 stdout=subprocess.PIPE)
             port = int(child.stdout.readline())
             for i in range(3):
@@ -113,14 +115,15 @@ public sealed unsafe class WhyTests
         using var scratch = new Scratch();
         var place = new Place(0);
         int port = Scratch.FreePort(place);
-        using Child server = Child.Start(new End(Side.Accel, place, []), "redis-server", "--port", $"{port}", "--save", "",
-            "--dir", scratch.Folder);
+        using Child server = Child.Start(new End(Side.Accel, place, []), "redis-server", "--port", $"{port}",
+            "--save", "", "--dir", scratch.Folder);
         Scratch.AwaitListener(port, place, server);
         (int status, string output, _) = Tool.Try(
             Path.Combine(Installation.Bin, "Accel.Cli", "release", "accel-cli"), "why", $"{server.Id}", "--json");
         Assert.Equal(0, status);
         JsonArray verdicts = JsonNode.Parse(output)!.AsArray();
-        Assert.Contains(verdicts, v => ((string)v!["sentence"]!).Contains($"tcp listener 0.0.0.0:{port} is accelerated"));
+        Assert.Contains(verdicts, v => ((string)v!["sentence"]!).Contains(
+            $"tcp listener 0.0.0.0:{port} is accelerated"));
     }
 
     private static Verdict Only(SharedStack stack, int descriptor)

@@ -1,9 +1,10 @@
-// Open-loop load: requests leave at a fixed rate, whatever the answers do, and the time of an answer counts from when its
-// request was due. A server that stalls is charged with every request that waited, not only with the one it stalled on.
+// Open-loop load: requests leave at a fixed rate, whatever the answers do, and the time of an answer counts from when
+// its request was due. A server that stalls is charged with every request that waited, not only with the one it stalled
+// on.
 //   openloop echo|redis|memcached|http PORT RATE CONNECTIONS SECONDS
 // RATE 0: each connection sends as soon as it has its answer (the most that can be had; no latency is claimed from it).
-// Prints "offered X", "achieved X" (a second), "operations N", and "bucket NANOSECONDS COUNT" for each used bucket, of which
-// there are 32 to a doubling. The first fifth of the time warms up and is not counted.
+// Prints "offered X", "achieved X" (a second), "operations N", and "bucket NANOSECONDS COUNT" for each used bucket,
+// of which there are 32 to a doubling. The first fifth of the time warms up and is not counted.
 #include "load.h"
 #include <fcntl.h>
 #include <sys/epoll.h>

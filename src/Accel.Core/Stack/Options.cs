@@ -23,7 +23,9 @@ public enum Option
 public readonly record struct OptionRow(
     Option Option, string Name, long Default, long Min, long Max, string Unit, string Meaning);
 
-/// <summary>A setting that is a word and not a number, so that it has no place among the values of the region.</summary>
+/// <summary>
+/// A setting that is a word and not a number, so that it has no place among the values of the region.
+/// </summary>
 public readonly record struct OptionWord(string Name, bool IsForUsers, string Meaning);
 
 /// <summary>
@@ -57,7 +59,9 @@ public static class OptionTable
             + "accelstat read them."),
     ];
 
-    /// <summary>Says which of the others a profile has set, so that the tools can tell where a value comes from.</summary>
+    /// <summary>
+    /// Says which of the others a profile has set, so that the tools can tell where a value comes from.
+    /// </summary>
     public const string ProfileOptions = "ACCEL_PROFILE_OPTIONS";
 
     /// <summary>What is a word: for users, or between our own programs.</summary>

@@ -69,10 +69,10 @@ public static class PathReasonTable
             "run both programs in one pid namespace: containers can share theirs"),
         new(PathReason.AttachRefused, PathVerdict.Fallback,
             "kernel: the listener's region could not be mapped (see attach_refused)",
-            "run both programs with the same libaccel.so, leave room in ulimit -v, and let this one open /proc/PID/fd of "
-            + "the listener"),
+            "run both programs with the same libaccel.so, leave room in ulimit -v, and let this one open /proc/PID/fd "
+            + "of the listener"),
         new(PathReason.NoBuffers, PathVerdict.Fallback, "kernel: no buffers left in the listener's region",
-            "start the listening program with a larger ACCEL_LOCAL_MB, or with a smaller ACCEL_SNDBUF and ACCEL_RCVBUF"),
+            "start the listening program with a larger ACCEL_LOCAL_MB, or with smaller ACCEL_SNDBUF and ACCEL_RCVBUF"),
         new(PathReason.NoPort, PathVerdict.Fallback, "kernel: no ephemeral port could be reserved",
             "widen net.ipv4.ip_local_port_range, or have the program bind its own ports"),
         new(PathReason.MeetingPointTaken, PathVerdict.Fallback,
@@ -84,7 +84,7 @@ public static class PathReasonTable
             "kernel: address family or address form that has no fast path",
             "use an IPv4 or IPv6 address of the socket's own family, without a scope, and a port that is not 0"),
         new(PathReason.OptionNeedsKernel, PathVerdict.Fallback, "kernel: a socket option needs the kernel",
-            "have the program leave out the option (src/DEVIATIONS.md lists them: TLS in the kernel, MD5, Fast Open ...)"),
+            "have the program leave out the option (TLS in the kernel, MD5, Fast Open ...: src/DEVIATIONS.md)"),
         new(PathReason.LimitReached, PathVerdict.Fallback, "kernel: a table of the stack is full",
             "spread the load over several processes; `stackdump stats` shows which table it is"),
         new(PathReason.Nic, PathVerdict.Accelerated, "nic: over an accelerated network interface", ""),

@@ -14,7 +14,11 @@ internal static class ManCommand
             Description = "A page, as in libaccel; without one, the pages that there are",
             DefaultValueFactory = _ => "",
         };
-        var update = new Option<bool>("--update") { Description = "Writes the pages anew from the tables", Hidden = true };
+        var update = new Option<bool>("--update") 
+        {
+            Description = "Writes the pages anew from the tables",
+            Hidden = true,
+        };
         var command = new Command("man", "Shows the manual") { page, update };
         command.SetAction(parsed => parsed.GetValue(update) ? Update() : Show(parsed.GetValue(page)!));
         return command;

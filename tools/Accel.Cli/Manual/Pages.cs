@@ -14,7 +14,8 @@ public static partial class Pages
     /// <summary>All pages as they should be: file name and text.</summary>
     public static IEnumerable<(string File, string Text)> Render()
     {
-        foreach (string source in Directory.GetFiles(Path.Combine(Folder, "source"), "*.md").Order(StringComparer.Ordinal))
+        string[] sources = Directory.GetFiles(Path.Combine(Folder, "source"), "*.md");
+        foreach (string source in sources.Order(StringComparer.Ordinal))
         {
             string[] lines = File.ReadAllLines(source);
             Match title = Title().Match(lines[0]);

@@ -15,7 +15,7 @@ internal static class Roff
     public static string Page(string name, string section, string summary, IEnumerable<string> lines)
     {
         var page = new StringBuilder();
-        page.Append(".\\\" Written by `accel man --update` from tools/manual/source and the code's tables: change those.\n");
+        page.Append(".\\\" Written by `accel man --update` from tools/manual/source and the code's tables.\n");
         page.Append($".TH {name.ToUpperInvariant()} {section} \"\" Accel \"Accel Manual\"\n.nh\n.ad l\n");
         page.Append($".SH NAME\n{Prose(name)} \\- {Prose(summary)}\n");
         new Writer(page).Write(lines);
@@ -81,7 +81,8 @@ internal static class Roff
         {
             if (_paragraph.Count == 0) return;
             if (!_afterHeading) page.Append(".PP\n");
-            foreach (string line in Wrapped(Prose(string.Join(' ', _paragraph)))) page.Append(Guarded(line)).Append('\n');
+            foreach (string line in Wrapped(Prose(string.Join(' ', _paragraph))))
+                page.Append(Guarded(line)).Append('\n');
             _paragraph.Clear();
             _afterHeading = false;
         }

@@ -5,7 +5,8 @@ using Accel.Cli.Processes;
 namespace Accel.Cli.Reports;
 
 /// <summary>A case of `accel bench` with all of its runs.</summary>
-public sealed record CaseFinding(string Path, BenchCase Case, IReadOnlyDictionary<Side, List<Sample>> Runs, string? Error)
+public sealed record CaseFinding(string Path, BenchCase Case, IReadOnlyDictionary<Side, List<Sample>> Runs,
+    string? Error)
 {
     public bool IsWhole => Runs[Side.Kernel].Count > 0 && Runs[Side.Accel].Count > 0;
 
@@ -15,7 +16,8 @@ public sealed record CaseFinding(string Path, BenchCase Case, IReadOnlyDictionar
 
     public Estimate Ratio()
     {
-        double[] kernel = [.. Runs[Side.Kernel].Select(s => s.Value)], accel = [.. Runs[Side.Accel].Select(s => s.Value)];
+        double[] kernel = [.. Runs[Side.Kernel].Select(s => s.Value)];
+        double[] accel = [.. Runs[Side.Accel].Select(s => s.Value)];
         return Case.LessIsBetter ? Statistics.Ratio(kernel, accel) : Statistics.Ratio(accel, kernel);
     }
 }

@@ -1,6 +1,8 @@
 namespace Accel.Cli.Reports;
 
-/// <summary>Latencies as the open-loop load counts them: merged by adding counts, never by averaging percentiles.</summary>
+/// <summary>
+/// Latencies as the open-loop load counts them: merged by adding counts, never by averaging percentiles.
+/// </summary>
 public sealed class Histogram
 {
     private readonly SortedDictionary<double, long> _counts = [];

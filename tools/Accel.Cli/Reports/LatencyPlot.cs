@@ -4,7 +4,8 @@ using Accel.Cli.Processes;
 namespace Accel.Cli.Reports;
 
 /// <summary>
-/// Latency by percentile, both axes logarithmic: a panel for each offered load, the kernel and the accelerated side in it.
+/// Latency by percentile, both axes logarithmic: a panel for each offered load, the kernel and the accelerated side
+/// in it.
 /// </summary>
 internal static class LatencyPlot
 {

@@ -12,7 +12,8 @@ internal static class MachineText
         string cpu = File.ReadAllText("/proc/cpuinfo");
         List<(string, string)> lines =
         [
-            ("system", $"{Of("/etc/os-release", "PRETTY_NAME=").Trim('"')}, Linux {Text("/proc/sys/kernel/osrelease")}"),
+            ("system", $"{Of("/etc/os-release", "PRETTY_NAME=").Trim('"')}, Linux "
+                + Text("/proc/sys/kernel/osrelease")),
             ("processor", $"{Field(cpu, "model name")}, {Environment.ProcessorCount} CPUs"
                 + (cpu.Contains("hypervisor", StringComparison.Ordinal) ? ", virtual machine" : "")),
             ("memory", string.Create(CultureInfo.InvariantCulture,
@@ -41,7 +42,8 @@ internal static class MachineText
     {
         const string Folder = "/sys/devices/system/cpu/vulnerabilities";
         if (!Directory.Exists(Folder)) return "-";
-        string[] active = [.. Directory.GetFiles(Folder).Where(f => Text(f).StartsWith("Mitigation", StringComparison.Ordinal))
+        string[] active = [.. Directory.GetFiles(Folder)
+            .Where(f => Text(f).StartsWith("Mitigation", StringComparison.Ordinal))
             .Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
         return active.Length == 0 ? "none active" : string.Join(", ", active);
     }

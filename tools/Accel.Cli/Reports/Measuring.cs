@@ -6,7 +6,8 @@ using Accel.Cli.Processes;
 namespace Accel.Cli.Reports;
 
 /// <summary>All runs of a report, kernel and accelerated by turns.</summary>
-internal sealed class Measuring(int runs, double seconds, bool isQuick, int serverCpu, int clientCpu, Action<string> said)
+internal sealed class Measuring(int runs, double seconds, bool isQuick, int serverCpu, int clientCpu,
+    Action<string> said)
 {
     private static readonly Side[] Sides = [Side.Kernel, Side.Accel];
     private readonly Surroundings _local = new(serverCpu, clientCpu, seconds);
@@ -69,7 +70,8 @@ internal sealed class Measuring(int runs, double seconds, bool isQuick, int serv
             {
                 foreach ((double rate, Dictionary<Side, List<LoadRun>> sides) in loads)
                 {
-                    said(string.Create(CultureInfo.InvariantCulture, $"{load.Name}, {rate:0}/s, run {i + 1} of {runs}"));
+                    said(string.Create(CultureInfo.InvariantCulture,
+                        $"{load.Name}, {rate:0}/s, run {i + 1} of {runs}"));
                     foreach (Side side in Sides) sides[side].Add(load.Run(side, _local, rate));
                 }
             }

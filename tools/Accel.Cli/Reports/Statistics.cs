@@ -4,8 +4,8 @@ namespace Accel.Cli.Reports;
 public readonly record struct Estimate(double Median, double Low, double High);
 
 /// <summary>
-/// Medians of runs. The intervals are bootstrap percentiles: the runs are drawn again, with replacement, 2000 times, from
-/// one seed, so that a report can be reproduced from its figures.
+/// Medians of runs. The intervals are bootstrap percentiles: the runs are drawn again, with replacement, 2000 times,
+/// from one seed, so that a report can be reproduced from its figures.
 /// </summary>
 public static class Statistics
 {

@@ -34,7 +34,8 @@ internal sealed class Svg(double width, double height, string description)
         $"<text class=\"{style}\" x=\"{x:0.#}\" y=\"{y:0.#}\" text-anchor=\"{anchor}\">{Escaped(text)}</text>");
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"<svg viewBox=\"0 0 {width:0} {height:0}\" width=\"{width:0}\" role=\"img\" aria-label=\"{Escaped(description)}\">")
+        $"<svg viewBox=\"0 0 {width:0} {height:0}\" width=\"{width:0}\" role=\"img\" "
+            + $"aria-label=\"{Escaped(description)}\">")
         + _inside + "</svg>";
 
     public static string Escaped(string text) => WebUtility.HtmlEncode(text);

@@ -3,8 +3,8 @@ using System.CommandLine;
 namespace Accel.Cli.Run;
 
 /// <summary>
-/// `accel run`, as help and manual show it. The work is tools/accel-run's, a shell script, which tools/accel calls without
-/// coming by here.
+/// `accel run`, as help and manual show it. The work is tools/accel-run's, a shell script, which tools/accel calls
+/// without coming by here.
 /// </summary>
 internal static class RunCommand
 {
@@ -28,7 +28,10 @@ internal static class RunCommand
             Description = "The program and its arguments",
             Arity = ArgumentArity.OneOrMore,
         };
-        var command = new Command("run", "Runs a program with libaccel.so preloaded") { profile, spin, strict, program };
+        var command = new Command("run", "Runs a program with libaccel.so preloaded")
+        {
+            profile, spin, strict, program,
+        };
         command.SetAction(parsed => Script.Become([
             "run",
             .. Given("--profile", parsed.GetValue(profile)),

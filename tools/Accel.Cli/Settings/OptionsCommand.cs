@@ -7,8 +7,8 @@ using Accel.Inspect;
 namespace Accel.Cli.Settings;
 
 /// <summary>
-/// `accel options`: every option with its default, range, meaning, value and origin: for a program that would be started
-/// now, or for one that runs.
+/// `accel options`: every option with its default, range, meaning, value and origin: for a program that would be
+/// started now, or for one that runs.
 /// </summary>
 internal static class OptionsCommand
 {
@@ -22,7 +22,10 @@ internal static class OptionsCommand
             Description = "The options of this process, as its stack took them",
             Arity = ArgumentArity.ZeroOrOne,
         };
-        var profile = new Option<string?>("--profile") { Description = "As a program with this profile would have them" };
+        var profile = new Option<string?>("--profile")
+        {
+            Description = "As a program with this profile would have them",
+        };
         var json = new Option<bool>("--json") { Description = "JSON instead of text" };
         var command = new Command("options", "Every option: value, origin (default, profile, environment), default, "
             + "range and meaning") { pid, profile, json };
@@ -84,7 +87,8 @@ internal static class OptionsCommand
         {
             string? text = Environment.GetEnvironmentVariable(row.Name);
             string origin = OptionTable.IsIn(sets, row.Name) ? "profile" : "environment";
-            if (text is null && read?.Settings.FirstOrDefault(s => s.Option == row.Name) is { Option: not null } setting)
+            if (text is null
+                && read?.Settings.FirstOrDefault(s => s.Option == row.Name) is { Option: not null } setting)
                 (text, origin) = (setting.Value, "profile");
             long value = row.Default;
             if (text is not null && OptionTable.Parse(row, text, out value) is { } wrong)

@@ -34,10 +34,11 @@ internal static class ProcessVerdict
             && off is not "ACCEL_DISABLE=" and not "ACCEL_DISABLE=0")
             return No("disabled", $"{who} has {off} in its environment", "start it without ACCEL_DISABLE");
         if (LeftAlone.Contains(Path.GetFileName(Executable(pid))))
-            return No("left_alone", $"{who} is left on the kernel: its sessions lock themselves in with seccomp filters",
+            return No("left_alone", $"{who} is left on the kernel: its sessions lock themselves in with seccomp "
+                + "filters",
                 "start it with ACCEL_DISABLE=0, which insists");
-        return No("no_socket", $"{who} has the library, and no socket that could be accelerated so far: TCP counts from "
-            + "bind(), listen() or connect() on, UDP where acceld serves an interface", null);
+        return No("no_socket", $"{who} has the library, and no socket that could be accelerated so far: TCP counts "
+            + "from bind(), listen() or connect() on, UDP where acceld serves an interface", null);
     }
 
     private static Verdict No(string reason, string sentence, string? remedy) =>
