@@ -14,7 +14,7 @@ internal static class ManCommand
             Description = "A page, as in libaccel; without one, the pages that there are",
             DefaultValueFactory = _ => "",
         };
-        var update = new Option<bool>("--update") 
+        var update = new Option<bool>("--update")
         {
             Description = "Writes the pages anew from the tables",
             Hidden = true,
