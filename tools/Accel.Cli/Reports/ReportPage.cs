@@ -74,7 +74,8 @@ internal static class ReportPage
         page.Append("<h2>Latency at a fixed rate</h2>\n<p>Open loop: requests leave when they are due, whatever the "
             + "answers do, and a latency counts from when its request was due. So a stall is charged to every request "
             + "that it held up. Percentiles are of all runs' requests together. Dashed: less came back than was "
-            + "offered (below 99 %), so the side cannot carry the load, and the figure says how far behind it was.</p>\n");
+            + "offered (below 99 %), so the side cannot carry the load, and the figure says how far behind it is."
+            + "</p>\n");
         foreach (LatencyFinding finding in f.Latencies)
         {
             page.Append(CultureInfo.InvariantCulture, $"<h3>{Svg.Escaped(finding.Title)}</h3>\n");
