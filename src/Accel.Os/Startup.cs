@@ -34,6 +34,7 @@ public static unsafe class Startup
 
     private static void ReadOptions(LinuxKernel kernel, OptionValues* values, byte** environment)
     {
+        string? profile = Find(environment, OptionTable.ProfileOptions);
         foreach (OptionRow row in OptionTable.Rows)
         {
             values->Values[(int)row.Option] = row.Default;
@@ -45,6 +46,7 @@ public static unsafe class Startup
             {
                 values->Values[(int)row.Option] = value;
                 values->FromEnvironment[(int)row.Option] = 1;
+                values->FromProfile[(int)row.Option] = (byte)(OptionTable.IsIn(profile, row.Name) ? 1 : 0);
             }
             else
                 Complain(kernel, complaint);

@@ -55,8 +55,16 @@ public static unsafe class Acceptor
         }
         LearnName(s, socket, fd);
         PathReason reason = Open(s, t, socket, index, fd, backlog);
-        if (reason != PathReason.Local)
-            Sockets.HandToKernel(s, t, socket, index, fd, reason);
+        if (reason == PathReason.Local)
+            return 0;
+        if (s.Strict is { } strict && Strictness.Refuses(reason))
+        {
+            strict.Say(s, reason);
+            // tcp_disconnect() of Linux: it listens no more.
+            s.Kernel.ShutdownSocket(fd, Af.SHUT_RD);
+            return -Errno.EOPNOTSUPP;
+        }
+        Sockets.HandToKernel(s, t, socket, index, fd, reason);
         return 0;
     }
 
@@ -325,6 +333,7 @@ public static unsafe class Acceptor
         if (fd < 0)
             return fd;
         s.Count(t, Counter.KernelAccepts);
+        s.Strict?.Say(s, PathReason.AcceptedFromKernel);
         int taken = (uint)fd < s.Process->FdLimit ? s.S.TakeSocket() : -1;
         if (taken >= 0)
         {

@@ -50,10 +50,11 @@ public static unsafe class Connector
         if (reason is PathReason.Local or PathReason.Nic)
             return Started(s, t, socket, fd, index);
         s.Count(t, Counter.ConnectRefused);
-        if (s.Strict && reason
-            is not (PathReason.AddressFamily or PathReason.NotLocalAddress or PathReason.PeerNotAccelerated
-                or PathReason.InterfaceNotServed))
+        if (s.Strict is { } strict && Strictness.Refuses(reason))
+        {
+            strict.Say(s, reason);
             return -Errno.ECONNREFUSED;
+        }
         return Sockets.HandToKernel(s, t, socket, index, fd, reason);
     }
 

@@ -32,7 +32,7 @@ public sealed unsafe class PosixStack
         SpinNs = Option(Core.Stack.Option.SpinMicros) is var us && us < 0 ? -1 : us * 1000;
         TicksPerKernelCheck = Calibrate(kernel);
         _nsPerTickScaled = (CalibrationNs << NsScale) / Math.Max(TicksPerKernelCheck, 1);
-        Strict = Option(Core.Stack.Option.Strict) != 0;
+        Strict = Option(Core.Stack.Option.Strict) != 0 ? new Strictness() : null;
         Diagnostics = Option(Core.Stack.Option.Diagnostics) != 0;
     }
 
@@ -62,7 +62,8 @@ public sealed unsafe class PosixStack
     /// <summary>Nanoseconds to spin; -1: adaptive.</summary>
     public long SpinNs { get; }
 
-    public bool Strict { get; }
+    /// <summary>What a fallback to the kernel means for the program; null: nothing.</summary>
+    public Strictness? Strict { get; }
 
     /// <summary>What happens to connections is logged.</summary>
     public bool Diagnostics { get; }

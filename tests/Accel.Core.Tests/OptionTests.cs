@@ -28,5 +28,14 @@ public class OptionTests
         Assert.EndsWith($"using {Row(name).Default}", message);
     }
 
+    [Theory]
+    [InlineData("ACCEL_SPIN_US", true)]
+    [InlineData("ACCEL_NIC,ACCEL_SPIN_US,ACCEL_STRICT", true)]
+    [InlineData("ACCEL_SPIN_US_TOO", false)]
+    [InlineData("", false)]
+    [InlineData(null, false)]
+    public void A_profile_says_which_options_are_its(string? list, bool isIn) =>
+        Assert.Equal(isIn, OptionTable.IsIn(list, "ACCEL_SPIN_US"));
+
     static OptionRow Row(string name) => OptionTable.Rows.Single(r => r.Name == name);
 }

@@ -99,7 +99,7 @@ public sealed unsafe class EventPipeTests
                 StackEventKind.OnKernel, StackEventKind.HandedOver])
             {
                 what.Kind = kind;
-                what.Reason = kind == StackEventKind.OnKernel ? (byte)PathReason.BoundToDevice
+                what.Reason = kind == StackEventKind.OnKernel ? (byte)PathReason.NoPort
                     : kind == StackEventKind.HandedOver ? (byte)0 : (byte)PathReason.Nic;
                 EventLog.Write(stack.Stack.Events, what);
             }
@@ -119,7 +119,7 @@ public sealed unsafe class EventPipeTests
             Text(One("ConnectionOpened"), "pid")));
         Assert.Equal(("12", "34"),
             (Text(One("ConnectionClosed"), "bytesSent"), Text(One("ConnectionClosed"), "bytesReceived")));
-        Assert.Equal(PathReasonText.Rows[(int)PathReason.BoundToDevice], Text(One("PathChosen"), "reason"));
+        Assert.Equal(PathReasonText.Rows[(int)PathReason.NoPort], Text(One("PathChosen"), "reason"));
         Assert.Equal("True", Text(One("Handover"), "done"));
         Assert.Equal("127.0.0.1:50000", Text(One("Retransmission"), "remote"));
         Assert.Equal(0, int.Parse(Text(One("Retransmission"), "segments")) % 3);

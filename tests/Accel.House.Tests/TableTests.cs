@@ -44,10 +44,43 @@ public partial class TableTests
         where !Known.Contains(match.Groups[1].Value)
         select $"{file}: {match.Groups[1].Value}", "Give it a row in OptionTable.");
 
-    /// <summary>The table, and what is a word and not a number: where the log goes, and a profile's name. And what one
-    /// image tells the next in exec().</summary>
+    [Fact]
+    public void There_are_fewer_than_thirty_options() =>
+        Assert.True(OptionTable.Rows.Length + OptionTable.Words.Length < 30,
+            "What can be decided by measuring at run time is no option.");
+
+    /// <summary>What tools/accel-run checks settings by, which is a script and cannot ask.</summary>
+    [Fact]
+    public void The_launcher_knows_the_options() => House.SameAsFile("tools/profiles/options", string.Concat(
+        [.. OptionTable.Rows.Select(r => $"{r.Name} {r.Min} {r.Max}\n"),
+            .. OptionTable.Words.Select(w => $"{w.Name} - -\n")]));
+
+    [Fact]
+    public void A_sentence_for_each_refusal_of_the_control_plane() =>
+        Assert.Equal(Enum.GetValues<Core.Nic.NicRefusal>().Length, Core.Nic.NicRefusalText.Rows.Length);
+
+    [Fact]
+    public void A_row_for_each_reason() => Assert.Equal(
+        Enum.GetValues<PathReason>().Where(r => r != PathReason.Count), PathReasonTable.Rows.Select(r => r.Reason));
+
+    [Fact]
+    public void Each_reason_has_a_sentence_and_what_would_change_it() => House.None(
+        PathReasonTable.Rows.Where(r => r.Text.Length == 0 || r.Text.EndsWith('.') || r.Remedy.EndsWith('.')
+            || r.Text.StartsWith("kernel: ", StringComparison.Ordinal)
+                != (r.Verdict is PathVerdict.Fallback or PathVerdict.Kernel)
+            || (r.Remedy.Length == 0) != (r.Verdict == PathVerdict.Accelerated)).Select(r => r.Reason.ToString()),
+        "The text begins with the path; all but accelerated sockets have a remedy; no full stop.");
+
+    [Fact]
+    public void Each_reason_is_recorded_by_some_code() => House.None(
+        from reason in Enum.GetNames<PathReason>()
+        where reason != nameof(PathReason.Count)
+            && !RoomSources().Any(s => s.File.StartsWith("src/Accel.Posix/", StringComparison.Ordinal)
+                && s.Text.Contains("PathReason." + reason, StringComparison.Ordinal))
+        select $"PathReason.{reason}", "Record it where it happens, or drop the row.");
+
     static readonly HashSet<string> Known =
-        [.. OptionTable.Rows.Select(r => r.Name), "ACCEL_LOG", "ACCEL_PROFILE", "ACCEL_INHERIT"];
+        [.. OptionTable.Rows.Select(r => r.Name), .. OptionTable.Words.Select(w => w.Name)];
 
     static IEnumerable<(string File, string Text)> RoomSources() =>
         House.Sources(".cs").Where(f => f.StartsWith("src/", StringComparison.Ordinal)

@@ -42,12 +42,12 @@ public sealed unsafe class ReadingTests
         Connect(stack, 6, PathReason.Nic, 0, 0);
         stack.Add(7, SocketState.Listening, PathReason.Local);
         stack.Add(8, SocketState.Kernel, PathReason.PeerNotAccelerated);
-        stack.Add(9, SocketState.Kernel, PathReason.BoundToDevice);
-        stack.Add(10, SocketState.Kernel, PathReason.BoundToDevice);
+        stack.Add(9, SocketState.Kernel, PathReason.NoPort);
+        stack.Add(10, SocketState.Kernel, PathReason.NoPort);
         StackReading reading = Read(stack);
         Assert.Equal((1, 2, 3, 1, 7), (reading.LocalConnections, reading.NicConnections, reading.KernelSockets,
             reading.Listeners, reading.Sockets));
-        Assert.Equal(2, reading.KernelReasons[PathReasonText.Rows[(int)PathReason.BoundToDevice]]);
+        Assert.Equal(2, reading.KernelReasons[PathReasonText.Rows[(int)PathReason.NoPort]]);
     }
 
     [Fact]

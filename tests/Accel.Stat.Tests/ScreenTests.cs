@@ -93,13 +93,13 @@ public sealed unsafe class ScreenTests
         (socket->Region, socket->Index) = (1, (uint)index);
         socket->Local = Endpoint.Loopback(Endpoint.V4, 40000);
         socket->Remote = Endpoint.Loopback(Endpoint.V4, 6379);
-        stack.Add(10, SocketState.Kernel, PathReason.BoundToDevice);
+        stack.Add(10, SocketState.Kernel, PathReason.NoPort);
         string id = $"{stack.Id:x16}";
         ScreenState state = Begin with { Page = Page.Stack, StackId = id };
         Picture page = Draw(state);
         string text = Drawn(page);
         Assert.Equal(2, page.Rows);
-        Assert.Contains(PathReasonText.Rows[(int)PathReason.BoundToDevice], text, StringComparison.Ordinal);
+        Assert.Contains(PathReasonText.Rows[(int)PathReason.NoPort], text, StringComparison.Ordinal);
         Assert.Contains("127.0.0.1:6379", text, StringComparison.Ordinal);
         Assert.Equal(1, Draw(state with { Filter = ":6379" }).Rows);
         string one = Drawn(Draw(state with { Page = Page.Socket }));

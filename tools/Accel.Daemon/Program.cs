@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using Accel.Control;
 using Accel.Control.Links;
 using Accel.Daemon;
+using Accel.Manual;
 using Accel.Os.Control;
 
 var interfaces = new Option<string[]>("--interface")
@@ -55,6 +56,7 @@ root.SetAction(parsed => Serving.Run(new Serving.Wishes(
 var status = new Command("status", "What the running daemon serves, and whom") { socket, json };
 status.SetAction(parsed => Asking.Run(parsed.GetValue(socket), parsed.GetValue(json)));
 root.Subcommands.Add(status);
+root.Options.Add(new ModelOption());
 try
 {
     return root.Parse(args).Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });

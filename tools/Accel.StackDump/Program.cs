@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using Accel.Inspect;
+using Accel.Manual;
 using Accel.StackDump;
 using Accel.StackDump.Verbs;
 
@@ -52,4 +53,5 @@ links.SetAction(parsed => Show(parsed, m => LinksVerb.Show(m, parsed.GetValue(pi
 var nic = new Command("nic", "The network path: engine, tables, listeners, settings, counters") { pid };
 nic.SetAction(parsed => Show(parsed, m => NicVerb.Show(m, parsed.GetValue(pid))));
 foreach (Command verb in (Command[])[sockets, one, links, nic, stats, options]) root.Subcommands.Add(verb);
+root.Options.Add(new ModelOption());
 return root.Parse(args).Invoke();

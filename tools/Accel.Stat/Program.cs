@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.Globalization;
+using Accel.Manual;
 using Accel.Stat;
 using Accel.Stat.Screen;
 
@@ -73,4 +74,5 @@ events.SetAction(parsed => EventLines.Run(parsed.GetValue(pid),
     Console.Out));
 root.Subcommands.Add(events);
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+root.Options.Add(new ModelOption());
 return root.Parse(args).Invoke();

@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x8915555a5b1749a2;
+    public const ulong Value = 0xa5152a416ef0e991;
 }

@@ -24,6 +24,11 @@ public readonly record struct OptionRow(
     Option Option, string Name, long Default, long Min, long Max, string Unit, string Meaning);
 
 /// <summary>
+/// A setting that is a word and not a number, so that it has no place among the values of the region.
+/// </summary>
+public readonly record struct OptionWord(string Name, bool IsForUsers, string Meaning);
+
+/// <summary>
 /// The one declaration of the options: parsing, range checks, help, stackdump and documents follow it.
 /// </summary>
 [ColdPath]
@@ -38,7 +43,8 @@ public static class OptionTable
             "How long a blocking call looks at its sockets before it sleeps; -1: adaptive, "
             + "at most 50 us, none when both ends share a CPU."),
         new(Option.Strict, "ACCEL_STRICT", 0, 0, 1, "",
-            "1: an eligible connection that would have to use the kernel fails with ECONNREFUSED instead."),
+            "1: a connect() that would have to use the kernel fails with ECONNREFUSED and a listen() with EOPNOTSUPP, "
+            + "and the reason is said on standard error; what is accepted from the kernel is said, and served."),
         new(Option.Disable, "ACCEL_DISABLE", 0, 0, 1, "", "1: the library is loaded but accelerates nothing."),
         new(Option.LocalMegabytes, "ACCEL_LOCAL_MB", 1024, 128, 16384, "MiB",
             "Address space of the region for local connections (memory is used only as needed)."),
@@ -52,6 +58,33 @@ public static class OptionTable
             "1: connections that open, close, or go to the kernel are logged in the stack's region, where acceld and "
             + "accelstat read them."),
     ];
+
+    /// <summary>
+    /// Says which of the others a profile has set, so that the tools can tell where a value comes from.
+    /// </summary>
+    public const string ProfileOptions = "ACCEL_PROFILE_OPTIONS";
+
+    /// <summary>What is a word: for users, or between our own programs.</summary>
+    public static readonly OptionWord[] Words =
+    [
+        new("ACCEL_LOG", true, "A file that gets a line for each rare event: start, fork, exec, hand-over."),
+        new("ACCEL_PROFILE", true, "The profile that `accel run --profile` has read; it says so to the tools."),
+        new(ProfileOptions, false, "The options that the profile has set, with commas between them."),
+        new("ACCEL_INHERIT", false, "What one image tells the next in exec()."),
+    ];
+
+    /// <summary>True if a list with commas has the name.</summary>
+    public static bool IsIn(string? list, string name)
+    {
+        if (list is null)
+            return false;
+        foreach (Range range in list.AsSpan().Split(','))
+        {
+            if (list.AsSpan(range).SequenceEqual(name))
+                return true;
+        }
+        return false;
+    }
 
     /// <summary>Parses one value. Returns null if it is good, else what is wrong with it.</summary>
     public static string? Parse(in OptionRow row, string text, out long value)
@@ -72,4 +105,12 @@ public unsafe struct OptionValues
 
     /// <summary>1 where the environment gave the value.</summary>
     [FieldOffset(256)] public fixed byte FromEnvironment[32];
+
+    /// <summary>1 where it was a profile that put it into the environment.</summary>
+    [FieldOffset(288)] public fixed byte FromProfile[32];
+
+    /// <summary>Where an option's value comes from, for people.</summary>
+    [ColdPath]
+    public readonly string Origin(Option option) => FromEnvironment[(int)option] == 0 ? "default"
+        : FromProfile[(int)option] == 0 ? "environment" : "profile";
 }

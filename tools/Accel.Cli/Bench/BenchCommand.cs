@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Accel.Cli.Nic;
 using Accel.Cli.Processes;
+using Accel.Cli.Reports;
 
 namespace Accel.Cli.Bench;
 
@@ -21,10 +22,13 @@ internal static class BenchCommand
             Description = "CPUs of server and client; 0,0 puts both on one",
             DefaultValueFactory = _ => Environment.ProcessorCount > 1 ? "0,1" : "0,0",
         };
+        var set = new Option<string[]>("--set")
+            { Description = "NAME=VALUE: an option of the accelerated side (may be given again)" };
+        var profile = new Option<string?>("--profile") { Description = "A profile for the accelerated side" };
         Command Measuring(string name, string description, BenchCase[] cases,
             Func<int, int, double, Surroundings> where)
         {
-            var command = new Command(name, description) { json, quick, runs, only, cpus };
+            var command = new Command(name, description) { json, quick, runs, only, cpus, profile, set };
             command.SetAction(parsed =>
             {
                 bool isQuick = parsed.GetValue(quick);
@@ -33,6 +37,9 @@ internal static class BenchCommand
                     || names.Any(n => c.Name == n || c.Name.StartsWith($"{n}-", StringComparison.Ordinal)))];
                 if (chosen.Length == 0)
                     return Refuse($"no such case; there are: {string.Join(' ', cases.Select(c => c.Name))}");
+                if (Overrides.Of(parsed.GetValue(profile), parsed.GetValue(set) ?? [], out string? complaint) is not
+                    { } settings) return Refuse(complaint!);
+                chosen = [.. chosen.Select(settings.On)];
                 if (!TryCpus(parsed.GetValue(cpus)!, out int server, out int client))
                     return Refuse("--cpus wants two numbers, as in 0,1");
                 Surroundings at = where(server, client, isQuick ? 0.4 : 1.0);
@@ -51,7 +58,10 @@ internal static class BenchCommand
             "What the preload costs calls and programs that are none of its business") { json, quick };
         pass.SetAction(parsed => Installation.Missing([]) is { } missing ? Refuse(missing)
             : PassThrough.Run(parsed.GetValue(json), parsed.GetValue(quick) ? 3 : 9, Environment.ProcessorCount - 1));
-        return new Command("bench", "Measures kernel and accelerated side by side") { local, nic, pass };
+        return new Command("bench", "Measures kernel and accelerated side by side")
+        {
+            local, nic, pass, ReportCommand.Create(),
+        };
     }
 
     private static bool TryCpus(string text, out int server, out int client)

@@ -1,4 +1,5 @@
 using Accel.Cli.Processes;
+using Accel.Cli.Reports;
 
 namespace Accel.Cli.Bench;
 
@@ -10,8 +11,16 @@ public static class Interleaved
     public static Result Measure(BenchCase c, Surroundings at, int runs, double? ringMicros,
         Action<int>? progress = null)
     {
+        Dictionary<Side, List<Sample>> samples = Run(c, at, runs, out string? error, progress);
+        return new(c, ringMicros, Median(samples[Side.Kernel]), Median(samples[Side.Accel]), error);
+    }
+
+    /// <summary>All runs of both sides; what went wrong ends them.</summary>
+    public static Dictionary<Side, List<Sample>> Run(BenchCase c, Surroundings at, int runs, out string? error,
+        Action<int>? progress = null)
+    {
         var samples = new Dictionary<Side, List<Sample>> { [Side.Kernel] = [], [Side.Accel] = [] };
-        string? error = null;
+        error = null;
         for (int i = 0; i < runs && error is null; i++)
         {
             progress?.Invoke(i);
@@ -27,17 +36,10 @@ public static class Interleaved
                 }
             }
         }
-        return new(c, ringMicros, Median(samples[Side.Kernel]), Median(samples[Side.Accel]), error);
+        return samples;
     }
 
-    private static Sample? Median(List<Sample> samples)
-        => samples.Count == 0 ? null : new(Median(samples, s => s.Value), Median(samples, s => s.ServerMicros),
-            Median(samples, s => s.ClientMicros));
-
-    private static double Median(List<Sample> samples, Func<Sample, double> figure)
-    {
-        double[] sorted = [.. samples.Select(figure).Order()];
-        int middle = sorted.Length / 2;
-        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-    }
+    private static Sample? Median(List<Sample> samples) => samples.Count == 0 ? null
+        : new(Statistics.Median(samples.Select(s => s.Value)), Statistics.Median(samples.Select(s => s.ServerMicros)),
+            Statistics.Median(samples.Select(s => s.ClientMicros)));
 }

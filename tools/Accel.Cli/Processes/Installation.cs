@@ -9,9 +9,17 @@ public static class Installation
     public static string Library =>
         Environment.GetEnvironmentVariable("ACCEL_LIBRARY") ?? Path.Combine(Artifacts, "lib", "libaccel.so");
 
-    public static string StackDump => Path.Combine(Artifacts, "bin", "Accel.StackDump", "release", "stackdump");
+    /// <summary>Where each tool has a folder of its own.</summary>
+    public static string Bin => Path.Combine(Artifacts, "bin");
 
-    public static string Daemon => Path.Combine(Artifacts, "bin", "Accel.Daemon", "release", "acceld");
+    public static string StackDump => Path.Combine(Bin, "Accel.StackDump", "release", "stackdump");
+
+    public static string Daemon => Path.Combine(Bin, "Accel.Daemon", "release", "acceld");
+
+    /// <summary>The folder of the sources that tools need where they lie.</summary>
+    public static string Tools => Path.Combine(Path.GetDirectoryName(Artifacts)!, "tools");
+
+    public static string Profiles => Path.Combine(Tools, "profiles");
 
     /// <summary>A load program of tools/bench.</summary>
     public static string LoadProgram(string name) => Path.Combine(Artifacts, "bench", name);
