@@ -2,7 +2,8 @@
 // and long writes, half-closes, and connections to one another. Every byte that arrives must be the one that was sent in
 // its place; a stream may end early only in a run with kills.
 //
-// chaos member SEED NUMBER SECONDS RATE ADDRESS KILLS OWN-PORT PORT...   listens on its own port, connects to others'
+// chaos member SEED NUMBER END RATE ADDRESS KILLS OWN-PORT PORT...   until END (CLOCK_MONOTONIC, ms), the
+//     same for all: nobody may stop taking connections while others still make them
 // chaos stream STATE CHANCE KILLS                                        the image after exec goes on with one
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -229,11 +230,17 @@ static int dial(int port)
     int fd = socket(AF_INET, SOCK_STREAM | (upto(2) ? SOCK_CLOEXEC : 0), 0);
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     inet_pton(AF_INET, address_text, &to.sin_addr);
-    if (fd < 0 || connect(fd, SA(to), sizeof to) < 0) {
-        if (fd >= 0) close(fd);
-        return -1;
+    if (fd < 0) return -1;
+    int failed = connect(fd, SA(to), sizeof to), error = 0;
+    if (failed && errno == EINTR) { // goes on by itself: to close it now would break it off
+        struct pollfd done = {fd, POLLOUT, 0};
+        socklen_t length = sizeof error;
+        while (poll(&done, 1, 5000) < 0 && errno == EINTR) { }
+        failed = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) || error;
     }
-    return fd;
+    if (!failed) return fd;
+    close(fd);
+    return -1;
 }
 
 // Until all streams have ended, or nothing has moved for so long that something is lost.
@@ -394,6 +401,14 @@ static void kill_child(void)
     if (pid > 0) kill(pid, SIGKILL);
 }
 
+static void look_at_end(int status)
+{
+    if (WIFSIGNALED(status) && !(may_be_broken && WTERMSIG(status) == SIGKILL))
+        say("WRONG end of a child: signal %d", WTERMSIG(status));
+    else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        say("WRONG end of a child: %d", WEXITSTATUS(status));
+}
+
 static void count_signal(int signal) { (void)signal, signals++; }
 
 static int listen_at(int port)
@@ -439,7 +454,7 @@ static void act(const int *ports, int others, bool kills)
     }
 }
 
-static int member(uint64_t seed, double seconds, int rate, bool kills, const int *ports, int others)
+static int member(uint64_t seed, int64_t end, int rate, bool kills, const int *ports, int others)
 {
     chance = seed * 7919 + (uint64_t)me * 104729 + 1;
     for (int i = 0; i < 20; i++) next();
@@ -451,7 +466,7 @@ static int member(uint64_t seed, double seconds, int rate, bool kills, const int
     setitimer(ITIMER_REAL, &often, NULL);
     int listener = listen_at(ports[0]), actions = 0, begun = 0;
     say("listens");
-    int64_t start = now_ms(), end = start + (int64_t)(seconds * 1000), quiet = 0;
+    int64_t start = now_ms(), quiet = 0;
     // Later ones still come when nobody begins any more; who accepts nothing for a while has them all.
     while (now_ms() < end || count > 0 || quiet == 0 || now_ms() - quiet < 3000) {
         struct pollfd fds[MOST_STREAMS + 1];
@@ -478,7 +493,8 @@ static int member(uint64_t seed, double seconds, int rate, bool kills, const int
             }
             forget(i);
         }
-        while (waitpid(-1, NULL, WNOHANG) > 0) { }
+        int status;
+        while (waitpid(-1, &status, WNOHANG) > 0) look_at_end(status);
         if (now_ms() < end && now_ms() - start >= (int64_t)actions * 1000 / rate) {
             before = count;
             actions++;
@@ -488,7 +504,9 @@ static int member(uint64_t seed, double seconds, int rate, bool kills, const int
     }
     close(listener);
     setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
-    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) { }
+    int status;
+    for (pid_t child; (child = waitpid(-1, &status, 0)) > 0 || errno == EINTR; )
+        if (child > 0) look_at_end(status);
     int open_now = 0;
     for (int fd = 3; fd < 256; fd++) {
         char path[40], what[80];
@@ -522,8 +540,8 @@ int main(int argc, char **argv)
         me = atoi(argv[3]);
         address_text = argv[6];
         for (int i = 8; i < argc; i++) ports[given++] = atoi(argv[i]);
-        return member(strtoull(argv[2], NULL, 10), atof(argv[4]), atoi(argv[5]), argv[7][0] == '1', ports, given - 1);
+        return member(strtoull(argv[2], NULL, 10), strtoll(argv[4], NULL, 10), atoi(argv[5]), argv[7][0] == '1', ports, given - 1);
     }
-    fprintf(stderr, "usage: chaos member SEED NUMBER SECONDS RATE ADDRESS KILLS OWN-PORT PORT...\n");
+    fprintf(stderr, "usage: chaos member SEED NUMBER END RATE ADDRESS KILLS OWN-PORT PORT...\n");
     return 2;
 }
