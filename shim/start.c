@@ -98,7 +98,8 @@ static bool has_addresses(void)
     long fd = RAW(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
     long length = fd < 0 ? -1 : RAW(SYS_read, fd, text, sizeof text);
     if (fd >= 0) RAW(SYS_close, fd);
-    for (long i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++) pages = pages * 10 + (uint64_t)(text[i] - '0');
+    for (long i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+        pages = pages * 10 + (uint64_t)(text[i] - '0');
     return limit[0] >= pages * 4096 + ADDRESSES_FOR_RUNTIME;
 }
 

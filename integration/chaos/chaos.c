@@ -1,6 +1,6 @@
 // Processes that do at random whatever may happen to sockets: fork, exec, kill, signals, dup2, close, SCM_RIGHTS, short
-// and long writes, half-closes, and connections to one another. Every byte that arrives must be the one that was sent in
-// its place; a stream may end early only in a run with kills.
+// and long writes, half-closes, and connections to one another. Every byte that arrives must be the one that was sent
+// in its place; a stream may end early only in a run with kills.
 //
 // chaos member SEED NUMBER END RATE ADDRESS KILLS OWN-PORT PORT...   until END (CLOCK_MONOTONIC, ms), the
 //     same for all: nobody may stop taking connections while others still make them
@@ -31,8 +31,8 @@ enum { HELLO = 16, MOST_STREAMS = 40, PIECE = 20000, SILENCE_MS = 20000 };
 
 #define SA(address) ((struct sockaddr *)&(address))
 
-// A connection carries, each way, HELLO bytes of its sender (seed, length), then that many bytes of the pattern, then the
-// end. Who breaks off on purpose resets; everything else that ends early was killed.
+// A connection carries, each way, HELLO bytes of its sender (seed, length), then that many bytes of the pattern, then
+// the end. Who breaks off on purpose resets; everything else that ends early was killed.
 struct stream {
     int fd;
     uint32_t out_seed, in_seed;
@@ -170,7 +170,8 @@ static bool check(struct stream *s, const unsigned char *data, ssize_t n)
             continue;
         }
         if (s->in_done >= s->in_length || data[i] != pattern(s->in_seed, s->in_done)) {
-            say("WRONG byte %llu of %llu: %02x", (unsigned long long)s->in_done, (unsigned long long)s->in_length, data[i]);
+            say("WRONG byte %llu of %llu: %02x", (unsigned long long)s->in_done, (unsigned long long)s->in_length,
+                data[i]);
             return false;
         }
         s->in_done++;
@@ -540,7 +541,8 @@ int main(int argc, char **argv)
         me = atoi(argv[3]);
         address_text = argv[6];
         for (int i = 8; i < argc; i++) ports[given++] = atoi(argv[i]);
-        return member(strtoull(argv[2], NULL, 10), strtoll(argv[4], NULL, 10), atoi(argv[5]), argv[7][0] == '1', ports, given - 1);
+        return member(strtoull(argv[2], NULL, 10), strtoll(argv[4], NULL, 10), atoi(argv[5]), argv[7][0] == '1',
+            ports, given - 1);
     }
     fprintf(stderr, "usage: chaos member SEED NUMBER END RATE ADDRESS KILLS OWN-PORT PORT...\n");
     return 2;

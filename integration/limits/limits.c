@@ -1,5 +1,6 @@
-// A program that meets the limits of its process and of its machine. Each verb says what a program can see, nothing that
-// differs from run to run; the cases (../programs/limits.py, ../nic/limits_cases.py) compare it with what the kernel says.
+// A program that meets the limits of its process and of its machine. Each verb says what a program can see, nothing
+// that differs from run to run; the cases (../programs/limits.py, ../nic/limits_cases.py) compare it with what it says
+// on the kernel.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

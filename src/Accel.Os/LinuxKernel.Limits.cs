@@ -8,7 +8,9 @@ namespace Accel.Os;
 public sealed unsafe partial class LinuxKernel
 {
     private const int LimitDescriptors = 7, FewDescriptors = 1024, RoomAbove = 1024;
-    private static readonly string[] s_groupRoots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory"];
+    private static readonly string[] s_groupRoots =
+        ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory"];
+
     private int _raising;
 
     /// <summary>
