@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,6 +86,23 @@ static bool disabled(void)
     return locked_up;
 }
 
+/* The runtime aborts the process when it cannot have the addresses that it begins with. */
+enum { ADDRESSES_FOR_RUNTIME = 128 << 20 };
+
+static bool has_addresses(void)
+{
+    uint64_t limit[2];
+    if (RAW(SYS_prlimit64, 0, RLIMIT_AS, NULL, limit) < 0 || limit[0] == RLIM_INFINITY) return true;
+    char text[64];
+    uint64_t pages = 0;
+    long fd = RAW(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    long length = fd < 0 ? -1 : RAW(SYS_read, fd, text, sizeof text);
+    if (fd >= 0) RAW(SYS_close, fd);
+    for (long i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+        pages = pages * 10 + (uint64_t)(text[i] - '0');
+    return limit[0] >= pages * 4096 + ADDRESSES_FOR_RUNTIME;
+}
+
 static long run_start(struct shim_thread *s)
 {
     uint64_t mask = shim_block_signals();
@@ -119,7 +137,7 @@ bool shim_start(void)
         return shim_started();
     }
     int saved = errno;
-    long r = run_start(&shim_self);
+    long r = has_addresses() ? run_start(&shim_self) : -ENOMEM;
     shim_log("start: %ld, %u descriptors from %u", r, accel_process.fd_limit, accel_process.internal_min);
     __atomic_store_n(&state, r == 0 ? STARTED : REFUSED, __ATOMIC_RELEASE);
     futex_wake_all(&state);

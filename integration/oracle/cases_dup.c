@@ -222,3 +222,20 @@ PAIR(exec_closes, "a close-on-exec connection ends with exec when nobody else ha
     RECV(b, 10, 0);
     reap(child);
 }
+
+// Whatever a library needs for itself must not take the numbers that the program counts on.
+PAIR(lowest_numbers_stay, "after a connection and a refusal the lowest numbers are the program's")
+{
+    int holder, refused = closed_port(&holder), sockets_of_ours = !(a & REMOTE) + !(b & REMOTE), open_now = 0;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    SAY(connect_to(fd, refused) < 0 ? errno : 0);
+    close(fd);
+    close(holder);
+    for (int i = 3; i < 200; i++) {
+        char path[40], target[100];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", i);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        open_now += length >= 0;
+    }
+    say("%d beside the sockets", open_now - sockets_of_ours);
+}

@@ -255,35 +255,4 @@ public sealed unsafe partial class LinuxKernel : IKernel
             address[14 + i] = (byte)(digit < 10 ? '0' + digit : 'a' + digit - 10);
         }
     }
-
-    /// <summary>
-    /// The library's descriptors sit at the top of what the soft limit allows: programs count on the lowest number
-    /// being
-    /// theirs, and many close everything from 3 upwards.
-    /// </summary>
-    public int MoveHigh(int fd)
-    {
-        if (fd < 0)
-            return fd;
-        if (_highest < 0)
-            _highest = HighestAllowed();
-        for (int reserve = 256; reserve <= 4096; reserve *= 4)
-        {
-            int from = Math.Max(_highest - reserve, _highest / 2);
-            int moved = (int)Call(SystemCall.Fcntl, fd, DuplicateCloexec, from);
-            if (moved < 0)
-                continue;
-            Close(fd);
-            return moved;
-        }
-        return fd;
-    }
-
-    private int HighestAllowed()
-    {
-        ulong* limit = stackalloc ulong[2];
-        if (Call(SystemCall.PrLimit, 0, 7, 0, (long)limit) < 0)
-            return 1024;
-        return (int)Math.Min(limit[0], StackRegion.MaxDescriptors);
-    }
 }

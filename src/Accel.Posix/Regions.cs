@@ -8,6 +8,9 @@ namespace Accel.Posix;
 [ColdPath]
 public static unsafe class Regions
 {
+    /// <summary>A quarter of what the program may have is for its local connections.</summary>
+    private const int ShareOfMemory = 4;
+
     public const string LocalName = "accel-local";
     public const string StackName = "accel-stack";
 
@@ -55,6 +58,7 @@ public static unsafe class Regions
         LocalRegion region = new(address);
         region.Format(s.Kernel.Random() | 1, s.S.Tables->Header.Id, bytes, s.Process->Pid, s.Kernel.CurrentUid(),
             s.Kernel.WallNs());
+        region.LimitBuffers(s.Kernel.MemoryLimit() / ShareOfMemory);
         uint number = Enter(s, region, fd);
         if (number == 0)
             Discard(s, address, fd);

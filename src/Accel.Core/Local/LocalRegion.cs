@@ -31,6 +31,7 @@ public readonly unsafe struct LocalRegion(byte* address)
     public const int MaxListeners = 1024;
     public const int MaxDoorbells = 4096;
     public const int MaxAttachments = 1024;
+    private const long LeastForBuffers = 4 << 20;
     public const int ListenerSource = 2 * MaxConns;
 
     private const long AttachmentsAt = 4096;
@@ -101,6 +102,18 @@ public readonly unsafe struct LocalRegion(byte* address)
         t->Header.CreatedNs = nowNs;
         t->Header.Slots = MaxConns;
         Volatile.Write(ref t->Header.Magic, RegionHeader.ExpectedMagic);
+    }
+
+    /// <summary>
+    /// No more of the region than that is ever touched for rings. Beyond it they do not grow, and then new connections
+    /// are the kernel's.
+    /// </summary>
+    public void LimitBuffers(long bytes)
+    {
+        ulong most = (ulong)Math.Max(bytes, LeastForBuffers);
+        BufferArena* buffers = &Tables->Buffers;
+        if (most < buffers->EndByte - buffers->FirstByte)
+            buffers->EndByte = buffers->FirstByte + most;
     }
 
     /// <summary>

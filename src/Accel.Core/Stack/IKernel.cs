@@ -25,6 +25,9 @@ public unsafe interface IKernel : ILiveness
     /// <summary>CLOCK_MONOTONIC.</summary>
     long NowNs();
 
+    /// <summary>The most memory that the process may have by its control group; long.MaxValue if nobody says.</summary>
+    long MemoryLimit();
+
     /// <summary>A cheap counter that runs at one speed on all CPUs.</summary>
     ulong Ticks();
 
