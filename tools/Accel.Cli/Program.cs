@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using Accel.Cli.Bench;
+using Accel.Cli.Capture;
 using Accel.Cli.Demo;
 using Accel.Cli.Handover;
 
@@ -14,4 +15,5 @@ var root = new Command("accel", """
 root.Subcommands.Add(DemoCommand.Create());
 root.Subcommands.Add(BenchCommand.Create());
 root.Subcommands.Add(HandoverCommand.Create());
+root.Subcommands.Add(PcapCommand.Create());
 return root.Parse(args).Invoke();
