@@ -7,6 +7,9 @@ import subprocess
 from .harness import STACKDUMP, case
 from .redis import Redis
 
+VERBS = ("stacks", "sockets", "netstat", "queues", "timers", "packets", "filters", "links", "nic", "stats", "options",
+         "lots")
+
 
 def dump(c, *args, status=0):
     done = subprocess.run([STACKDUMP, *map(str, args), "--json"], capture_output=True, timeout=20, check=False)
@@ -46,6 +49,21 @@ def live_and_stopped(c):
     c.expect(os.listdir(f"/proc/{server}/fd") == before, "stackdump has changed the process")
     c.expect(r.cli("PING") == "PONG", "the server does not go on")
     dump(c, "sockets", os.getpid(), status=1)
+
+    some = dump(c, "sockets", server, "state", "established", "and", "sport", r.port)
+    c.expect(len(some) == len(connected), f"{len(some)} sockets match, {len(connected)} are established")
+    c.expect(not dump(c, "sockets", "path kernel and pid", server), "a socket on the kernel is shown")
+    dump(c, "sockets", "state", "nix", status=1)
+    saved = c.path("saved")
+    dump(c, "save", saved, server)
+    load.kill()
+    r.child.kill(signal.SIGKILL)
+    r.child.wait(5)
+    dump(c, "sockets", server, status=1)
+    offline = dump(c, "--from", saved, "sockets", server, "state established")
+    c.expect(len(offline) == len(connected), f"{len(offline)} sockets are in the file, not {len(connected)}")
+    for verb in VERBS:
+        c.expect(dump(c, "--from", saved, verb) is not None, f"{verb} shows nothing of the file")
 
 
 @case("stackdump-kernel", moves=20_000, columns=("accel-server",))

@@ -286,6 +286,8 @@ public static unsafe class Acceptor
             socket->Reason = (byte)PathReason.Nic;
         else
             Sockets.CountLocal(s, socket);
+        if (s.IsCaptured)
+            Taps.Opened(s, socket, wire);
         Volatile.Write(ref socket->State, (uint)SocketState.Connected);
         s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
         s.Count(t, overNic ? Counter.NicAccepts : Counter.LocalAccepts);

@@ -34,6 +34,8 @@ public static unsafe class Closer
             if ((before & (uint)SideFlags.FinSent) == 0)
                 s.Count(t, Counter.FinsSent);
         }
+        if (s.IsCaptured)
+            Taps.Closed(s, wire, reset);
         s.Add(t, Counter.SendCalls, wire.Out->Sends);
         s.Add(t, Counter.ReceiveCalls, wire.In->Receives);
         s.Add(t, Counter.BytesSent, wire.Out->Tail);

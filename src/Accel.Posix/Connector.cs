@@ -316,7 +316,7 @@ public static unsafe class Connector
             case ConnState.Fresh:
                 break;
             default:
-                return Established(socket, wire);
+                return Established(s, socket, wire);
         }
         LocalRegion region = wire.Region;
         int index = (int)conn->Listener;
@@ -335,7 +335,7 @@ public static unsafe class Connector
         {
             if (room)
                 Interlocked.Decrement(ref listener->Queued);
-            return conn->State != (uint)ConnState.Waiting && Established(socket, wire);
+            return conn->State != (uint)ConnState.Waiting && Established(s, socket, wire);
         }
         if (!room)
         {
@@ -346,17 +346,19 @@ public static unsafe class Connector
             // accept() may have made room between the look at the queue and the push.
             if (Volatile.Read(ref listener->Queued) <= (int)listener->Backlog)
                 Admit(s, &none, region, index);
-            return conn->State != (uint)ConnState.Waiting && Established(socket, wire);
+            return conn->State != (uint)ConnState.Waiting && Established(s, socket, wire);
         }
         Enqueue(s, region, index, wire.Index);
-        return Established(socket, wire);
+        return Established(s, socket, wire);
     }
 
-    private static bool Established(Socket* socket, in Wire wire)
+    private static bool Established(PosixStack s, Socket* socket, in Wire wire)
     {
         bool refused = (Volatile.Read(ref wire.Me->Flags) & (uint)SideFlags.Reset) != 0 && wire.In->Tail == 0
             && socket->State == (uint)SocketState.Connecting && wire.Conn->State == (uint)ConnState.Accepted
             && Holders.IsEmpty(wire.Peer->Holders);
+        if (s.IsCaptured && socket->State == (uint)SocketState.Connecting)
+            Taps.Opened(s, socket, wire);
         Interlocked.CompareExchange(ref socket->State, (uint)SocketState.Connected, (uint)SocketState.Connecting);
         return !refused || Refuse(socket);
     }

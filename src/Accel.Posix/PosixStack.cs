@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Accel.Core.Capture;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Nic;
@@ -29,6 +30,7 @@ public sealed unsafe class PosixStack
         HasBarrier = hasBarrier;
         _maps = (nint*)NativeMemory.AllocZeroed(StackRegion.MaxRegions, (nuint)sizeof(nint));
         Peers = new PeerTable(this);
+        Tap = new CaptureTap(region, kernel, process->Pid);
         SpinNs = Option(Core.Stack.Option.SpinMicros) is var us && us < 0 ? -1 : us * 1000;
         TicksPerKernelCheck = Calibrate(kernel);
         _nsPerTickScaled = (CalibrationNs << NsScale) / Math.Max(TicksPerKernelCheck, 1);
@@ -46,6 +48,12 @@ public sealed unsafe class PosixStack
     public IKernel Kernel { get; }
 
     public AccelProcess* Process { get; }
+
+    /// <summary>Where packets are copied to while somebody captures them.</summary>
+    public CaptureTap Tap { get; }
+
+    /// <summary>Somebody captures the local path. Asked on every send and receive.</summary>
+    public bool IsCaptured => (S.Tables->Capturing & (uint)CapturePaths.Local) != 0;
 
     /// <summary>Mappings that are out of use, but may still be looked at by a thread that found them before.</summary>
     public RetiredMaps Retired { get; } = new();

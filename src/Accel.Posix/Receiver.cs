@@ -163,6 +163,7 @@ public static unsafe class Receiver
         done = before;
         Pipe* pipe = wire.In;
         ulong peeked = 0;
+        ulong head = pipe->Head;
         do
         {
             if (count == 1)
@@ -177,6 +178,8 @@ public static unsafe class Receiver
         {
             pipe->Receives++;
             socket->OneWay++;
+            if (s.IsCaptured)
+                Taps.Received(s, socket, wire, (flags & Msg.TRUNC) == 0 ? vectors : null, before, done - before, head);
             GiveRoom(s, t, wire);
         }
         if (done >= total)
@@ -235,6 +238,8 @@ public static unsafe class Receiver
             return Corrupt(s, socket, out result);
         if ((mine & (uint)SideFlags.Reset) != 0)
             Readiness.AbsorbReset(socket, mine, wire);
+        if (s.IsCaptured && ((mine & (uint)SideFlags.Reset) | (theirs & (uint)SideFlags.FinSent)) != 0)
+            Taps.EndReceived(s, socket, wire, (mine & (uint)SideFlags.Reset) != 0);
         if ((theirs & (uint)SideFlags.FinSent) != 0)
             return true;
         if (Volatile.Read(ref socket->Error) != 0)
@@ -348,6 +353,8 @@ public static unsafe class Receiver
             t->Wait.State[2] = 1;
             if (result > 0)
             {
+                if (s.IsCaptured)
+                    Taps.Received(s, socket, wire, from, (ulong)result);
                 PipeOps.Consume(pipe, (ulong)result);
                 GiveRoom(s, t, wire);
             }

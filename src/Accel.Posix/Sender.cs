@@ -211,6 +211,8 @@ public static unsafe class Sender
             s.Count(t, Counter.RingGrowths);
         if ((flags & Msg.OOB) != 0 && done > start)
             UrgentData.Mark(pipe, pending);
+        if (s.IsCaptured && done > start)
+            Taps.Sent(s, socket, wire, vectors, start, done - start, pipe->Tail + pending - (done - start));
         if (pending > 0)
             PipeOps.Publish(pipe, pending);
         pipe->Sends++;
@@ -373,6 +375,8 @@ public static unsafe class Sender
             }
             if (Volatile.Read(ref wire.Peer->Watch) != 0)
                 pipe->Stamp = s.Kernel.Ticks();
+            if (s.IsCaptured)
+                Taps.Sent(s, socket, wire, to, (ulong)got);
             PipeOps.Publish(pipe, (ulong)got);
             pipe->Sends++;
             Notifier.Notify(s, t, wire.Region, wire.Peer, wire.PeerSource);

@@ -244,6 +244,8 @@ public static unsafe class Sockets
             s.Lock(ref socket->SendLock, t);
             if (Volatile.Read(ref wire.Peer->Watch) != 0)
                 wire.Out->Stamp = s.Kernel.Ticks();
+            if (s.IsCaptured)
+                Taps.Closed(s, wire, reset: false);
             uint before = Interlocked.Or(ref wire.Me->Flags, (uint)SideFlags.FinSent);
             PosixStack.Unlock(ref socket->SendLock);
             if ((before & (uint)SideFlags.FinSent) == 0)

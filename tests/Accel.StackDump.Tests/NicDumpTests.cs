@@ -13,6 +13,8 @@ namespace Accel.StackDump.Tests;
 /// <summary>What stackdump shows of connections over network interfaces, and of the interfaces.</summary>
 public sealed unsafe class NicDumpTests
 {
+    private static readonly Selection Own = Selection.Of(Environment.ProcessId);
+
     private static int _lastId = 500_000;
 
     private static SharedStack NewStack() => new((ulong)Interlocked.Increment(ref _lastId));
@@ -49,7 +51,7 @@ public sealed unsafe class NicDumpTests
         NicBlock* block = Connect(stack, 9);
         block->Tcb.State = TcpState.CloseWait;
         using Machine machine = Machine.Look();
-        JsonObject line = Assert.Single(Rows(SocketsVerb.Show(machine, Environment.ProcessId), stack));
+        JsonObject line = Assert.Single(Rows(SocketsVerb.Show(machine, Own), stack));
         Assert.Equal("CLOSE-WAIT", (string)line["state"]!);
         Assert.Equal("nic", (string)line["path"]!);
         Assert.Equal("veth7", (string)line["link"]!);
@@ -66,7 +68,7 @@ public sealed unsafe class NicDumpTests
         using SharedStack stack = NewStack();
         Connect(stack, 9);
         using Machine machine = Machine.Look();
-        IReadOnlyList<string> lines = SocketsVerb.Show(machine, Environment.ProcessId, info: true).Lines;
+        IReadOnlyList<string> lines = SocketsVerb.Show(machine, Own, info: true).Lines;
         int at = Enumerable.Range(0, lines.Count).Single(i => lines[i].Contains("veth7", StringComparison.Ordinal)
             && lines[i].Contains($",{Environment.ProcessId},9)", StringComparison.Ordinal));
         Assert.StartsWith("\t ts sack cubic wscale:0,0 rto:", lines[at + 1], StringComparison.Ordinal);
@@ -96,7 +98,7 @@ public sealed unsafe class NicDumpTests
         waiting->Route.Remote = Endpoint.Loopback(Endpoint.V4, 4711);
         stack.AddBlock(NicUse.HalfOpen, TcpState.SynReceived);
         using Machine machine = Machine.Look();
-        JsonObject[] rows = Rows(SocketsVerb.Show(machine, Environment.ProcessId), stack);
+        JsonObject[] rows = Rows(SocketsVerb.Show(machine, Own), stack);
         Assert.Equal(["TIME-WAIT", "SYN-RECV"], rows.Select(r => (string)r["state"]!));
         Assert.Equal("127.0.0.1:4711", (string)rows[0]["peer"]!);
         Assert.Empty(rows[0]["holders"]!.AsArray());
@@ -112,7 +114,7 @@ public sealed unsafe class NicDumpTests
         (socket->Region, socket->Index) = (1, (uint)conn);
         using Machine machine = Machine.Look();
         Assert.Equal(["nic", "local"],
-            Rows(SocketsVerb.Show(machine, Environment.ProcessId), stack).Select(r => (string)r["path"]!));
+            Rows(SocketsVerb.Show(machine, Own), stack).Select(r => (string)r["path"]!));
     }
 
     [Fact]
@@ -125,9 +127,9 @@ public sealed unsafe class NicDumpTests
         NicListening* listening = stack.Nic.ListenerAt(index);
         (listening->Open, listening->HalfOpen, listening->Syns) = (1, 3, 17);
         using Machine machine = Machine.Look();
-        JsonObject line = Assert.Single(Rows(SocketsVerb.Show(machine, Environment.ProcessId), stack));
+        JsonObject line = Assert.Single(Rows(SocketsVerb.Show(machine, Own), stack));
         Assert.Equal("nic", (string)line["path"]!);
-        JsonNode engine = Assert.Single(Rows(NicVerb.Show(machine, Environment.ProcessId), stack));
+        JsonNode engine = Assert.Single(Rows(NicVerb.Show(machine, Own), stack));
         Assert.Equal(17, (int)engine["listeners"]![0]!["syns"]!);
     }
 
@@ -159,7 +161,7 @@ public sealed unsafe class NicDumpTests
         (link->Queues, link->RxRingSize, link->RxRingFull, link->Mtu) = (4, 2048, 12, 9000);
         link->Mac[5] = 0xAB;
         using Machine machine = Machine.Look();
-        JsonNode row = Assert.Single(Rows(LinksVerb.Show(machine, Environment.ProcessId), stack))["links"]![0]!;
+        JsonNode row = Assert.Single(Rows(LinksVerb.Show(machine, Own), stack))["links"]![0]!;
         Assert.Equal("eth3", (string)row["name"]!);
         Assert.Equal("native", (string)row["mode"]!);
         Assert.False((bool)row["zero_copy"]!);
@@ -178,8 +180,8 @@ public sealed unsafe class NicDumpTests
         stack.Nic.Tables->Tcp[(int)TcpCounter.Timeouts] = 8;
         using Machine machine = Machine.Look();
         foreach (JsonNode counters in (JsonNode[])[
-            Rows(StatsVerb.Show(machine, Environment.ProcessId), stack)[0]["nic_counters"]!,
-            Rows(NicVerb.Show(machine, Environment.ProcessId), stack)[0]["counters"]!])
+            Rows(StatsVerb.Show(machine, Own), stack)[0]["nic_counters"]!,
+            Rows(NicVerb.Show(machine, Own), stack)[0]["counters"]!])
         {
             Assert.Equal(NicCounterTable.Rows.Length + TcpCounterTable.Rows.Length, counters.AsObject().Count);
             Assert.Equal(7, (int)counters["rx_malformed"]!);
@@ -194,7 +196,7 @@ public sealed unsafe class NicDumpTests
         stack.Add(4, SocketState.Unconnected, PathReason.NotYetRouted);
         stack.Nic.Tables->Settings.CookieKey0 = 0x1234_5678_9ABC;
         using Machine machine = Machine.Look();
-        Output output = NicVerb.Show(machine, Environment.ProcessId);
+        Output output = NicVerb.Show(machine, Own);
         Assert.DoesNotContain("Key", output.Json.ToJsonString(), StringComparison.Ordinal);
         Assert.DoesNotContain(output.Lines, l => l.Contains("20015998343868", StringComparison.Ordinal));
     }
@@ -205,7 +207,7 @@ public sealed unsafe class NicDumpTests
         using SharedStack stack = NewStack();
         stack.Add(4, SocketState.Unconnected, PathReason.NotYetRouted);
         using Machine machine = Machine.Look();
-        Assert.Empty(Assert.Single(Rows(LinksVerb.Show(machine, Environment.ProcessId), stack))["links"]!.AsArray());
-        Assert.Null(Rows(StatsVerb.Show(machine, Environment.ProcessId), stack)[0]["nic_counters"]);
+        Assert.Empty(Assert.Single(Rows(LinksVerb.Show(machine, Own), stack))["links"]!.AsArray());
+        Assert.Null(Rows(StatsVerb.Show(machine, Own), stack)[0]["nic_counters"]);
     }
 }

@@ -12,6 +12,8 @@ namespace Accel.StackDump.Tests;
 /// <summary>stackdump finds regions through /proc and shows what they hold, and leaves them as they were.</summary>
 public sealed unsafe class StackDumpTests
 {
+    private static readonly Selection Own = Selection.Of(Environment.ProcessId);
+
     private static int _lastId = 1000;
 
     private static SharedStack NewStack() => new((ulong)Interlocked.Increment(ref _lastId));
@@ -25,7 +27,7 @@ public sealed unsafe class StackDumpTests
     private static JsonObject[] Sockets(SharedStack stack)
     {
         using Machine machine = Machine.Look();
-        return [.. Read(SocketsVerb.Show(machine, Environment.ProcessId)).AsArray()
+        return [.. Read(SocketsVerb.Show(machine, Own)).AsArray()
             .Select(n => n!.AsObject()).Where(o => (string)o["stack"]! == stack.Id.ToString("x16"))];
     }
 
@@ -35,7 +37,7 @@ public sealed unsafe class StackDumpTests
         using SharedStack stack = NewStack();
         stack.Add(7, SocketState.Unconnected, PathReason.NotYetRouted);
         using Machine machine = Machine.Look();
-        JsonObject json = Mine(StacksVerb.Show(machine), stack);
+        JsonObject json = Mine(StacksVerb.Show(machine, Selection.All), stack);
         Assert.Equal(1, (int)json["sockets"]!);
         Assert.Equal(Environment.ProcessId, (int)json["processes"]![0]!["pid"]!);
         Assert.Equal("running", (string)json["processes"]![0]!["state"]!);
@@ -128,7 +130,7 @@ public sealed unsafe class StackDumpTests
         stack.Stack.ShardAt(CounterShard.Shards - 1)->Values[(int)Counter.Sleeps] = 6;
         stack.Add(5, SocketState.Unconnected, PathReason.NotYetRouted);
         using Machine machine = Machine.Look();
-        JsonObject json = Mine(StatsVerb.Show(machine, Environment.ProcessId), stack);
+        JsonObject json = Mine(StatsVerb.Show(machine, Own), stack);
         Assert.Equal(11, (int)json["counters"]!["sleeps"]!);
         Assert.Equal(CounterTable.Rows.Length, json["counters"]!.AsObject().Count);
         Assert.Equal(1, (int)json["tables"]!["sockets"]!["in_use"]!);
@@ -142,7 +144,7 @@ public sealed unsafe class StackDumpTests
         stack.Stack.Tables->Options.Values[(int)Option.SpinMicros] = 33;
         stack.Stack.Tables->Options.FromEnvironment[(int)Option.SpinMicros] = 1;
         using Machine machine = Machine.Look();
-        JsonArray options = Mine(OptionsVerb.Show(machine, Environment.ProcessId), stack)["options"]!.AsArray();
+        JsonArray options = Mine(OptionsVerb.Show(machine, Own), stack)["options"]!.AsArray();
         Assert.Equal(OptionTable.Rows.Length, options.Count);
         Assert.Equal(33, (int)options[(int)Option.SpinMicros]!["value"]!);
         Assert.Equal("environment", (string)options[(int)Option.SpinMicros]!["from"]!);
@@ -167,10 +169,10 @@ public sealed unsafe class StackDumpTests
         stack.AddBlock(NicUse.TimeWait, TcpState.TimeWait);
         long before = stack.StackBlocks();
         using Machine machine = Machine.Look();
-        _ = SocketsVerb.Show(machine, null);
-        _ = StatsVerb.Show(machine, null);
-        _ = LinksVerb.Show(machine, null);
-        _ = NicVerb.Show(machine, null);
+        _ = SocketsVerb.Show(machine, Selection.All);
+        _ = StatsVerb.Show(machine, Selection.All);
+        _ = LinksVerb.Show(machine, Selection.All);
+        _ = NicVerb.Show(machine, Selection.All);
         Assert.Equal(before, stack.StackBlocks());
     }
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using Accel.Cli.Bench;
+using Accel.Cli.Capture;
 using Accel.Cli.Demo;
 using Accel.Cli.Handover;
 using Accel.Cli.Manual;
@@ -19,4 +20,5 @@ root.Subcommands.Add(ManCommand.Create());
 root.Subcommands.Add(DemoCommand.Create());
 root.Subcommands.Add(BenchCommand.Create());
 root.Subcommands.Add(HandoverCommand.Create());
+root.Subcommands.Add(PcapCommand.Create());
 return root.Parse(args).Invoke();

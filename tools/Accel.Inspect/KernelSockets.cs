@@ -6,7 +6,7 @@ namespace Accel.Inspect;
 /// <summary>A TCP socket as the kernel's own table shows it.</summary>
 public sealed record KernelSocket(string State, string Local, string Remote, long ReceiveQueue, long SendQueue);
 
-/// <summary>The kernel's view of sockets on its path, found by the inode of a process' descriptor.</summary>
+/// <summary>The kernel's view of sockets on its path.</summary>
 public static class KernelSockets
 {
     private static readonly string[] States =
@@ -16,27 +16,21 @@ public static class KernelSockets
         "CLOSING", "NEW-SYN-RECV",
     ];
 
-    public static KernelSocket? Find(int pid, int descriptor)
+    /// <summary>All TCP sockets of a process's network namespace, by inode.</summary>
+    public static Dictionary<string, KernelSocket> Table(int pid)
     {
-        try
+        var sockets = new Dictionary<string, KernelSocket>();
+        foreach (string table in (string[])["tcp", "tcp6"])
         {
-            string? target = new FileInfo($"/proc/{pid}/fd/{descriptor}").LinkTarget;
-            if (target is null || !target.StartsWith("socket:[", StringComparison.Ordinal)) return null;
-            string inode = target[8..^1];
-            foreach (string table in (string[])["tcp", "tcp6"])
+            string path = $"/proc/{pid}/net/{table}";
+            if (!File.Exists(path)) continue; // a kernel without IPv6
+            foreach (string line in File.ReadLines(path).Skip(1))
             {
-                foreach (string line in File.ReadLines($"/proc/{pid}/net/{table}").Skip(1))
-                {
-                    string[] f = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-                    if (f.Length > 9 && f[9] == inode) return Parse(f);
-                }
+                string[] f = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+                if (f.Length > 9 && f[9] != "0") sockets[f[9]] = Parse(f);
             }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
-        return null;
+        return sockets;
     }
 
     private static KernelSocket Parse(string[] f)

@@ -4,13 +4,13 @@ using Accel.Core.Memory;
 namespace Accel.Inspect;
 
 /// <summary>A copy of a local region's tables, without the bytes in flight.</summary>
-public sealed unsafe class LocalView(RegionFile file) : IDisposable
+public sealed unsafe class LocalView(RegionHeader header, SparseCopy copy) : IDisposable
 {
-    private readonly SparseCopy _copy = file.Copy(LocalRegion.FixedBytes);
+    public RegionHeader Header => header;
 
-    public RegionHeader Header => file.Header;
+    public SparseCopy Copy => copy;
 
-    public LocalRegion Region => new(_copy.Address);
+    public LocalRegion Region => new(copy.Address);
 
-    public void Dispose() => _copy.Dispose();
+    public void Dispose() => copy.Dispose();
 }

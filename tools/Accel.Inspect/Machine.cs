@@ -1,6 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
+using Accel.Core.Local;
 using Accel.Core.Memory;
+using Accel.Core.Nic;
+using Accel.Core.Stack;
 
 namespace Accel.Inspect;
 
@@ -19,17 +22,51 @@ public sealed class Machine : IDisposable
     /// <summary>Regions that were found and could not be read, and why.</summary>
     public SortedSet<string> Refusals { get; } = [];
 
+    /// <summary>What is known of the processes and of the kernel's sockets.</summary>
+    public required Surroundings Surroundings { get; init; }
+
+    /// <summary>The regions that stacks keep for their local connections.</summary>
+    public IReadOnlyCollection<LocalView> Locals => _locals.Values;
+
     public static Machine Look()
     {
-        var machine = new Machine();
+        var machine = new Machine { Surroundings = new LiveSurroundings() };
         foreach (string folder in Directory.EnumerateDirectories("/proc"))
         {
             if (!int.TryParse(Path.GetFileName(folder), CultureInfo.InvariantCulture, out int pid)) continue;
             foreach (RegionFile file in RegionFile.Of(pid, machine.Refusals)) machine.Add(file);
         }
-        machine._stacks.Sort((a, b) => a.Header.CreatedNs.CompareTo(b.Header.CreatedNs));
+        machine.Sort();
         return machine;
     }
+
+    /// <summary>Bytes of a region of that kind that are looked at: its tables.</summary>
+    public static long TableBytes(RegionKind kind) => kind switch
+    {
+        RegionKind.Stack => StackRegion.TableBytes,
+        RegionKind.Local => LocalRegion.FixedBytes,
+        RegionKind.Nic => NicRegion.SizeBytes,
+        _ => 0,
+    };
+
+    /// <summary>A copy of a region that was made before. It is the machine's from now on.</summary>
+    public void Add(in RegionHeader header, SparseCopy copy)
+    {
+        switch (header.Kind)
+        {
+            case RegionKind.Stack:
+                _stacks.Add(new StackView(header, copy, Surroundings));
+                break;
+            case RegionKind.Nic:
+                _nics[header.Id] = new NicView(header, copy);
+                break;
+            case RegionKind.Local:
+                _locals[header.Id] = new LocalView(header, copy);
+                break;
+        }
+    }
+
+    public void Sort() => _stacks.Sort((a, b) => a.Header.CreatedNs.CompareTo(b.Header.CreatedNs));
 
     /// <summary>The stacks to show: all, or that of one process.</summary>
     public IEnumerable<StackView> Chosen(int? pid)
@@ -61,28 +98,20 @@ public sealed class Machine : IDisposable
     private void Add(RegionFile file)
     {
         ulong id = file.Header.Id;
-        string what = "region";
+        bool known = file.Header.Kind switch
+        {
+            RegionKind.Stack => _stacks.Exists(s => s.Id == id),
+            RegionKind.Nic => _nics.ContainsKey(id),
+            _ => _locals.ContainsKey(id),
+        };
+        if (known) return;
         try
         {
-            switch (file.Header.Kind)
-            {
-                case RegionKind.Stack when _stacks.All(s => s.Id != id):
-                    what = "stack";
-                    _stacks.Add(new StackView(file));
-                    break;
-                case RegionKind.Nic when !_nics.ContainsKey(id):
-                    what = "network path";
-                    _nics[id] = new NicView(file);
-                    break;
-                case RegionKind.Local when !_locals.ContainsKey(id):
-                    what = "local region";
-                    _locals[id] = new LocalView(file);
-                    break;
-            }
+            Add(file.Header, file.Copy(TableBytes(file.Header.Kind)));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            Refusals.Add($"{what} of process {file.Pid}: {e.Message}");
+            Refusals.Add($"{file.Header.Kind} region of process {file.Pid}: {e.Message}");
         }
     }
 }

@@ -1,4 +1,3 @@
-using System.Text;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Nic;
@@ -6,13 +5,13 @@ using Accel.Core.Nic;
 namespace Accel.Inspect;
 
 /// <summary>A copy of the region of a stack's network path.</summary>
-public sealed unsafe class NicView(RegionFile file) : IDisposable
+public sealed unsafe class NicView(RegionHeader header, SparseCopy copy) : IDisposable
 {
-    private readonly SparseCopy _copy = file.Copy(NicRegion.SizeBytes);
+    public RegionHeader Header => header;
 
-    public RegionHeader Header => file.Header;
+    public SparseCopy Copy => copy;
 
-    public NicRegion Region => new(_copy.Address);
+    public NicRegion Region => new(copy.Address);
 
     /// <summary>
     /// The block of a connection of the stack's own local region, or -1 if its other end is a program.
@@ -46,12 +45,10 @@ public sealed unsafe class NicView(RegionFile file) : IDisposable
     public string LinkName(int index)
     {
         if (!IsLink(index)) return "-";
-        byte* name = Region.LinkAt(index)->Name;
-        int length = new ReadOnlySpan<byte>(name, LinkInfo.NameBytes).IndexOf((byte)0);
-        return Encoding.UTF8.GetString(name, length < 0 ? LinkInfo.NameBytes : length);
+        return RegionText.Of(Region.LinkAt(index)->Name, LinkInfo.NameBytes);
     }
 
-    public void Dispose() => _copy.Dispose();
+    public void Dispose() => copy.Dispose();
 
     private bool IsLink(int index) => index < NicRegion.MaxLinks && Region.LinkAt(index)->InterfaceIndex != 0;
 

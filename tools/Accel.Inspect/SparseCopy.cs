@@ -15,15 +15,24 @@ public sealed unsafe partial class SparseCopy : IDisposable
 
     private readonly nuint _bytes;
 
-    public SparseCopy(SafeFileHandle file, long bytes)
+    private readonly List<(long Start, long Bytes)> _runs = [];
+
+    /// <summary>An empty one: all zeros.</summary>
+    public SparseCopy(long bytes)
     {
         _bytes = (nuint)bytes;
         Address = Map(null, _bytes, ProtectReadWrite, MapPrivate | MapAnonymous | MapNoReserve, -1, 0);
         if ((nint)Address == -1) throw new IOException("no address space for a copy of the region");
+    }
+
+    public SparseCopy(SafeFileHandle file, long bytes)
+        : this(bytes)
+    {
         for (long at = 0; (at = Seek(file, at, SeekData)) >= 0 && at < bytes;)
         {
             long end = Math.Min(Seek(file, at, SeekHole), bytes);
             if (end < at) break; // cut short meanwhile
+            _runs.Add((at, end - at));
             while (at < end)
             {
                 int wanted = (int)Math.Min(end - at, 1 << 24);
@@ -35,6 +44,19 @@ public sealed unsafe partial class SparseCopy : IDisposable
     }
 
     public byte* Address { get; private set; }
+
+    public long Bytes => (long)_bytes;
+
+    /// <summary>What was copied: all else is zero.</summary>
+    public IReadOnlyList<(long Start, long Bytes)> Runs => _runs;
+
+    /// <summary>A part of the copy to be filled in.</summary>
+    public Span<byte> Fill(long start, int bytes)
+    {
+        if (start < 0 || bytes < 0 || start > Bytes - bytes) throw new InvalidDataException("a part lies outside");
+        _runs.Add((start, bytes));
+        return new Span<byte>(Address + start, bytes);
+    }
 
     public void Dispose()
     {

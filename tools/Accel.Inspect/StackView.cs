@@ -1,4 +1,3 @@
-using System.Text;
 using Accel.Core.Memory;
 using Accel.Core.Stack;
 
@@ -16,15 +15,17 @@ public sealed record SocketView(StackView Stack, int Index, IReadOnlyList<Holder
 /// <summary>A copy of one stack's region.</summary>
 public sealed unsafe class StackView : IDisposable
 {
-    private readonly SparseCopy _copy;
+    private List<SocketView>? _sockets;
 
-    public StackView(RegionFile file)
+    public StackView(RegionHeader header, SparseCopy copy, Surroundings surroundings)
     {
-        Header = file.Header;
-        _copy = file.Copy(StackRegion.SizeBytes);
-        Region = new StackRegion(_copy.Address);
-        Processes = [.. FindProcesses()];
+        Header = header;
+        Copy = copy;
+        Region = new StackRegion(copy.Address);
+        Processes = [.. FindProcesses(surroundings)];
     }
+
+    public SparseCopy Copy { get; }
 
     public ulong Id => Header.Id;
 
@@ -35,7 +36,9 @@ public sealed unsafe class StackView : IDisposable
     public IReadOnlyList<ProcessView> Processes { get; }
 
     /// <summary>All sockets in use, with and without a descriptor, in the order of their descriptors.</summary>
-    public List<SocketView> Sockets()
+    public IReadOnlyList<SocketView> Sockets() => _sockets ??= FindSockets();
+
+    private List<SocketView> FindSockets()
     {
         var holders = new Dictionary<int, List<Holder>>();
         foreach (ProcessView process in Processes)
@@ -73,42 +76,20 @@ public sealed unsafe class StackView : IDisposable
         return machine.Local(Region.RegionAt((int)socket.Region - 1)->Id);
     }
 
-    public void Dispose() => _copy.Dispose();
+    public void Dispose() => Copy.Dispose();
 
-    private List<ProcessView> FindProcesses()
+    private List<ProcessView> FindProcesses(Surroundings surroundings)
     {
         var found = new List<ProcessView>();
         for (int slot = 0; slot < StackRegion.MaxProcesses; slot++)
         {
             ProcessSlot* p = Region.ProcessAt(slot);
             if (p->State != ProcessSlot.Live) continue;
-            (string? name, char state) = Status(p->Pid);
-            string said = Text(p->Name, 64);
-            bool isAlive = name is not null && state != 'Z';
-            found.Add(new(slot, p->Pid, name ?? (said.Length == 0 ? "?" : said), isAlive, state is 'T' or 't'));
+            (string? name, char state) = surroundings.Status(p->Pid);
+            string said = RegionText.Of(p->Name, 64);
+            found.Add(new(slot, p->Pid, name ?? (said.Length == 0 ? "?" : said),
+                name is not null && state != 'Z', state is 'T' or 't'));
         }
         return found;
-    }
-
-    private static (string? Name, char State) Status(int pid)
-    {
-        try
-        {
-            string stat = File.ReadAllText($"/proc/{pid}/stat");
-            int open = stat.IndexOf('(', StringComparison.Ordinal), close = stat.LastIndexOf(')');
-            return (stat[(open + 1)..close], stat[close + 2]);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return (null, ' ');
-        }
-    }
-
-    private static string Text(byte* bytes, int max)
-    {
-        int length = new ReadOnlySpan<byte>(bytes, max).IndexOf((byte)0);
-        string text = Encoding.UTF8.GetString(bytes, length < 0 ? max : length);
-        // It goes to terminals, and whoever owns the region may have written anything.
-        return string.Concat(text.Select(c => char.IsControl(c) ? '?' : c));
     }
 }

@@ -85,7 +85,11 @@ public static class TcpText
     }
 
     /// <summary>The timer that comes first, as ss -o names it, and milliseconds until then; null: none.</summary>
-    public static (string Name, double Millis)? Timer(in Tcb tcb, long nowNs)
+    public static (string Name, double Millis)? Timer(in Tcb tcb, long nowNs) =>
+        Timers(in tcb, nowNs) is [var first, ..] ? first : null;
+
+    /// <summary>All that are armed, the first first.</summary>
+    public static (string Name, double Millis)[] Timers(in Tcb tcb, long nowNs)
     {
         (string Name, long At)[] all =
         [
@@ -104,8 +108,8 @@ public static class TcpText
                 _ => "keepalive",
             }, tcb.SlowTimerAt),
         ];
-        (string Name, long At)[] armed = [.. all.Where(t => t.At != 0).OrderBy(t => t.At)];
-        return armed.Length == 0 ? null : (armed[0].Name, Math.Round((armed[0].At - nowNs) / 1e6, 3));
+        return [.. all.Where(t => t.At != 0).OrderBy(t => t.At)
+            .Select(t => (t.Name, Math.Round((t.At - nowNs) / 1e6, 3)))];
     }
 
     private static void Unless(JsonObject json, string name, long value, long usual)

@@ -6,52 +6,132 @@ using Accel.StackDump;
 using Accel.StackDump.Verbs;
 
 var json = new Option<bool>("--json") { Description = "JSON instead of text", Recursive = true };
-var pid = new Argument<int?>("PID")
+var from = new Option<string?>("--from")
 {
-    Description = "Only the stack, or the sockets, of this process",
-    Arity = ArgumentArity.ZeroOrOne,
+    Description = "Shows what `stackdump save` has put into a file",
+    HelpName = "FILE",
+    Recursive = true,
 };
-var socket = new Argument<string>("PID:FD") { Description = "A process and one of its descriptors" };
+var selection = new Argument<string[]>("PID or FILTER")
+{
+    Description = "Only of this process, only what matches, as ss has it: state established and dport 6379 "
+        + "(state, sport, dport, src, dst, path, pid; and, or, not, parentheses)",
+    Arity = ArgumentArity.ZeroOrMore,
+};
 
 // Every verb takes what it shows out of one look at the machine; nothing is changed, and no process has to answer.
 int Show(ParseResult parsed, Func<Machine, Output> verb)
 {
-    using Machine machine = Machine.Look();
+    Machine? machine = null;
     try
     {
+        machine = Look(parsed.GetValue(from));
         verb(machine).Write(Console.Out, parsed.GetValue(json));
-        foreach (string refusal in machine.Refusals) Console.Error.WriteLine($"stackdump: {refusal}");
-        return 0;
     }
-    catch (NothingToShowException e)
+    catch (Exception e) when (e is NothingToShowException or FormatException or InvalidDataException
+        or UnauthorizedAccessException or IOException)
     {
         Console.Error.WriteLine($"stackdump: {e.Message}");
-        foreach (string refusal in machine.Refusals) Console.Error.WriteLine($"stackdump: {refusal}");
         return 1;
     }
+    catch (Exception e) when (e is ArgumentException or ArithmeticException or IndexOutOfRangeException)
+    {
+        Console.Error.WriteLine($"stackdump: what a region holds makes no sense here: {e.Message}");
+        return 1;
+    }
+    finally
+    {
+        foreach (string refusal in machine?.Refusals ?? []) Console.Error.WriteLine($"stackdump: {refusal}");
+        machine?.Dispose();
+    }
+    return 0;
+}
+
+static Machine Look(string? file)
+{
+    if (file is null) return Machine.Look();
+    using FileStream stream = File.OpenRead(file);
+    return SavedLook.Load(stream);
 }
 
 var root = new Command("stackdump", """
-    What Accel's stacks hold, read from outside while their processes run, hang or are stopped.
+    What Accel's stacks hold, read from outside while their processes run, hang, are stopped or have died.
     Without a verb: the stacks with their processes.
-    """) { new HelpOption(), json };
-root.SetAction(parsed => Show(parsed, StacksVerb.Show));
+    """) { new HelpOption(), json, from };
+root.SetAction(parsed => Show(parsed, m => StacksVerb.Show(m, Selection.All)));
 
-var sockets = new Command("sockets", "A line for each socket: state, queues, names, owners, path and why") { pid };
-var info = new Option<bool>("--info", "-i") { Description = "TCP's inside in a second line, as `ss -i` shows it" };
-sockets.Options.Add(info);
-sockets.SetAction(parsed => Show(parsed, m => SocketsVerb.Show(m, parsed.GetValue(pid), parsed.GetValue(info))));
+foreach (Verb row in VerbTable.Rows)
+{
+    var verb = new Command(row.Name, row.Meaning) { selection };
+    if (row.Name == "sockets")
+    {
+        var info = new Option<bool>("--info", "-i")
+        {
+            Description = "TCP's inside in a second line, as `ss -i` shows it",
+        };
+        verb.Options.Add(info);
+        verb.SetAction(parsed => Show(parsed, m => SocketsVerb.Show(m,
+            Selection.Parse(parsed.GetValue(selection) ?? []), parsed.GetValue(info))));
+    }
+    else
+        verb.SetAction(parsed => Show(parsed, m => row.Show(m, Selection.Parse(parsed.GetValue(selection) ?? []))));
+    root.Subcommands.Add(verb);
+}
+
+var socket = new Argument<string>("PID:FD") { Description = "A process and one of its descriptors" };
 var one = new Command("socket", "All fields of one socket and its connection") { socket };
 one.SetAction(parsed => Show(parsed, m => SocketVerb.Show(m, parsed.GetValue(socket)!)));
-var stats = new Command("stats", "Counters, and how full each table is") { pid };
-stats.SetAction(parsed => Show(parsed, m => StatsVerb.Show(m, parsed.GetValue(pid))));
-var options = new Command("options", "The ACCEL_* options as the stack took them") { pid };
-options.SetAction(parsed => Show(parsed, m => OptionsVerb.Show(m, parsed.GetValue(pid))));
-var links = new Command("links", "Network interfaces of each stack: mode, rings, what they carried and dropped")
-    { pid };
-links.SetAction(parsed => Show(parsed, m => LinksVerb.Show(m, parsed.GetValue(pid))));
-var nic = new Command("nic", "The network path: engine, tables, listeners, settings, counters") { pid };
-nic.SetAction(parsed => Show(parsed, m => NicVerb.Show(m, parsed.GetValue(pid))));
-foreach (Command verb in (Command[])[sockets, one, links, nic, stats, options]) root.Subcommands.Add(verb);
+root.Subcommands.Add(one);
+
+var lots = new Command("lots", "All of these, for a report") { selection };
+lots.SetAction(parsed => Show(parsed, m => VerbTable.Lots(m, Selection.Parse(parsed.GetValue(selection) ?? []))));
+root.Subcommands.Add(lots);
+
+var file = new Argument<string>("FILE") { Description = "The file to write; payload and keys are left out" };
+var of = new Argument<int?>("PID")
+{
+    Description = "Only the stack of this process",
+    Arity = ArgumentArity.ZeroOrOne,
+};
+var save = new Command("save", "Saves the tables, for every verb with --from FILE, here or elsewhere") { file, of };
+save.SetAction(parsed => Show(parsed, m => SaveVerb.Save(m, parsed.GetValue(file)!, parsed.GetValue(of))));
+root.Subcommands.Add(save);
+
+var seconds = new Option<double>("-n")
+{
+    Description = "Seconds between two looks",
+    HelpName = "SECONDS",
+    DefaultValueFactory = _ => 2,
+};
+var times = new Option<int>("-c")
+{
+    Description = "End after so many looks",
+    HelpName = "COUNT",
+    DefaultValueFactory = _ => int.MaxValue,
+};
+var words = new Argument<string[]>("VERB")
+{
+    Description = "A verb and what it takes",
+    Arity = ArgumentArity.OneOrMore,
+};
+var watch = new Command("watch", "Shows a verb again and again") { seconds, times, words };
+watch.SetAction(parsed =>
+{
+    string[] verb = [.. parsed.GetValue(words)!, .. parsed.GetValue(json) ? (string[])["--json"] : []];
+    if (verb[0] is "watch" or "save" || parsed.GetValue(seconds) is not (>= 0.05 and <= 86400))
+    {
+        Console.Error.WriteLine("stackdump: watch wants a verb that shows something, and at least 0.05 seconds");
+        return 1;
+    }
+    int result = 0;
+    for (int i = 0; i < parsed.GetValue(times); i++)
+    {
+        if (i > 0) Thread.Sleep(TimeSpan.FromSeconds(parsed.GetValue(seconds)));
+        if (!Console.IsOutputRedirected) Console.Write("\x1b[H\x1b[2J");
+        result = root.Parse(verb).Invoke();
+    }
+    return result;
+});
+root.Subcommands.Add(watch);
 root.Options.Add(new ModelOption());
 return root.Parse(args).Invoke();

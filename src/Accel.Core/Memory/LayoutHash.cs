@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0xa5152a416ef0e991;
+    public const ulong Value = 0x54d56ca0d382e686;
 }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Accel.Core.Capture;
 using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Memory;
@@ -69,6 +70,9 @@ internal sealed unsafe class NicCore
     public NicHandover Handover { get; }
 
     public UdpEngine Udp { get; }
+
+    /// <summary>Where frames are copied to while somebody captures them; null in tests that have no stack.</summary>
+    public CaptureTap? Tap { get; set; }
 
     /// <summary>Set whenever the engine is called under its lock.</summary>
     public long NowNs { get; set; }

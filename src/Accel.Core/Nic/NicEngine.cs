@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Accel.Core.Capture;
 using Accel.Core.Handover;
 using Accel.Core.Ip;
 using Accel.Core.Local;
@@ -58,6 +59,13 @@ public sealed unsafe class NicEngine
 
     /// <summary>Datagrams. Its calls are under this engine's lock.</summary>
     public UdpEngine Udp { get; }
+
+    /// <summary>Frames are copied there while somebody captures them.</summary>
+    public void TapTo(CaptureTap tap)
+    {
+        _core.Tap = tap;
+        _core.Udp.Output.Tap = tap;
+    }
 
     /// <summary>When frames were last looked for, and when there was anything to do. No lock.</summary>
     public long LastPollNs => Volatile.Read(ref _region.Tables->LastPollNs);

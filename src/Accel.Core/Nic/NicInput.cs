@@ -1,3 +1,4 @@
+using Accel.Core.Capture;
 using Accel.Core.Local;
 using Accel.Core.Tcp;
 using Accel.Core.Udp;
@@ -41,6 +42,8 @@ internal sealed unsafe class NicInput(NicCore core)
         core.Add(NicCounter.RxBytes, (ulong)bytes);
         if (count > 1)
             core.Count(NicCounter.RxSuperFrames);
+        if (core.Tap is { } tap && tap.IsOn(CapturePaths.Nic))
+            tap.Received(parts, count, link);
         if (count > MaxParts)
         {
             core.Count(NicCounter.RxTooManyParts);

@@ -1,3 +1,4 @@
+using Accel.Core.Capture;
 using Accel.Core.Local;
 using Accel.Core.Tcp;
 using Accel.Wire;
@@ -132,6 +133,8 @@ internal sealed unsafe class NicOutput(NicCore core)
         frame.Length = ip + tcpLength;
         core.Count(NicCounter.TxFrames);
         core.Add(NicCounter.TxBytes, (ulong)frame.Length);
+        if (core.Tap is { } tap && tap.IsOn(CapturePaths.Nic))
+            tap.Sent(in frame, route.Link, wire.Program);
         link.Send(in frame);
         return true;
     }
@@ -183,6 +186,9 @@ internal sealed unsafe class NicOutput(NicCore core)
         route.Identification += (ushort)(emit.Length / emit.SegmentSize);
         core.Count(NicCounter.TxSuperFrames);
         core.Add(NicCounter.TxBytes, (ulong)headers + emit.Length);
+        if (core.Tap is { } tap && tap.IsOn(CapturePaths.Nic))
+            tap.Sent(new CaptureSpan(header, (ulong)headers), new CaptureSpan(run1, length1),
+                new CaptureSpan(run2, length2), route.Link, wire.Program, emit.SegmentSize);
         return true;
     }
 

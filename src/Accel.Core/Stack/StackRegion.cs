@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Accel.Core.Capture;
 using Accel.Core.Memory;
 
 namespace Accel.Core.Stack;
@@ -99,6 +100,9 @@ public struct StackTables
 
     /// <summary>Why the last hand-over of a live connection did not come about (HandoverRefusal).</summary>
     [FieldOffset(488)] public byte HandoverRefusal;
+
+    /// <summary>The paths whose packets somebody captures (CapturePaths); 0: nobody listens.</summary>
+    [FieldOffset(492)] public uint Capturing;
     [FieldOffset(512)] public OptionValues Options;
 }
 
@@ -160,8 +164,12 @@ public readonly unsafe struct StackRegion(byte* address)
     /// <summary>Bytes between the descriptor tables of two process slots.</summary>
     public const long DescriptorStride = MaxDescriptors * sizeof(uint);
 
+    /// <summary>Bytes of all tables: what lies behind them is no state.</summary>
+    public static long TableBytes =>
+        (EventsAt + sizeof(EventLog) + EventLog.Length * sizeof(StackEvent) + 4095) & ~4095L;
+
     /// <summary>Bytes of a stack region (sparse).</summary>
-    public static long SizeBytes => EventsAt + sizeof(EventLog) + EventLog.Length * sizeof(StackEvent);
+    public static long SizeBytes => TableBytes + CaptureRing.SizeBytes;
 
     /// <summary>Where the log of events begins: a reader of nothing else need not have the rest.</summary>
     public static long EventsAt => DescriptorsAt + MaxProcesses * DescriptorStride;
@@ -199,6 +207,9 @@ public readonly unsafe struct StackRegion(byte* address)
     public uint* DescriptorsOf(int slot) => (uint*)(address + DescriptorsAt + slot * DescriptorStride);
 
     public EventLog* Events => (EventLog*)(address + EventsAt);
+
+    /// <summary>Where packets are copied to while somebody listens.</summary>
+    public CaptureRing Capture => new(address + TableBytes);
 
     /// <summary>Writes the tables of a fresh, zeroed region.</summary>
     public void Format(ulong id, int pid, uint uid, long nowNs)

@@ -28,7 +28,7 @@ public sealed unsafe class UdpEngine
         _host = host;
         _ways = new UdpWays(_udp, links, tables);
         Input = new UdpInput(region, local, host, links);
-        Output = new UdpOutput(region, links, _ways);
+        Output = new UdpOutput(region, local, links, _ways);
     }
 
     public UdpInput Input { get; }

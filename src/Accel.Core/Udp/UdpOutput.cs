@@ -1,3 +1,4 @@
+using Accel.Core.Capture;
 using Accel.Core.Local;
 using Accel.Core.Nic;
 using Accel.Wire;
@@ -8,11 +9,14 @@ namespace Accel.Core.Udp;
 /// Writes datagrams as frames, straight into a link's buffer. What cannot be sent here now is the kernel's to send:
 /// nothing is queued and nothing waits.
 /// </summary>
-public sealed unsafe class UdpOutput(NicRegion region, ILink[] links, UdpWays ways)
+public sealed unsafe class UdpOutput(NicRegion region, LocalRegion local, ILink[] links, UdpWays ways)
 {
     private const int DefaultTtl = 64;
 
     private readonly UdpRegion _udp = region.Udp;
+
+    /// <summary>Where frames are copied to while somebody captures them.</summary>
+    public CaptureTap? Tap { get; set; }
 
     private void Count(NicCounter counter) => region.Tables->Counters.Values[(int)counter]++;
 
@@ -141,6 +145,8 @@ public sealed unsafe class UdpOutput(NicRegion region, ILink[] links, UdpWays wa
     {
         UdpHeader.SetChecksum(new Span<byte>(frame.Payload - UdpHeader.Length, UdpHeader.Length),
             Checksum.FoldUdp(sum));
+        if (Tap is { } tap && tap.IsOn(CapturePaths.Nic))
+            tap.Sent(in frame.Buffer, frame.Link, &local.ConnAt(conn)->Side0);
         links[frame.Link].Send(in frame.Buffer);
         UdpBinding* binding = _udp.BindingAt(conn);
         binding->Sent++;

@@ -34,6 +34,7 @@ public sealed unsafe class NicPath : INicHost
         RegionNumber = regionNumber;
         Engine = new NicEngine(region, s.Region(regionNumber), this, s.Kernel, links,
             new MirrorTables(control));
+        Engine.TapTo(s.Tap);
         Steering = new Steering(s, control);
         Ports = new PortKeeper(s, this);
         Queues = new NicQueues(s, links);

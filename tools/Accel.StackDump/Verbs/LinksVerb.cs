@@ -16,11 +16,11 @@ internal static class LinksVerb
         (LinkFlags.SuperFrames, "super-frames"), (LinkFlags.TrustsPartialChecksums, "partial-checksums"),
     ];
 
-    public static Output Show(Machine machine, int? pid)
+    public static Output Show(Machine machine, Selection selection)
     {
         var json = new JsonArray();
         var lines = new List<string>();
-        foreach (StackView stack in machine.Chosen(pid))
+        foreach (StackView stack in machine.Chosen(selection.Pid))
         {
             string id = stack.Id.ToString("x16", CultureInfo.InvariantCulture);
             var links = new JsonArray();

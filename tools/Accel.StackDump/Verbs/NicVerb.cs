@@ -10,11 +10,11 @@ namespace Accel.StackDump.Verbs;
 /// <summary>The network path of each stack: its engine, tables, listeners, settings, and every counter.</summary>
 internal static class NicVerb
 {
-    public static Output Show(Machine machine, int? pid)
+    public static Output Show(Machine machine, Selection selection)
     {
         var json = new JsonArray();
         var lines = new List<string>();
-        foreach (StackView stack in machine.Chosen(pid))
+        foreach (StackView stack in machine.Chosen(selection.Pid))
         {
             string id = stack.Id.ToString("x16", CultureInfo.InvariantCulture);
             lines.Add($"stack {id}  {string.Join(' ', stack.Processes.Select(p => $"{p.Name}({p.Pid})"))}");

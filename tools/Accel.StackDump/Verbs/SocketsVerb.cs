@@ -9,14 +9,14 @@ namespace Accel.StackDump.Verbs;
 internal static class SocketsVerb
 {
     /// <param name="machine">The look.</param>
-    /// <param name="pid">Only the sockets of this process.</param>
+    /// <param name="selection">Which of them.</param>
     /// <param name="info">A second line with TCP's inside, as `ss -i` has it.</param>
-    public static Output Show(Machine machine, int? pid, bool info = false)
+    public static Output Show(Machine machine, Selection selection, bool info = false)
     {
         var json = new JsonArray();
         var insides = new List<string?>();
         var table = new TextTable("State", "Recv-Q", "Send-Q", "Local", "Peer", "Process", "Path").Right(1, 2);
-        void Add(StackView stack, SocketView? socket, SocketLine line)
+        foreach ((StackView stack, SocketView? socket, SocketLine line) in Listed.Of(machine, selection))
         {
             NicView? nic = line.Block < 0 ? null : machine.Nic(stack);
             string timer = nic is null ? "" : Timer(nic, line.Block, machine.NowNs);
@@ -27,23 +27,11 @@ internal static class SocketsVerb
             insides.Add(tcp is null ? null : TcpText.Line(tcp));
             json.Add(row);
         }
-
-        foreach (StackView stack in machine.Chosen(pid))
-        {
-            var shown = new HashSet<int>();
-            foreach (SocketView socket in stack.Sockets())
-            {
-                SocketLine line = SocketLine.Of(machine, socket);
-                shown.Add(line.Block);
-                if (pid is null || socket.Holders.Any(h => h.Process.Pid == pid)) Add(stack, socket, line);
-            }
-            if (machine.Nic(stack) is not { } nic) continue;
-            foreach (int block in nic.Blocks().Where(b => !shown.Contains(b)))
-                Add(stack, null, SocketLine.OfBlock(nic, block));
-        }
         List<string> lines = table.Lines();
         return new(json, info ? Woven(lines, insides) : lines);
     }
+
+    public static Output ShowInside(Machine machine, Selection selection) => Show(machine, selection, info: true);
 
     /// <summary>The table's lines, each followed by its socket's inside.</summary>
     private static List<string> Woven(List<string> lines, List<string?> insides)
@@ -72,7 +60,7 @@ internal static class SocketsVerb
         return tcp;
     }
 
-    private static string Owners(SocketView? socket)
+    public static string Owners(SocketView? socket)
     {
         if (socket is null || socket.Holders.Count == 0) return "-";
         string shown = string.Join(',',

@@ -7,14 +7,14 @@ namespace Accel.StackDump.Verbs;
 /// <summary>The stacks with their processes.</summary>
 internal static class StacksVerb
 {
-    public static unsafe Output Show(Machine machine)
+    public static unsafe Output Show(Machine machine, Selection selection)
     {
         var json = new JsonArray();
         var lines = new List<string>();
-        foreach (StackView stack in machine.Stacks)
+        foreach (StackView stack in selection.Pid is null ? machine.Stacks : machine.Chosen(selection.Pid))
         {
             int inUse = stack.Region.Tables->Sockets.InUse;
-            DateTimeOffset created = DateTimeOffset.FromUnixTimeMilliseconds(stack.Header.CreatedNs / 1_000_000);
+            DateTimeOffset created = Created(stack);
             var processes = new JsonArray();
             lines.Add(string.Create(CultureInfo.InvariantCulture,
                 $"stack {stack.Id:x16}  user {stack.Header.OwnerUid}  "
@@ -36,5 +36,12 @@ internal static class StacksVerb
         }
         if (lines.Count == 0) lines.Add("no accelerated process that this user may look at");
         return new(json, lines);
+    }
+
+    /// <summary>A region may say anything: what is no time is the beginning of all.</summary>
+    private static DateTimeOffset Created(StackView stack)
+    {
+        long millis = stack.Header.CreatedNs / 1_000_000;
+        return DateTimeOffset.FromUnixTimeMilliseconds(Math.Max(0, millis));
     }
 }

@@ -1,0 +1,14 @@
+using System.Text;
+
+namespace Accel.Inspect;
+
+/// <summary>Text out of a region: what would move the cursor of whoever reads it becomes a question mark.</summary>
+internal static unsafe class RegionText
+{
+    public static string Of(byte* bytes, int max)
+    {
+        int length = new ReadOnlySpan<byte>(bytes, max).IndexOf((byte)0);
+        string text = Encoding.UTF8.GetString(bytes, length < 0 ? max : length);
+        return text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? '?' : c)) : text;
+    }
+}
