@@ -78,7 +78,7 @@ public sealed unsafe class WhyTests
     [Fact]
     public void AProcessWithoutTheLibraryIsToldHowToGetIt()
     {
-        using var machine = new Machine();
+        using var machine = new Machine { Surroundings = new LiveSurroundings() };
         Verdict verdict = ProcessVerdict.Of(Environment.ProcessId, machine);
         Assert.Equal("not_preloaded", verdict.Reason);
         Assert.Contains("accel run", verdict.Sentence);

@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x54d56ca0d382e686;
+    public const ulong Value = 0x36bd2f468b371c71;
 }
