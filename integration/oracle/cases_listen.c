@@ -53,6 +53,8 @@ DUO(listen_overflow, "a full backlog: the client waits, and gets in when there i
         c[i] = xsocket(AF_INET, SOCK_STREAM);
         xnonblock(c[i]);
         xconnect(c[i], near_ip, port_of(l));
+        if (i < 2)
+            xpoll(c[i], POLLOUT, 3000);
         nap(20);
     }
     say("the third: %s", poll_text(xpoll(c[2], POLLOUT, 0)));
