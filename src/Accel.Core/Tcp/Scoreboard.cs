@@ -236,7 +236,10 @@ public static class Scoreboard
     }
 
     /// <summary>
-    /// RFC 6298 3 (Karn): from segments that were sent once; RFC 7323 4: or from the echo, if the ACK is of new data.
+    /// RFC 6298 3 (Karn): from segments that were sent once; RFC 7323 4: or from the echo, if the ACK is of new data. Not
+    /// if it reports a duplicate (RFC 2883): it was the ACK before that was lost, and a segment that is not acceptable
+    /// leaves TS.Recent as it was (RFC 7323 5.3), so that the echo tells of the timeouts in between. With samples of
+    /// those a path that loses ACKs would end with a timeout of seconds.
     /// </summary>
     private static void MeasureTrip(in AckInput input, ref Pass pass)
     {
@@ -251,7 +254,7 @@ public static class Scoreboard
             outcome.RttNs = input.NowNs - pass.FirstSackedNs;
             outcome.LastRttNs = input.NowNs - pass.LastSackedNs;
         }
-        else if (outcome.Has(AckFindings.Advanced) && input.HasEcho)
+        else if (outcome.Has(AckFindings.Advanced) && !outcome.Has(AckFindings.Dsack) && input.HasEcho)
         {
             int ms = (int)(Rack.Milliseconds(input.NowNs) - input.EchoMs);
             if (ms is >= 0 and < 120_000)

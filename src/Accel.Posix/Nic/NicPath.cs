@@ -116,13 +116,14 @@ public sealed unsafe class NicPath : INicHost
     {
         _t = t;
         ulong begun = _s.Kernel.Ticks();
-        long now = _s.Kernel.NowNs();
         // What was queued before goes first: the peer can begin while we look at what has come.
         if (Engine.Unflushed > 0)
         {
             FlushTiming.OnWait(t, _s.Kernel.Ticks(), _s.TicksPerKernelCheck);
             Engine.Flush();
         }
+        // Not before the flush: it lasts as long as a round trip, so that what answers it may have come.
+        long now = _s.Kernel.NowNs();
         Engine.Poll(now);
         for (int i = 1; i < PollRounds && IsReadable; i++)
             Engine.Poll(now = _s.Kernel.NowNs());
