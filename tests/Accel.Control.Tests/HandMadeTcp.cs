@@ -6,7 +6,7 @@ namespace Accel.Control.Tests;
 
 /// <summary>
 /// The least of a TCP that a kernel at the other end takes for one: opens a connection over a link, acknowledges, and
-/// sends what the test wants. Knows neither loss nor options.
+/// sends what the test wants. Knows no options, and sends nothing again.
 /// </summary>
 sealed unsafe class HandMadeTcp
 {
@@ -93,7 +93,7 @@ sealed unsafe class HandMadeTcp
         return true;
     }
 
-    /// <summary>Takes one frame of the other side's data and acknowledges it.</summary>
+    /// <summary>Takes the next frame of the other side's data and acknowledges it.</summary>
     public byte[] Receive(out int parts)
     {
         while (true)
@@ -105,10 +105,15 @@ sealed unsafe class HandMadeTcp
             var end = _isV4 ? 14 + BinaryPrimitives.ReadUInt16BigEndian(frame.AsSpan(16)) : frame.Length;
             if (end == at)
                 continue;
-            Assert.Equal(Expected, BinaryPrimitives.ReadUInt32BigEndian(frame.AsSpan(tcp + 4)));
-            Expected += (uint)(end - at);
+            // A link may lose a frame when its owner is late: what comes after a gap is not kept, the ACK tells of it,
+            // and the kernel sends it again, in frames cut as it likes.
+            var known = (int)(Expected - BinaryPrimitives.ReadUInt32BigEndian(frame.AsSpan(tcp + 4)));
+            var isNext = known >= 0 && known < end - at;
+            if (isNext)
+                Expected += (uint)(end - at - known);
             Send(0x10, []);
-            return frame[at..end];
+            if (isNext)
+                return frame[(at + known)..end];
         }
     }
 
