@@ -17,6 +17,12 @@
 
 #define MAX_EXTENSIONS 4
 
+#define SECOND 1000000000ull
+
+/* 134 ms. */
+#define SYN_WINDOW_BITS 27
+#define SYN_WINDOW_MOST ((__u32)(((__u64)SYNS_PER_SECOND << SYN_WINDOW_BITS) / SECOND))
+
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
@@ -61,10 +67,13 @@ struct {
     __type(value, __u64);
 } counts SEC(".maps");
 
-/* How many SYNs may still be steered by this CPU, as of when. */
+/* How many SYNs may still be steered by this CPU, as of when; and how many came in a window of time, the present one. */
 struct syn_budget {
     __u64 at;
     __u64 left;
+    __u64 window;
+    __u32 seen;
+    __u32 is_flood; /* the window before had too many */
 };
 
 struct {
@@ -181,6 +190,19 @@ static __always_inline int is_of_kernel(struct xdp_md *ctx, const struct target 
     return connected;
 }
 
+/* True while more SYNs come than can be meant. It is what comes that counts, not what was steered: those who only
+ * connect often are not held down by having once been too many. */
+static __always_inline int is_flood(struct syn_budget *budget, __u64 now)
+{
+    __u64 window = now >> SYN_WINDOW_BITS;
+    if (window != budget->window) {
+        budget->is_flood = window == budget->window + 1 && budget->seen > SYN_WINDOW_MOST;
+        budget->window = window;
+        budget->seen = 0;
+    }
+    return ++budget->seen > SYN_WINDOW_MOST || budget->is_flood;
+}
+
 /* A flood of SYNs would take a stack's time, and the room in its ring, from the connections that it has. */
 static __always_inline int may_open(void)
 {
@@ -188,9 +210,11 @@ static __always_inline int may_open(void)
     struct syn_budget *budget = bpf_map_lookup_elem(&syns, &zero);
     if (!budget)
         return 1;
-    __u64 earned = (bpf_ktime_get_ns() - budget->at) / (1000000000 / SYNS_PER_SECOND);
+    __u64 now = bpf_ktime_get_ns();
+    __u64 each = is_flood(budget, now) ? SECOND / SYNS_PER_SECOND_OF_FLOOD : SECOND / SYNS_PER_SECOND;
+    __u64 earned = (now - budget->at) / each;
     if (earned) {
-        budget->at += earned * (1000000000 / SYNS_PER_SECOND);
+        budget->at += earned * each;
         budget->left = budget->left + earned > SYN_BURST ? SYN_BURST : budget->left + earned;
     }
     if (!budget->left)

@@ -8,8 +8,10 @@
 #define MAX_ADDRESSES 4096
 #define MAX_EXACT 16384
 
-/* SYNs that a CPU steers in a second, and at once: more than any stack can make connections of. */
+/* SYNs that a CPU steers in a second, and at once: more than any stack can make connections of. While more than that
+ * come it is a flood, and each that is answered takes time from the connections that there are: then so many. */
 #define SYNS_PER_SECOND 100000
+#define SYNS_PER_SECOND_OF_FLOOD 8000
 #define SYN_BURST 1000
 
 /* An entry of the table of ports; 0: the kernel's. */

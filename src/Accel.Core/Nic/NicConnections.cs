@@ -11,9 +11,6 @@ namespace Accel.Core.Nic;
 /// </summary>
 internal sealed unsafe class NicConnections
 {
-    /// <summary>Emissions of one connection at a time; then others have their turn.</summary>
-    private const int MaxEmissions = 256;
-
     /// <summary>Blocks that may be used up before TIME-WAIT is cut short (tcp_max_tw_buckets).</summary>
     private const int MaxTimeWait = NicRegion.MaxBlocks / 4 * 3;
 
@@ -160,7 +157,7 @@ internal sealed unsafe class NicConnections
         _core.Head->InHand = (uint)index + 1;
         if (block->Use != NicUse.HalfOpen || _core.Listeners.MayGoOn(index, in seg))
         {
-            TcpStreams streams = Streams(block);
+            TcpStreams streams = _core.Emission.Streams(block);
             TcpEffects fx = default;
             TcpInput.OnSegment(ref block->Tcb, in seg, _core.Context, in streams, ref fx);
             if (fx.Has(TcpEvents.Reopen))
@@ -171,7 +168,7 @@ internal sealed unsafe class NicConnections
                 // gap (RFC 5681 4.2): with one answer to the whole batch, and that lost, a peer in recovery has nothing
                 // but its timeout.
                 if (fx.Has(TcpEvents.Send) && fx.Acked == 0 && (fx.Advance == 0 || fx.Advance > fx.StoreLength))
-                    Emit(index);
+                    _core.Emission.Run(index);
                 if (block->Use == NicUse.HalfOpen)
                     _core.Listeners.TakeBack(block);
                 Later(index);
@@ -198,7 +195,7 @@ internal sealed unsafe class NicConnections
         }
         else if (TcpTimers.Deadline(in block->Tcb) <= _core.NowNs)
         {
-            TcpStreams streams = Streams(block);
+            TcpStreams streams = _core.Emission.Streams(block);
             TcpEffects fx = default;
             TcpTimers.OnTimer(ref block->Tcb, _core.Context, in streams, ref fx);
             alive = Apply(index, in fx, NicPayload.None);
@@ -232,20 +229,12 @@ internal sealed unsafe class NicConnections
         TcpEffects fx = default;
         TcpClose.Abort(ref block->Tcb, _core.Context, ref fx);
         if (fx.Has(TcpEvents.Send))
-            Emit(index);
+            _core.Emission.Run(index);
         fx.Events |= TcpEvents.Failed;
         if (fx.Error == TcpError.None)
             fx.Error = TcpError.Reset;
         Apply(index, in fx, NicPayload.None);
         _core.Head->InHand = 0;
-    }
-
-    private TcpStreams Streams(NicBlock* block)
-    {
-        TcpStreams streams = NicWire.TryOf(_core.Local, block, out NicWire wire)
-            ? NicStreams.Of(block, in wire) : NicStreams.None(block);
-        streams.MaxEmission = _core.Output.MaxEmission(block);
-        return streams;
     }
 
     /// <summary>The block will be served when the round's segments are all in.</summary>
@@ -276,12 +265,13 @@ internal sealed unsafe class NicConnections
         if (block->Use == NicUse.Free || (block->IsStill && !_core.Handover.IsAbandoned(block)))
             return;
         _core.Head->InHand = (uint)index + 1;
-        if (TakeProgram(index) && Emit(index))
+        if (TakeProgram(index))
         {
+            _core.Emission.Run(index);
             if (NicWire.TryOf(_core.Local, block, out NicWire wire))
             {
                 if (NicStreams.AskForRoom(block, in wire))
-                    Emit(index);
+                    _core.Emission.Run(index);
                 Tell(block, in wire);
                 // Nobody writes or reads any more, and the peer has all: only its FIN is waited for.
                 if (block->Is(NicBlockFlags.Detached) && block->Tcb.State == TcpState.FinWait2)
@@ -310,72 +300,10 @@ internal sealed unsafe class NicConnections
         if (!abort && (Volatile.Read(ref wire.Program->Flags) & (uint)SideFlags.Closed) == 0)
             return true;
         block->Flags |= NicBlockFlags.Detached;
-        TcpStreams streams = Streams(block);
+        TcpStreams streams = _core.Emission.Streams(block);
         TcpEffects fx = default;
         TcpClose.OnDetached(ref block->Tcb, _core.Context, in streams, abort, ref fx);
         return Apply(index, in fx, NicPayload.None);
-    }
-
-    /// <summary>Sends what TCP has to send. False if the streams made no sense and the block has gone.</summary>
-    private bool Emit(int index)
-    {
-        NicBlock* block = _core.Region.BlockAt(index);
-        if (!_core.Paths.IsReady(index))
-        {
-            _core.Count(NicCounter.TxNoNeighbour);
-            return true;
-        }
-        NicWire.TryOf(_core.Local, block, out NicWire wire);
-        if (block->Is(NicBlockFlags.Holds) && !TrySendHeld(block, in wire))
-            return true;
-        TcpStreams streams = Streams(block);
-        for (int n = 0; n < MaxEmissions; n++)
-        {
-            if (!TcpOutput.Next(ref block->Tcb, _core.Context, in streams, out TcpEmit emit))
-                return true;
-            if ((emit.Flags & Wire.TcpFlags.Rst) != 0)
-                _core.Count(NicCounter.ResetsSent);
-            if (_core.Output.TrySend(block, in wire, in emit))
-                continue;
-            Hold(block, in emit);
-            return true;
-        }
-        if (block->Conn != 0)
-            NicSet.Add(_core.Region.Kicked, (int)block->Conn - 1);
-        return true;
-    }
-
-    /// <summary>There is no buffer for an emission: it is kept, since TCP takes it for sent.</summary>
-    private void Hold(NicBlock* block, in TcpEmit emit)
-    {
-        _core.Count(NicCounter.TxStalled);
-        if (block->Conn == 0)
-            return;
-        block->Held = emit;
-        block->Flags |= NicBlockFlags.Holds;
-        NicSet.Add(_core.Region.Stalled, (int)block->Conn - 1);
-    }
-
-    private bool TrySendHeld(NicBlock* block, in NicWire wire)
-    {
-        // What is acknowledged meanwhile was on its way already; its bytes are no longer there.
-        int offset = block->Held.Seq - block->Tcb.SndUna;
-        if (block->Held.Length > 0)
-        {
-            if (offset < 0)
-            {
-                block->Flags &= ~NicBlockFlags.Holds;
-                return true;
-            }
-            block->Held.Offset = (uint)offset;
-        }
-        if (!_core.Output.TrySend(block, in wire, in block->Held))
-        {
-            NicSet.Add(_core.Region.Stalled, (int)block->Conn - 1);
-            return false;
-        }
-        block->Flags &= ~NicBlockFlags.Holds;
-        return true;
     }
 
     /// <summary>Does what a step of TCP asks for. False if the block has been given back.</summary>
@@ -457,7 +385,7 @@ internal sealed unsafe class NicConnections
         if (_core.Head->Blocks.InUse <= MaxTimeWait)
             return true;
         // The last ACK of the handshake still has to leave.
-        Emit(index);
+        _core.Emission.Run(index);
         _core.Count(NicCounter.TimeWaitOverflows);
         Free(index);
         return false;

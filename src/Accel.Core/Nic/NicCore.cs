@@ -33,6 +33,7 @@ internal sealed unsafe class NicCore
         Output = new NicOutput(this);
         Paths = new NicPaths(this);
         Listeners = new NicListeners(this);
+        Emission = new NicEmission(this);
         Connections = new NicConnections(this);
         Input = new NicInput(this);
         Timers = new NicTimers(this);
@@ -58,6 +59,8 @@ internal sealed unsafe class NicCore
     public NicPaths Paths { get; }
 
     public NicListeners Listeners { get; }
+
+    public NicEmission Emission { get; }
 
     public NicConnections Connections { get; }
 
