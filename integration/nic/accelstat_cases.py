@@ -75,7 +75,7 @@ def metrics(w, column):
     server = redis(w, accelerated=True)
     load(w, 5_000)
     until(lambda: stack(server)["totals"]["nic"] == 0, "connections of an ended client stay")
-    text = sh("curl", "-s", "--max-time", "10", "--unix-socket", path, "http://acceld/metrics")
+    text = sh("curl", "-s", "--max-time", "10", "-H", "Accept: application/openmetrics-text", "--unix-socket", path, "http://acceld/metrics")
     parsed = subprocess.run([PYTHON, "-c", PARSE], input=text, capture_output=True, text=True, timeout=20, check=False)
     if parsed.returncode != 0:
         raise Failure(f"the parser says: {parsed.stderr[-300:]}")

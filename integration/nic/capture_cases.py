@@ -1,11 +1,17 @@
 """What `accel pcap` writes of a network interface's frames."""
 import os
+import random
 import re
 import signal
 import subprocess
+import sys
 
-from cases import case, redis, until
+from cases import HERE, PYTHON, case, nginx, redis, until
 from world import PATH, ROOT, Failure
+
+FORKING = os.path.join(ROOT, "integration/programs/drivers/forking_echo.py")
+sys.path.insert(0, os.path.dirname(FORKING))
+from forking_echo import sent  # pylint: disable=wrong-import-position
 
 ACCEL = os.path.join(ROOT, "artifacts/bin/Accel.Cli/release/accel-cli")
 
@@ -26,6 +32,27 @@ def followed(file, stream):
     return both
 
 
+def listening(w, file, *args):
+    """A capture of the interface that has begun."""
+    capture = w.a.start([ACCEL, "pcap", "-i", w.a.interface, "-w", file, *args], accelerated=False)
+    until(lambda: "listening" in capture.errors(), "the capture does not begin")
+    return capture
+
+
+def finish(capture):
+    """Ends it; how many packets were lost since it was too slow."""
+    os.killpg(capture.pid, signal.SIGINT)
+    capture.wait(20)
+    return int(re.search(r"(\d+) lost", capture.errors()).group(1))
+
+
+def check(file, lost=0):
+    wrong = "_ws.malformed" if lost else "_ws.malformed or tcp.analysis.lost_segment or tcp.analysis.ack_lost_segment"
+    bad = tshark(file, "-Y", wrong)
+    if bad.strip():
+        raise Failure(f"tshark finds wrong: {bad[:200]}")
+
+
 @case("pcap: frames and super-frames of an interface carry the program's bytes", columns=("server",))
 def frames(w, column):
     redis(w)
@@ -36,21 +63,16 @@ def frames(w, column):
     client = ["redis-cli", "-h", w.a.ip4, "-p", "6379"]
     w.b.start([*client, "PING"]).wait()
     file = os.path.join(w.folder, "nic.pcapng")
-    capture = w.a.start([ACCEL, "pcap", "-i", w.a.interface, "-w", file, "tcp port 6379"], accelerated=False)
-    until(lambda: "listening" in capture.errors(), "the capture does not begin")
+    capture = listening(w, file, "tcp port 6379")
     w.b.start([*client, "-x", "SET", "key"], stdin=path).wait()
     w.b.start([*client, "--raw", "GET", "key"]).wait()
-    os.killpg(capture.pid, signal.SIGINT)
-    capture.wait(10)
-    if " 0 lost" not in capture.errors():
+    if finish(capture):
         raise Failure(capture.errors())
-    bad = tshark(file, "-Y", "_ws.malformed or tcp.analysis.lost_segment or tcp.analysis.ack_lost_segment")
-    if bad.strip():
-        raise Failure(f"tshark finds wrong: {bad[:200]}")
-    sent = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$400000\r\n" + value + b"\r\n"
+    check(file)
+    asked = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$400000\r\n" + value + b"\r\n"
     theirs, ours = followed(file, 0)
-    if theirs != sent or ours != b"+OK\r\n":
-        raise Failure(f"SET: {len(theirs)} bytes of {len(sent)} to the server, the answer was {ours[:20]}")
+    if theirs != asked or ours != b"+OK\r\n":
+        raise Failure(f"SET: {len(theirs)} bytes of {len(asked)} to the server, the answer was {ours[:20]}")
     theirs, ours = followed(file, 1)
     if ours != b"$400000\r\n" + value + b"\r\n":
         raise Failure(f"GET: {len(ours)} bytes came back, the question was {theirs[:40]}")
@@ -61,3 +83,86 @@ def frames(w, column):
     names = set(tshark(file, "-T", "fields", "-e", "frame.interface_name").split())
     if names != {w.a.interface}:
         raise Failure(f"interfaces {names}")
+
+
+@case("pcap: nginx under load, a file whole in the middle of it", columns=("server",))
+def under_load(w, column):
+    nginx(w, workers=2)
+    file = os.path.join(w.folder, "nginx.pcapng")
+    w.b.run(["curl", "-s", "--fail", "-o", "/dev/null", f"http://{w.a.ip4}/1k"])
+    capture = listening(w, file, "tcp port 80")
+    load = w.b.start(["wrk", "-t1", "-c32", "-d1s", f"http://{w.a.ip4}/1k"])
+    w.b.run(["curl", "-s", "--fail", "-o", "/dev/null", "--local-port", "5000-5009", f"http://{w.a.ip4}/10m"])
+    load.wait(10)
+    lost = finish(capture)
+    check(file, lost)
+    streams = {row for row in tshark(file, "-T", "fields", "-e", "tcp.stream").split()}
+    if len(streams) < 33:
+        raise Failure(f"{len(streams)} streams of 33")
+    with open(os.path.join(w.folder, "html", "10m"), "rb") as f:
+        whole = f.read()
+    rows = tshark(file, "-Y", "tcp.dstport >= 5000 and tcp.dstport <= 5009", "-T", "fields", "-e", "tcp.stream",
+                  "-c", "200000").split()
+    _, told = followed(file, int(rows[0]))
+    if lost == 0 and not told.endswith(b"\r\n\r\n" + whole):
+        raise Failure(f"{len(told)} bytes came back of a file of {len(whole)}")
+    print(f"# {lost} packets lost of {capture.errors().splitlines()[-1]}")
+
+
+@case("pcap: a server that forks in the middle of a connection", columns=("server",))
+def forks(w, column):
+    count = 6
+    server = w.a.start([PYTHON, FORKING, "serve", w.a.ip4, "7300", str(count)])
+    w.a.wait_listening(7300)
+    file = os.path.join(w.folder, "fork.pcapng")
+    capture = listening(w, file, "tcp port 7300")
+    if "ok" not in w.b.run([PYTHON, FORKING, "ask", w.a.ip4, "7300", str(count)]):
+        raise Failure("the client does not get through")
+    server.wait(10)
+    if finish(capture):
+        raise Failure(capture.errors())
+    check(file)
+    for i in range(count):
+        asked, told = followed(file, i)
+        if not asked == told == sent(i):
+            raise Failure(f"connection {i}: {len(asked)} and {len(told)} bytes of {len(sent(i))}")
+    pids = {int(pid) for pid in re.findall(r"\((\d+)\)", tshark(file, "-T", "fields", "-e",
+                                                                             "frame.comment"))}
+    if len(pids) < 2:
+        raise Failure(f"only processes {pids} are named")
+
+
+@case("pcap: datagrams", columns=("server",))
+def datagrams(w, column):
+    count = 300
+    server = w.a.start([PYTHON, os.path.join(HERE, "udp.py"), "serve", "block", "5353"])
+    server.wait_for("ready")
+    ask = f"""
+import random, socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(5)
+s.connect(({w.a.ip4!r}, 5353))
+for i in range({count}):
+    sent = random.Random(i).randbytes(i * 7 % 1472)
+    s.send(sent)
+    assert s.recv(2000) == sent
+print("good")
+"""
+    w.b.run([PYTHON, "-c", "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); "
+             f"s.sendto(b'x', ({w.a.ip4!r}, 5353)); s.recv(10)"])
+    file = os.path.join(w.folder, "udp.pcapng")
+    capture = listening(w, file, "udp port 5353")
+    if "good" not in w.b.run([PYTHON, "-c", ask]):
+        raise Failure("the server does not answer")
+    if finish(capture):
+        raise Failure(capture.errors())
+    check(file)
+    rows = [row.split("\t") for row in tshark(file, "-o", "udp.check_checksum:TRUE", "-d", "udp.port==5353,data", "-T",
+                                              "fields", "-e", "udp.dstport", "-e", "udp.payload", "-e",
+                                              "udp.checksum.status", "-e", "frame.comment").splitlines()]
+    for way, name in ((True, "to"), (False, "from")):
+        data = [bytes.fromhex(row[1]) for row in rows if (row[0] == "5353") == way]
+        if data != [random.Random(i).randbytes(i * 7 % 1472) for i in range(count)]:
+            raise Failure(f"{len(data)} datagrams {name} the server, not the {count} that were sent, or others")
+    if any(row[2] == "0" for row in rows) or not all("python3" in row[3] for row in rows):
+        raise Failure(f"a wrong checksum, or nobody named: {rows[:2]}")

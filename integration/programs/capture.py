@@ -1,11 +1,14 @@
 """What `accel pcap` writes of real programs, as tshark reads it."""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 
-from .harness import ROOT, STACKDUMP, Child, case, find
+from .drivers import forking_echo
+from .harness import DRIVERS, PYTHON, ROOT, STACKDUMP, Child, case, find, free_port
+from .nginx import check as all_answered, serve as serve_nginx, wrk
 from .redis import Redis
 
 ACCEL = os.path.join(ROOT, "artifacts/bin/Accel.Cli/release/accel-cli")
@@ -90,6 +93,60 @@ def local(c):
     none = subprocess.run([ACCEL, "pcap", "-p", str(os.getpid())], capture_output=True, text=True, timeout=20,
                           check=False)
     c.expect(none.returncode == 2 and "no stack" in none.stderr, f"a process without a stack: {none.stderr}")
+
+
+@case("pcap-nginx", moves=2_000_000, columns=("accel",))
+def under_load(c):
+    """nginx and wrk while all is captured; what a stream of it carried is requests and whole answers."""
+    _, port = serve_nginx(c, workers=2)
+    file, most = c.path("nginx.pcapng"), 30_000
+    capture = listen(c, "-i", "local", "-w", file, "-c", most, f"tcp port {port}")
+    all_answered(c, wrk(c, port, "--header", "Marked: yes"))
+    c.expect(capture.wait(20) == 0, f"the capture ended with {capture.process.returncode}: {capture.said()}")
+    lost = int(re.search(r"(\d+) lost", capture.said()).group(1))
+    if lost == 0:
+        check(c, file)
+    bad = tshark(c, file, "-Y", "_ws.malformed")
+    c.expect(not bad, f"malformed: {bad[:200]}")
+    rows = [row.split("\t") for row in tshark(c, file, "-T", "fields", "-e", "tcp.stream", "-e",
+                                              "frame.comment").splitlines()]
+    c.expect(len(rows) == most, f"{len(rows)} packets of {most}")
+    c.expect(len({row[0] for row in rows}) >= 32, "the streams of 32 connections are not there")
+    c.expect(all("nginx(" in row[1] for row in rows), "a packet does not name its worker")
+    answers = 0
+    for stream in range(8 if lost == 0 else 0):
+        asked, told = follow(c, file, stream)
+        heads = re.findall(rb"HTTP/1\.1 200 OK\r\n(?:[^\r]+\r\n)*\r\n(x*)", told)
+        # The last may have been cut off where the capture ended.
+        c.expect(heads and all(body == b"x" * 1024 for body in heads[:-1]), f"stream {stream}: other answers")
+        c.expect(asked.count(b"Marked: yes\r\n") in (len(heads), len(heads) + 1), f"stream {stream}: requests")
+        answers += len(heads)
+    c.expect(lost > 0 or answers > 8, f"{answers} answers in the streams")
+
+
+@case("pcap-fork", moves=500_000, columns=("accel",))
+def forks(c):
+    """A server that forks in the middle of a connection, while it is captured: every byte, with who moved it."""
+    port, count = free_port(), 6
+    driver = os.path.join(DRIVERS, "forking_echo.py")
+    server = c.server(PYTHON, driver, "serve", "127.0.0.1", port, count, port=port)
+    file = c.path("fork.pcapng")
+    capture = listen(c, "-i", "local", "-w", file, f"tcp port {port}")
+    c.driver("forking_echo.py", "ask", "127.0.0.1", port, count)
+    c.expect(server.wait(10) == 0, f"the server: {server.said()}")
+    said = finish(c, capture)
+    c.expect(" 0 lost" in said, said)
+    check(c, file)
+    for i in range(count):
+        asked, told = follow(c, file, i)
+        c.expect(asked == told == forking_echo.sent(i), f"connection {i}: {len(asked)} and {len(told)} bytes of "
+                                                        f"{len(forking_echo.sent(i))}")
+    halves = [row.split("\t") for row in tshark(c, file, "-Y", f"tcp.len > 0 and tcp.dstport == {port}", "-T", "fields", "-e",
+                                                "tcp.stream", "-e", "frame.comment").splitlines()]
+    for i in range(count):
+        pids = [re.search(r"> \S+?\((\d+)\) fd", row[1]) for row in halves if row[0] == str(i)]
+        pids = [int(found.group(1)) for found in pids if found]
+        c.expect(pids and pids[0] == server.pid != pids[-1], f"connection {i} was read by {pids}, the server is {server.pid}")
 
 
 @case("pcap-slow-reader", moves=10_000_000, columns=("accel",))

@@ -10,6 +10,7 @@ using Accel.Inspect;
 using Accel.Testing;
 using Microsoft.Diagnostics.NETCore.Client;
 using Microsoft.Diagnostics.Tracing;
+using EventLog = Accel.Core.Stack.EventLog;
 
 namespace Accel.Daemon.Tests;
 
@@ -17,6 +18,7 @@ namespace Accel.Daemon.Tests;
 /// What dotnet-counters and dotnet-trace get: read through the diagnostics port of a process in which acceld's
 /// telemetry runs, as these tools read it.
 /// </summary>
+[Collection("meter")]
 public sealed unsafe class EventPipeTests
 {
     private static int _lastId = 650_000;

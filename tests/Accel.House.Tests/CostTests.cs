@@ -36,6 +36,37 @@ public partial class CostTests
         }
     }
 
+    /// <summary>
+    /// Of 64 bytes through a local connection, send() and recv(), while nobody captures and nobody looks. What is added
+    /// for those who might (a test of a word, a counter) must stay within one part in a hundred of what this was.
+    /// </summary>
+    const int MaxMessageInstructions = 1_660;
+
+    const int Rounds = 20_000;
+
+    [Fact]
+    public void A_message_that_nobody_captures_costs_what_it_did()
+    {
+        var folder = Directory.CreateTempSubdirectory("accel-house-").FullName;
+        try
+        {
+            var program = Path.Combine(folder, "limits");
+            House.Run("gcc", ["-O1", "-std=gnu17", "-o", program, House.Path("integration/limits/limits.c"), "-lpthread"]);
+            var text = House.Run("sh", ["-c", "echo | exec valgrind --tool=callgrind --callgrind-out-file=/dev/null "
+                + $"--toggle-collect=measure_rounds {program} rounds 10 {Rounds}"], House.Library);
+            var each = int.Parse(Collected().Match(text).Groups[1].Value, CultureInfo.InvariantCulture) / Rounds;
+            File.WriteAllLines(House.Path("artifacts/cost-message.txt"), [$"64 B, send + recv: {each} instructions"]);
+            Assert.InRange(each, 500, MaxMessageInstructions);
+        }
+        finally
+        {
+            Directory.Delete(folder, true);
+        }
+    }
+
+    [GeneratedRegex(@"Collected : (\d+)")]
+    private static partial Regex Collected();
+
     /// <summary>Instructions per call, the function's own loop included.</summary>
     static Dictionary<string, int> Count(string program, string? preload)
     {

@@ -41,7 +41,8 @@ var keep = new Option<bool>("--keep")
 var foreground = new Option<bool>("--foreground") { Description = "Stay in the foreground (it always does)" };
 var metrics = new Option<string?>("--metrics")
 {
-    Description = "Serve OpenMetrics text at /metrics of ADDRESS:PORT or unix:PATH (default: nowhere)",
+    Description = "Serve metrics to Prometheus at /metrics of PORT (on the loopback), ADDRESS:PORT or unix:PATH "
+        + "(default: nowhere)",
 };
 var json = new Option<bool>("--json") { Description = "JSON instead of text" };
 

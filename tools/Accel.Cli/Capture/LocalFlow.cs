@@ -43,6 +43,8 @@ internal sealed class LocalFlow
 
     public long LastNs { get; private set; }
 
+    public bool IsNamed(int side) => _owners[side] is not null;
+
     /// <summary>A process is known to have this end.</summary>
     public void Name(int side, string owner) => _owners[side] = owner;
 

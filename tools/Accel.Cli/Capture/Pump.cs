@@ -70,19 +70,26 @@ internal sealed class Pump(int? pid, string? link, CapturePaths paths, int snapL
         {
             if (record.Kind == CaptureKind.Frame)
                 source.Nic.Learn(in record, bytes);
-            else if (record.Socket != 0)
-                FlowOf(in record).Name(OwnSide(in record), source.Owner(record.Pid, record.Descriptor));
+            else if (record.Socket != 0 && !FlowOf(in record).IsNamed(OwnSide(in record)))
+                Name(source, in record);
         }
         foreach ((CaptureSource source, CaptureRecord record, byte[] bytes) in _batch)
         {
             if (record.Kind == CaptureKind.Frame)
                 AddFrame(source, in record, bytes, packets);
             else if (pid is null || record.Pid == pid)
+            {
+                // Of processes that share a socket, each is named with what it moved.
+                if (record.Socket != 0) Name(source, in record);
                 FlowOf(in record).Add(in record, bytes, packets);
+            }
         }
         _batch.Clear();
         return found;
     }
+
+    private void Name(CaptureSource source, in CaptureRecord record) =>
+        FlowOf(in record).Name(OwnSide(in record), source.Owner(record.Pid, record.Descriptor));
 
     /// <summary>Forgets connections that have ended.</summary>
     public void Forget(long wallNs)

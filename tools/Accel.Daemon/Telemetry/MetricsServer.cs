@@ -1,161 +1,132 @@
-using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
-using System.Text;
 using Accel.Control;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 
 namespace Accel.Daemon.Telemetry;
 
 /// <summary>
-/// Serves GET /metrics on a thread of its own, one caller after the other: a scrape is rare and short, and nobody who
-/// connects can make acceld use more than this.
+/// GET /metrics by OpenTelemetry's exporter, on Kestrel without a host around it: nothing of it reads a configuration,
+/// catches a signal or writes a log.
 /// </summary>
-public sealed class MetricsServer : IDisposable
+public sealed class MetricsServer : IHttpApplication<HttpContext>, IDisposable
 {
-    private const int MostRequestBytes = 8192, RequestMilliseconds = 2000, Waiting = 16;
+    private const int MostConnections = 64, MostHeadBytes = 8192;
 
-    private readonly Socket _listener;
+    private static readonly TimeSpan HeadTime = TimeSpan.FromSeconds(2), IdleTime = TimeSpan.FromSeconds(30);
+
+    private readonly ServiceProvider _services = new ServiceCollection().BuildServiceProvider();
+    private readonly KestrelServer _kestrel;
     private readonly Func<Observation> _source;
-    private readonly Thread _thread;
-    private readonly string? _path;
-    private volatile bool _isOver;
+    private readonly Lock _gate = new();
+    private Exposition? _exposition;
 
     public MetricsServer(EndPoint address, Func<Observation> source)
     {
         _source = source;
-        _path = (address as UnixDomainSocketEndPoint)?.ToString();
-        _listener = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
+        Address = address;
+        _kestrel = Kestrel(address, CreateSocket);
         try
         {
-            if (_path != null) MakeRoom(_path);
-            _listener.Bind(address);
-            // Counters of all users: the group may be given to whoever scrapes.
-            if (_path != null) File.SetUnixFileMode(_path, (UnixFileMode)0x1B0);
-            _listener.Listen(Waiting);
+            if (address is UnixDomainSocketEndPoint unix) MetricsAddress.MakeRoom(unix.ToString());
+            _kestrel.StartAsync(this, CancellationToken.None).GetAwaiter().GetResult();
         }
         catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException)
         {
-            _listener.Dispose();
+            _kestrel.Dispose();
             throw new ControlException($"--metrics {address}: {e.Message}");
         }
-        Address = _listener.LocalEndPoint!;
-        _thread = new Thread(Serve) { IsBackground = true, Name = "metrics" };
-        _thread.Start();
+    }
+
+    public static IDisposable Start(EndPoint metrics, Func<Observation> source, Action<string> log)
+    {
+        var server = new MetricsServer(metrics, source);
+        log($"metrics at {server.Address}");
+        if (server.Address is IPEndPoint address && !IPAddress.IsLoopback(address.Address))
+            log($"warning: the metrics, with processes of all users, can be read by whoever reaches {address}");
+        return server;
     }
 
     /// <summary>Where it listens: with the port that was chosen, if it was to be any.</summary>
-    public EndPoint Address { get; }
+    public EndPoint Address { get; private set; }
+
+    public HttpContext CreateContext(IFeatureCollection contextFeatures) => new DefaultHttpContext(contextFeatures);
+
+    public void DisposeContext(HttpContext context, Exception? exception)
+    {
+        // It holds nothing.
+    }
+
+    public async Task ProcessRequestAsync(HttpContext context)
+    {
+        if (context.Request.Path != "/metrics")
+        {
+            context.Response.StatusCode = StatusCodes.Status404NotFound;
+            await context.Response.WriteAsync("see /metrics\n");
+            return;
+        }
+        if (!HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method))
+        {
+            context.Response.StatusCode = StatusCodes.Status405MethodNotAllowed;
+            return;
+        }
+        using Exposition exposition = Enter();
+        await exposition.Answer(context);
+    }
 
     public void Dispose()
     {
-        _isOver = true;
-        _listener.Dispose();
-        _thread.Join();
-        if (_path != null) File.Delete(_path);
+        _kestrel.StopAsync(new CancellationToken(canceled: true)).GetAwaiter().GetResult();
+        _kestrel.Dispose();
+        _exposition?.Dispose();
+        _services.Dispose();
+        if (Address is UnixDomainSocketEndPoint unix) File.Delete(unix.ToString());
     }
 
-    /// <summary>A socket that an acceld before this one left is in the way; any other file is not touched.</summary>
-    private static void MakeRoom(string path)
+    private Exposition Enter()
     {
-        if (!File.Exists(path)) return;
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
+        lock (_gate)
         {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
-        }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused
-            && (File.GetAttributes(path) & FileAttributes.Directory) == 0 && IsSocket(path))
-        {
-            File.Delete(path);
-            return;
-        }
-        catch (SocketException)
-        {
-            return; // bind() says what is wrong
-        }
-        throw new ControlException($"--metrics unix:{path}: somebody serves there already");
-    }
-
-    private static bool IsSocket(string path)
-    {
-        // Of all files only a socket cannot be opened (ENXIO).
-        try
-        {
-            using var _ = File.OpenHandle(path);
-            return false;
-        }
-        catch (IOException)
-        {
-            return true;
-        }
-    }
-
-    private void Serve()
-    {
-        while (!_isOver)
-        {
-            try
+            Observation now = _source();
+            if (_exposition is null || !_exposition.Fits(now))
             {
-                using Socket caller = _listener.Accept();
-                Answer(caller);
+                _exposition?.Dispose();
+                _exposition = new Exposition(_services, now);
+                _exposition.Fits(now);
             }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException)
-            {
-                // The caller has gone, or the listener.
-            }
+            _exposition.Enter();
+            return _exposition;
         }
     }
 
-    private void Answer(Socket caller)
+    private Socket CreateSocket(EndPoint address)
     {
-        string? request = Request(caller);
-        if (request is null) return;
-        string[] words = request.Split('\r', 2)[0].Split(' ');
-        if (words.Length != 3 || !words[2].StartsWith("HTTP/1.", StringComparison.Ordinal))
-            Send(caller, "400 Bad Request", "text/plain", "not HTTP\n");
-        else if (words[0] is not ("GET" or "HEAD"))
-            Send(caller, "405 Method Not Allowed", "text/plain", "GET only\n");
-        else if (words[1].Split('?')[0] != "/metrics")
-            Send(caller, "404 Not Found", "text/plain", "see /metrics\n");
-        else
-            Send(caller, "200 OK", OpenMetricsText.ContentType, OpenMetricsText.Write(_source()), words[0] == "HEAD");
+        Socket socket = SocketTransportOptions.CreateDefaultBoundListenSocket(address);
+        // Counters of all users: the group may be given to whoever scrapes. Nobody can connect yet.
+        if (address is UnixDomainSocketEndPoint unix) File.SetUnixFileMode(unix.ToString(), (UnixFileMode)0x1B0);
+        else Address = socket.LocalEndPoint!;
+        return socket;
     }
 
-    /// <summary>The request's head; null if it does not come whole and in time.</summary>
-    private static string? Request(Socket caller)
+    private static KestrelServer Kestrel(EndPoint address, Func<EndPoint, Socket> createSocket)
     {
-        byte[] bytes = new byte[MostRequestBytes];
-        int got = 0;
-        long began = Stopwatch.GetTimestamp();
-        caller.SendTimeout = RequestMilliseconds;
-        while (got < bytes.Length)
-        {
-            int left = RequestMilliseconds - (int)Stopwatch.GetElapsedTime(began).TotalMilliseconds;
-            if (left <= 0) return null;
-            caller.ReceiveTimeout = left;
-            int more = caller.Receive(bytes, got, bytes.Length - got, SocketFlags.None);
-            if (more == 0) return null;
-            got += more;
-            string text = Encoding.ASCII.GetString(bytes, 0, got);
-            if (text.Contains("\r\n\r\n", StringComparison.Ordinal)) return text;
-        }
-        return null;
-    }
-
-    private static void Send(Socket caller, string status, string type, string body, bool isHead = false)
-    {
-        byte[] content = Encoding.UTF8.GetBytes(body);
-        byte[] head = Encoding.ASCII.GetBytes($"HTTP/1.1 {status}\r\nContent-Type: {type}\r\n"
-            + $"Content-Length: {content.Length}\r\nConnection: close\r\n\r\n");
-        long began = Stopwatch.GetTimestamp();
-        foreach (byte[] part in isHead ? (byte[][])[head] : [head, content])
-        {
-            for (int sent = 0; sent < part.Length;)
-            {
-                if (Stopwatch.GetElapsedTime(began).TotalMilliseconds > RequestMilliseconds) return;
-                sent += caller.Send(part, sent, part.Length - sent, SocketFlags.None);
-            }
-        }
-        caller.Shutdown(SocketShutdown.Send);
+        var options = new KestrelServerOptions { AddServerHeader = false };
+        options.Limits.MaxConcurrentConnections = MostConnections;
+        options.Limits.MaxRequestHeadersTotalSize = options.Limits.MaxRequestLineSize = MostHeadBytes;
+        options.Limits.MaxRequestBodySize = 0;
+        options.Limits.RequestHeadersTimeout = HeadTime;
+        options.Limits.KeepAliveTimeout = IdleTime;
+        options.Listen(address, listen => listen.Protocols = HttpProtocols.Http1);
+        var transport = new SocketTransportOptions { CreateBoundListenSocket = createSocket };
+        return new KestrelServer(Options.Create(options),
+            new SocketTransportFactory(Options.Create(transport), NullLoggerFactory.Instance),
+            NullLoggerFactory.Instance);
     }
 }

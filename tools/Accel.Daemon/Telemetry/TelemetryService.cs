@@ -1,4 +1,5 @@
 using System.Net;
+using System.Runtime.CompilerServices;
 using Accel.Inspect;
 
 namespace Accel.Daemon.Telemetry;
@@ -13,7 +14,7 @@ public sealed class TelemetryService : IDisposable
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
 
     private readonly AccelMeter _meter;
-    private readonly MetricsServer? _server;
+    private readonly IDisposable? _server; // a MetricsServer
     private readonly Action<string> _log;
     private readonly ManualResetEventSlim _over = new();
     private readonly Lock _gate = new();
@@ -25,11 +26,7 @@ public sealed class TelemetryService : IDisposable
         Func<Observation> source = Observation.Source(socketPath);
         _meter = new AccelMeter(source);
         AccelEvents.Wanted += Feed;
-        if (metrics is null) return;
-        _server = new MetricsServer(metrics, source);
-        log($"metrics at {_server.Address}");
-        if (_server.Address is IPEndPoint address && !IPAddress.IsLoopback(address.Address))
-            log($"warning: the metrics, with processes of all users, can be read by whoever reaches {address}");
+        if (metrics is not null) _server = Serve(metrics, source, log);
     }
 
     public void Dispose()
@@ -40,6 +37,14 @@ public sealed class TelemetryService : IDisposable
         _server?.Dispose();
         _meter.Dispose();
         _over.Dispose();
+    }
+
+    /// <summary>Apart, so that nothing of the web framework is looked for before it can be found.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static IDisposable Serve(EndPoint metrics, Func<Observation> source, Action<string> log)
+    {
+        WebFramework.Find();
+        return MetricsServer.Start(metrics, source, log);
     }
 
     /// <summary>Somebody listens: a thread looks for events as long as this is so.</summary>
