@@ -135,13 +135,13 @@ def forks(w, column):
 @case("pcap: datagrams", columns=("server",))
 def datagrams(w, column):
     count = 300
-    server = w.a.start([PYTHON, os.path.join(HERE, "udp.py"), "serve", "block", "5353"])
+    server = w.a.start([PYTHON, os.path.join(HERE, "udp.py"), "serve", "block", "7400"])
     server.wait_for("ready")
     ask = f"""
 import random, socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(5)
-s.connect(({w.a.ip4!r}, 5353))
+s.connect(({w.a.ip4!r}, 7400))
 for i in range({count}):
     sent = random.Random(i).randbytes(i * 7 % 1472)
     s.send(sent)
@@ -149,19 +149,19 @@ for i in range({count}):
 print("good")
 """
     w.b.run([PYTHON, "-c", "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); "
-             f"s.sendto(b'x', ({w.a.ip4!r}, 5353)); s.recv(10)"])
+             f"s.sendto(b'x', ({w.a.ip4!r}, 7400)); s.recv(10)"])
     file = os.path.join(w.folder, "udp.pcapng")
-    capture = listening(w, file, "udp port 5353")
+    capture = listening(w, file, "-p", str(server.pid), "udp port 7400")
     if "good" not in w.b.run([PYTHON, "-c", ask]):
         raise Failure("the server does not answer")
     if finish(capture):
         raise Failure(capture.errors())
     check(file)
-    rows = [row.split("\t") for row in tshark(file, "-o", "udp.check_checksum:TRUE", "-d", "udp.port==5353,data", "-T",
+    rows = [row.split("\t") for row in tshark(file, "-o", "udp.check_checksum:TRUE", "-d", "udp.port==7400,data", "-T",
                                               "fields", "-e", "udp.dstport", "-e", "udp.payload", "-e",
                                               "udp.checksum.status", "-e", "frame.comment").splitlines()]
     for way, name in ((True, "to"), (False, "from")):
-        data = [bytes.fromhex(row[1]) for row in rows if (row[0] == "5353") == way]
+        data = [bytes.fromhex(row[1]) for row in rows if (row[0] == "7400") == way]
         if data != [random.Random(i).randbytes(i * 7 % 1472) for i in range(count)]:
             raise Failure(f"{len(data)} datagrams {name} the server, not the {count} that were sent, or others")
     if any(row[2] == "0" for row in rows) or not all("python3" in row[3] for row in rows):

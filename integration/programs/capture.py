@@ -141,12 +141,13 @@ def forks(c):
         asked, told = follow(c, file, i)
         c.expect(asked == told == forking_echo.sent(i), f"connection {i}: {len(asked)} and {len(told)} bytes of "
                                                         f"{len(forking_echo.sent(i))}")
-    halves = [row.split("\t") for row in tshark(c, file, "-Y", f"tcp.len > 0 and tcp.dstport == {port}", "-T", "fields", "-e",
-                                                "tcp.stream", "-e", "frame.comment").splitlines()]
+    halves = [row.split("\t") for row in tshark(c, file, "-Y", f"tcp.len > 0 and tcp.dstport == {port}", "-T", "fields",
+                                                "-e", "tcp.stream", "-e", "frame.comment").splitlines()]
     for i in range(count):
         pids = [re.search(r"> \S+?\((\d+)\) fd", row[1]) for row in halves if row[0] == str(i)]
         pids = [int(found.group(1)) for found in pids if found]
-        c.expect(pids and pids[0] == server.pid != pids[-1], f"connection {i} was read by {pids}, the server is {server.pid}")
+        c.expect(pids and pids[0] == server.pid != pids[-1],
+                 f"connection {i} was read by {pids}, the server is {server.pid}")
 
 
 @case("pcap-slow-reader", moves=10_000_000, columns=("accel",))

@@ -44,8 +44,8 @@ def observers(c):
     """accelstat and stackdump enter no process: beside them, each once a second, 10,000 sockets do what they did."""
     def readers(pid):
         stat = c.start(ACCELSTAT, pid, "--csv", "-i", "1", accelerated=False)
-        dumps = c.start("sh", "-c", f"while {STACKDUMP} sockets {pid} | wc -l && {STACKDUMP} stats {pid} > {c.path('stats')}; "
-                        "do sleep 1; done", accelerated=False)
+        dump = f"while {STACKDUMP} sockets {pid} | wc -l && {STACKDUMP} stats {pid} > {c.path('stats')}; do sleep 1; done"
+        dumps = c.start("sh", "-c", dump, accelerated=False)
         c.eventually(lambda: stat.output().count("\n") >= 2 and dumps.output().count("\n") >= 1,
                      "accelstat or stackdump shows nothing", seconds=20)
 
@@ -60,7 +60,8 @@ def observers(c):
     alone, _ = rounds(c, nobody)
     beside, looks = rounds(c, readers)
     c.expect(looks >= 2, f"{looks} looks while it ran")
-    c.expect(abs(beside - alone) <= alone / 1000, f"{beside:.0f} instructions a round beside readers, {alone:.0f} alone")
+    c.expect(abs(beside - alone) <= alone / 1000,
+             f"{beside:.0f} instructions a round beside readers, {alone:.0f} alone")
 
 
 @case("pcap-costs", moves=None, columns=("accel",))

@@ -37,7 +37,7 @@ public sealed unsafe class ScreenTests
     private static Picture Draw(ScreenState state)
     {
         using Machine machine = Machine.Look();
-        return new Picture(machine, Sample.Take(machine, null, null), state, 50);
+        return new Picture(machine, Sample.Take(machine, null, null), state, 400, 50);
     }
 
     [Fact]

@@ -28,13 +28,15 @@ public sealed class Machine : IDisposable
     /// <summary>The regions that stacks keep for their local connections.</summary>
     public IReadOnlyCollection<LocalView> Locals => _locals.Values;
 
-    public static Machine Look()
+    /// <summary>A look; who looks again and again keeps an index.</summary>
+    public static Machine Look(RegionIndex? index = null)
     {
+        index ??= new();
         var machine = new Machine { Surroundings = new LiveSurroundings() };
         foreach (string folder in Directory.EnumerateDirectories("/proc"))
         {
             if (!int.TryParse(Path.GetFileName(folder), CultureInfo.InvariantCulture, out int pid)) continue;
-            foreach (RegionFile file in RegionFile.Of(pid, machine.Refusals)) machine.Add(file);
+            foreach (RegionFile file in index.Of(pid, machine.Refusals, Environment.TickCount64)) machine.Add(file);
         }
         machine.Sort();
         return machine;

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.IO.Enumeration;
 using System.Runtime.InteropServices;
 using System.Text;
 using Accel.Core.Memory;
@@ -19,11 +21,15 @@ public sealed partial record RegionFile(int Pid, int Descriptor, RegionHeader He
     };
 
     /// <summary>The regions that a process holds; what cannot be used goes into <paramref name="refusals"/>.</summary>
-    public static IEnumerable<RegionFile> Of(int pid, ICollection<string> refusals)
+    public static IEnumerable<RegionFile> Of(int pid, ICollection<string> refusals) =>
+        Of(pid, Descriptors(pid), refusals);
+
+    /// <summary>The same of some of its descriptors.</summary>
+    public static IEnumerable<RegionFile> Of(int pid, IEnumerable<int> descriptors, ICollection<string> refusals)
     {
-        foreach (string entry in Entries(pid))
+        foreach (int descriptor in descriptors)
         {
-            if (!int.TryParse(Path.GetFileName(entry), out int descriptor)) continue;
+            string entry = $"/proc/{pid}/fd/{descriptor}";
             if (Target(entry) is not { } target || !Kinds.TryGetValue(target, out RegionKind kind)) continue;
             string name = target["/memfd:".Length..^" (deleted)".Length];
             RegionHeader header;
@@ -58,17 +64,23 @@ public sealed partial record RegionFile(int Pid, int Descriptor, RegionHeader He
         return RandomAccess.Read(file, bytes, 0) == bytes.Length && header.Magic != 0;
     }
 
-    private static string[] Entries(int pid)
+    /// <summary>All that a process has open; none if it has ended meanwhile, or is not ours to look at.</summary>
+    internal static int[] Descriptors(int pid)
     {
         try
         {
-            return Directory.GetFileSystemEntries($"/proc/{pid}/fd");
+            return [.. new FileSystemEnumerable<int>($"/proc/{pid}/fd", Number, Everything).Where(d => d >= 0)];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return []; // ended meanwhile, or somebody else's: not ours to look at
+            return [];
         }
     }
+
+    private static readonly EnumerationOptions Everything = new() { AttributesToSkip = 0, IgnoreInaccessible = false };
+
+    private static int Number(ref FileSystemEntry entry) =>
+        int.TryParse(entry.FileName, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : -1;
 
     private static string? Target(string link)
     {

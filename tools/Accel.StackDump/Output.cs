@@ -3,14 +3,23 @@ using System.Text.Json.Nodes;
 
 namespace Accel.StackDump;
 
-/// <summary>What a verb found: one JSON document, and the same as lines for people.</summary>
-public sealed record Output(JsonNode Json, IReadOnlyList<string> Lines)
+/// <summary>What a verb found: one JSON document, and the same as lines for people. Only what is wanted is made.</summary>
+public sealed class Output(Func<JsonNode> json, Func<IReadOnlyList<string>> lines)
 {
+    public Output(JsonNode json, IReadOnlyList<string> lines)
+        : this(() => json, () => lines)
+    {
+    }
+
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
-    public void Write(TextWriter to, bool json)
+    public JsonNode Json => json();
+
+    public IReadOnlyList<string> Lines => lines();
+
+    public void Write(TextWriter to, bool asJson)
     {
-        if (json)
+        if (asJson)
             to.WriteLine(Json.ToJsonString(Indented));
         else
             foreach (string line in Lines) to.WriteLine(line);

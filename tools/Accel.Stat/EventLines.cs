@@ -14,10 +14,11 @@ public sealed class EventLines(TextWriter output, bool isJson) : IStackEvents
     {
         var lines = new EventLines(output, isJson);
         var feed = new EventFeed();
+        var index = new RegionIndex();
         long? end = time is null ? null : Environment.TickCount64 + (long)time.Value.TotalMilliseconds;
         do
         {
-            using (Machine machine = Machine.Look())
+            using (Machine machine = Machine.Look(index))
                 feed.Look(machine, machine.Stacks.Where(s => pid is null || s.Processes.Any(p => p.Pid == pid)), lines);
             output.Flush();
             Thread.Sleep(Interval);

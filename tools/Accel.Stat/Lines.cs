@@ -1,3 +1,5 @@
+using Accel.Inspect;
+
 namespace Accel.Stat;
 
 /// <summary>Readings as lines, one after the other, like vmstat and nstat.</summary>
@@ -5,13 +7,14 @@ public static class Lines
 {
     public static int Run(Wishes wishes, TextWriter output, TextWriter errors)
     {
+        var index = new RegionIndex();
         // Rates need a reading before the first that is shown; JSON has its totals and needs none.
-        Sample? before = wishes.IsTotal || wishes.Form == Form.Json ? null : Sample.Take(wishes.Pid, null);
+        Sample? before = wishes.IsTotal || wishes.Form == Form.Json ? null : Sample.Take(wishes.Pid, null, index);
         var told = new HashSet<string>();
         for (int i = 0; wishes.Count is null || i < wishes.Count; i++)
         {
             if (before is not null) Thread.Sleep(wishes.Interval);
-            Sample sample = Sample.Take(wishes.Pid, before);
+            Sample sample = Sample.Take(wishes.Pid, before, index);
             foreach (string refusal in sample.Refusals.Where(told.Add)) errors.WriteLine($"accelstat: {refusal}");
             if (wishes.Pid is { } pid && sample.Stacks.Count == 0)
             {

@@ -30,9 +30,9 @@ public sealed class Sample
     public bool HasRates { get; }
 
     /// <summary>Looks at the machine; <paramref name="before"/>: an earlier sample to tell rates by.</summary>
-    public static Sample Take(int? pid, Sample? before)
+    public static Sample Take(int? pid, Sample? before, RegionIndex? index = null)
     {
-        using Machine machine = Machine.Look();
+        using Machine machine = Machine.Look(index);
         return Take(machine, pid, before);
     }
 

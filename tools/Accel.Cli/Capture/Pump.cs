@@ -18,6 +18,7 @@ internal sealed class Pump(int? pid, string? link, CapturePaths paths, int snapL
     private readonly byte[] _buffer = new byte[CaptureRing.MaxCaptured];
     private readonly SortedSet<string> _refusals = [];
     private readonly Lock _lock = new();
+    private readonly RegionIndex _index = new();
     private ulong _lostOfOld;
     private ulong _damagedOfOld;
 
@@ -36,7 +37,7 @@ internal sealed class Pump(int? pid, string? link, CapturePaths paths, int snapL
         {
             if (!int.TryParse(Path.GetFileName(folder), out int process) || (pid is { } wanted && process != wanted))
                 continue;
-            foreach (RegionFile file in RegionFile.Of(process, _refusals))
+            foreach (RegionFile file in _index.Of(process, _refusals, Environment.TickCount64))
             {
                 if (file.Header.Kind != Core.Memory.RegionKind.Stack || _sources.Any(s => s.Id == file.Header.Id))
                     continue;

@@ -6,7 +6,7 @@ namespace Accel.Cli.Reports;
 /// <summary>CPU time of an operation, the kernel's being 100 %, with the figures beside the bars.</summary>
 internal static class CpuPlot
 {
-    private const double Width = 860, Row = 40, Label = 270, Most = 430, Bar = 13;
+    private const double Width = 980, Row = 40, Label = 270, Most = 430, Bar = 13;
 
     public static string Of(IEnumerable<CaseFinding> cases)
     {

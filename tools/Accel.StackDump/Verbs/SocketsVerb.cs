@@ -13,22 +13,26 @@ internal static class SocketsVerb
     /// <param name="info">A second line with TCP's inside, as `ss -i` has it.</param>
     public static Output Show(Machine machine, Selection selection, bool info = false)
     {
-        var json = new JsonArray();
-        var insides = new List<string?>();
-        var table = new TextTable("State", "Recv-Q", "Send-Q", "Local", "Peer", "Process", "Path").Right(1, 2);
-        foreach ((StackView stack, SocketView? socket, SocketLine line) in Listed.Of(machine, selection))
+        Listed[] listed = [.. Listed.Of(machine, selection)];
+        NicView? Nic(StackView stack, SocketLine line) => line.Block < 0 ? null : machine.Nic(stack);
+        return new(() => new JsonArray([.. listed.Select(l =>
         {
-            NicView? nic = line.Block < 0 ? null : machine.Nic(stack);
-            string timer = nic is null ? "" : Timer(nic, line.Block, machine.NowNs);
-            table.Add(line.State, Text(line.ReceiveQueue), Text(line.SendQueue), line.Local, line.Remote,
-                Owners(socket), line.Path + timer);
-            JsonObject row = Json(stack, socket, line);
-            JsonObject? tcp = nic is null ? null : Describe(row, nic, line.Block, machine.NowNs);
-            insides.Add(tcp is null ? null : TcpText.Line(tcp));
-            json.Add(row);
-        }
-        List<string> lines = table.Lines();
-        return new(json, info ? Woven(lines, insides) : lines);
+            JsonObject row = Json(l.Stack, l.Socket, l.Line);
+            if (Nic(l.Stack, l.Line) is { } nic) Describe(row, nic, l.Line.Block, machine.NowNs);
+            return row;
+        })]), () =>
+        {
+            var table = new TextTable("State", "Recv-Q", "Send-Q", "Local", "Peer", "Process", "Path").Right(1, 2);
+            var insides = new List<string?>();
+            foreach ((StackView stack, SocketView? socket, SocketLine line) in listed)
+            {
+                NicView? nic = Nic(stack, line);
+                table.Add(line.State, Text(line.ReceiveQueue), Text(line.SendQueue), line.Local, line.Remote,
+                    Owners(socket), line.Path + (nic is null ? "" : Timer(nic, line.Block, machine.NowNs)));
+                if (info) insides.Add(nic is null ? null : Inside(nic, line.Block, machine.NowNs));
+            }
+            return info ? Woven(table.Lines(), insides) : table.Lines();
+        });
     }
 
     public static Output ShowInside(Machine machine, Selection selection) => Show(machine, selection, info: true);
@@ -49,15 +53,16 @@ internal static class SocketsVerb
         => TcpText.Timer(in nic.Region.BlockAt(block)->Tcb, nowNs) is not ({ } name, var millis) ? ""
             : string.Create(CultureInfo.InvariantCulture, $"  timer:({name},{millis:0}ms)");
 
-    private static unsafe JsonObject Describe(JsonObject row, NicView nic, int block, long nowNs)
+    private static unsafe string Inside(NicView nic, int block, long nowNs) =>
+        TcpText.Line(TcpText.Info(in nic.Region.BlockAt(block)->Tcb, nowNs));
+
+    private static unsafe void Describe(JsonObject row, NicView nic, int block, long nowNs)
     {
         NicBlock* b = nic.Region.BlockAt(block);
-        JsonObject tcp = TcpText.Info(in b->Tcb, nowNs);
         row["link"] = nic.LinkName(b->Route.Link);
         if (TcpText.Timer(in b->Tcb, nowNs) is var (name, millis))
             row["timer"] = new JsonObject { ["name"] = name, ["ms"] = millis };
-        row["tcp"] = tcp;
-        return tcp;
+        row["tcp"] = TcpText.Info(in b->Tcb, nowNs);
     }
 
     public static string Owners(SocketView? socket)

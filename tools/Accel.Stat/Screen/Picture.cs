@@ -6,50 +6,59 @@ using Spectre.Console.Rendering;
 
 namespace Accel.Stat.Screen;
 
-/// <summary>One look, drawn as the state asks for it.</summary>
+/// <summary>One look, drawn as the state asks for it, on a screen of any size.</summary>
 public sealed class Picture
 {
-    /// <summary>Figures of the page of stacks; the others are on a stack's own page.</summary>
-    private static readonly string[] Columns =
+    /// <summary>Figures of the page of stacks, those that matter most first where there is no room for all.</summary>
+    private static readonly string[] Ranked =
     [
-        "nic", "local", "kernel", "accepts", "connects", "bytes_in", "bytes_out", "calls_in", "calls_out",
-        "retransmits", "drops", "doorbells", "wakeups", "sleeps", "cpu", "spin", "useful", "lock_waits", "buffers",
+        "cpu", "bytes_in", "bytes_out", "nic", "local", "kernel", "spin", "useful", "calls_in", "calls_out", "drops",
+        "retransmits", "accepts", "connects", "doorbells", "wakeups", "sleeps", "lock_waits", "buffers",
     ];
 
     private readonly Sample _sample;
     private readonly ScreenState _state;
-    private readonly int _height;
+    private readonly int _width;
     private readonly StackReading[] _stacks;
     private readonly List<(SocketView View, SocketLine Line)> _sockets = [];
+    private readonly List<ScreenLine> _lines = [];
 
-    public Picture(Machine machine, Sample sample, ScreenState state, int height)
+    public Picture(Machine machine, Sample sample, ScreenState state, int width, int height)
     {
         _sample = sample;
         _state = state;
-        _height = Math.Max(8, height);
+        _width = Math.Max(20, width);
+        height = Math.Max(4, height);
         _stacks = [.. Reports.Sorted(sample, state.Sort, state.Reverse).Where(s => Has(Reports.Owners(s), s.Id))];
+        StackReading? reading = sample.Stacks.FirstOrDefault(s => s.Id == state.StackId);
+        StackView? stack = machine.Stacks.FirstOrDefault(s => $"{s.Id:x16}" == state.StackId);
+        string foot;
         if (state.Page == Page.Stacks)
         {
             Rows = _stacks.Length;
-            Body = Stacks();
-            return;
+            foot = Stacks(height);
         }
-        StackReading? reading = sample.Stacks.FirstOrDefault(s => s.Id == state.StackId);
-        StackView? stack = machine.Stacks.FirstOrDefault(s => $"{s.Id:x16}" == state.StackId);
-        if (reading is null || stack is null)
+        else if (reading is null || stack is null)
         {
-            Body = new Markup("[yellow]this stack has gone: all of its processes have ended[/] (Esc: back)");
-            return;
+            Head("this stack has gone: all of its processes have ended");
+            foot = "q: quit  Esc: back";
         }
-        FindSockets(machine, stack);
-        Rows = _sockets.Count;
-        Body = state.Page == Page.Stack ? Stack(reading) : Socket(machine, stack);
+        else
+        {
+            FindSockets(machine, stack);
+            Rows = _sockets.Count;
+            foot = state.Page == Page.Stack ? Stack(reading, height) : Socket(machine, stack);
+        }
+        Lines = [.. _lines.Take(height - 1).Append(new ScreenLine(foot, ScreenLine.Hint)).Select(l => l.Within(_width))];
     }
 
     /// <summary>Rows in the list of the page.</summary>
     public int Rows { get; }
 
-    public IRenderable Body { get; }
+    /// <summary>No more and no longer ones than the screen has.</summary>
+    public IReadOnlyList<ScreenLine> Lines { get; }
+
+    public IRenderable Body => new Rows(Lines.Select(l => new Text(l.Text, l.Style)));
 
     /// <summary>The stack in the chosen row.</summary>
     public string? ChosenStack => _stacks.Length == 0 ? null : _stacks[Math.Min(_state.Row, _stacks.Length - 1)].Id;
@@ -57,90 +66,86 @@ public sealed class Picture
     private bool Has(params string[] texts) => _state.Filter.Length == 0
         || texts.Any(t => t.Contains(_state.Filter, StringComparison.OrdinalIgnoreCase));
 
-    private Rows Stacks()
+    private string Stacks(int height)
     {
-        Table table = NewTable();
-        Figure[] shown = [.. Columns.Select(c => Figures.Find(c)!)];
-        foreach (Figure f in shown)
-            table.AddColumn(new TableColumn(new Markup(f == _state.Sort ? $"[bold]{f.Title}[/]" : f.Title))
-                .RightAligned().NoWrap());
-        table.AddColumn(new TableColumn("processes").NoWrap());
-        (int first, int end) = Window(_stacks.Length, _height - 4);
-        for (int i = first; i < end; i++)
-        {
-            StackReading s = _stacks[i];
-            table.AddRow([.. shown.Select(f => Cell(Numbers.Text(_sample.Value(s, f), f, _sample.HasRates), i)),
-                Cell(Reports.Owners(s), i)]);
-        }
-        string all = $"{_stacks.Length} stack{(_stacks.Length == 1 ? "" : "s")}, by {_state.Sort.Name}"
-            + (_state.Reverse ? " (smallest first)" : "");
-        return new Rows((IEnumerable<IRenderable>)[Head(all), table,
-            .. _sample.Refusals.Take(3).Select(r => new Text(r)),
-            Foot("Enter: into a stack  s S: sort  r: reverse  /: filter  q: quit")]);
+        Head($"{_stacks.Length} stack{(_stacks.Length == 1 ? "" : "s")}, by {_state.Sort.Name}"
+            + (_state.Reverse ? " (smallest first)" : ""));
+        if (_stacks.Length == 0) Say("no accelerated process that this user may look at", ScreenLine.Plain);
+        ScreenTable.Column Of(Figure f) => new(f == _state.Sort ? $"{f.Title}*" : f.Title,
+            f == _state.Sort ? 0 : 2 + Array.IndexOf(Ranked, f.Name), true, row => Text(_stacks[row], f));
+        var table = new ScreenTable(
+            [.. Figures.All.Where(f => f == _state.Sort || Ranked.Contains(f.Name)).Select(Of),
+                new("processes", 1, false, row => Reports.Owners(_stacks[row]))],
+            _stacks.Length, _state.Row);
+        ScreenLine[] refusals = [.. _sample.Refusals.Take(3).Select(r => new ScreenLine(r, ScreenLine.Warning))];
+        if (_stacks.Length > 0) _lines.AddRange(table.Lines(_width, height - _lines.Count - 1 - refusals.Length));
+        _lines.AddRange(refusals);
+        return "q: quit  Enter: into a stack  s S: sort  r: reverse  /: filter";
     }
 
-    private Rows Stack(StackReading stack)
+    private string Stack(StackReading stack, int height)
     {
-        Table processes = NewTable("pid", "name", "state", "cpu");
+        Head($"{_sockets.Count} sockets of stack {stack.Id}, user {stack.Uid}");
         Figure cpu = Figures.Find("cpu")!;
-        foreach (ProcessReading p in stack.Processes.Take(8))
-        {
-            string state = p.State == "running" ? p.State : $"[yellow]{p.State}[/]";
-            processes.AddRow($"{p.Pid}", Markup.Escape(p.Name), state,
-                Numbers.Text(_sample.Cpu(stack, p), cpu, _sample.HasRates));
-        }
-        Table figures = NewTable("figure", "now");
-        foreach (Figure f in Figures.All.Where(f => _sample.Value(stack, f) != 0))
-            figures.AddRow(f.Name, Numbers.Text(_sample.Value(stack, f), f, _sample.HasRates));
-        Table drops = NewTable("drop", "total", _sample.HasRates ? "per s" : "");
-        foreach ((string name, long total) in stack.Dropped.Where(d => d.Value != 0))
-            drops.AddRow(name, $"{total}", _sample.HasRates ? Numbers.Short(_sample.Drop(stack, name)) : "");
-        Table reasons = NewTable("on the kernel, why", "sockets");
-        foreach ((string why, int sockets) in stack.KernelReasons) reasons.AddRow(Markup.Escape(why), $"{sockets}");
-        var above = new Grid().AddColumns(3);
-        above.AddRow(new Rows(processes, reasons), figures, drops);
-        int taken = Math.Max(stack.Processes.Count, Figures.All.Count(f => _sample.Value(stack, f) != 0)) + 9;
-        return new Rows(Head($"stack {stack.Id} of user {stack.Uid}, {_sockets.Count} sockets"), above,
-            SocketTable(Math.Max(5, _height - taken)),
-            Foot("Enter: into a socket  Esc: back  /: filter  q: quit"));
+        List<ScreenLine> above =
+        [
+            .. ScreenLine.Flow(stack.Processes.Take(8).Select(p => $"{p.Pid} {p.Name} {p.State} "
+                + Numbers.Text(_sample.Cpu(stack, p), cpu, _sample.HasRates)), _width,
+                stack.Processes.All(p => p.State == "running") ? ScreenLine.Plain : ScreenLine.Warning),
+            .. ScreenLine.Flow(Figures.All.Where(f => _sample.Value(stack, f) != 0)
+                .Select(f => $"{f.Name} {Text(stack, f)}"), _width, ScreenLine.Plain),
+            .. ScreenLine.Flow(stack.Dropped.Where(d => d.Value != 0).Select(d => $"dropped: {d.Key} {d.Value}"
+                + (_sample.HasRates ? $" ({Numbers.Short(_sample.Drop(stack, d.Key))}/s)" : "")), _width,
+                ScreenLine.Warning),
+            .. stack.KernelReasons.Select(r => new ScreenLine($"on the kernel: {r.Value}, {r.Key}", ScreenLine.Plain)),
+        ];
+        // The sockets have the lower half at least.
+        int room = Math.Max(1, height / 2 - 1);
+        if (above.Count > room) above = [.. above.Take(room - 1), new("...", ScreenLine.Hint)];
+        _lines.AddRange(above);
+        _lines.AddRange(SocketTable().Lines(_width, height - _lines.Count - 1));
+        return "q: quit  Enter: into a socket  Esc: back  /: filter";
     }
 
-    private Table SocketTable(int height)
+    private ScreenTable SocketTable()
     {
-        Table table = NewTable("state", "recv-q", "send-q", "local", "peer", "process", "path and why");
-        (int first, int end) = Window(_sockets.Count, height);
-        for (int i = first; i < end; i++)
-        {
-            (SocketView view, SocketLine line) = _sockets[i];
-            string process = view.Holders.Count == 0 ? "-"
-                : $"{view.Holders[0].Process.Name},{view.Holders[0].Process.Pid},{view.Holders[0].Descriptor}";
-            table.AddRow([.. ((string[])[line.State, $"{line.ReceiveQueue}", $"{line.SendQueue}", line.Local,
-                line.Remote, process, line.Path]).Select(text => Cell(text, i))]);
-        }
-        return table;
+        ScreenTable.Column Of(string title, int rank, bool isNumber, Func<SocketView, SocketLine, string> text) =>
+            new(title, rank, isNumber, row => text(_sockets[row].View, _sockets[row].Line));
+        return new(
+        [
+            Of("state", 1, false, (_, l) => l.State),
+            Of("recv-q", 5, true, (_, l) => $"{l.ReceiveQueue}"),
+            Of("send-q", 6, true, (_, l) => $"{l.SendQueue}"),
+            Of("local", 2, false, (_, l) => l.Local),
+            Of("peer", 0, false, (_, l) => l.Remote),
+            Of("process", 4, false, (v, _) => v.Holders.Count == 0 ? "-"
+                : $"{v.Holders[0].Process.Name},{v.Holders[0].Process.Pid},{v.Holders[0].Descriptor}"),
+            Of("path and why", 3, false, (_, l) => l.Path),
+        ], _sockets.Count, _state.Row);
     }
 
-    private unsafe Rows Socket(Machine machine, StackView stack)
+    private unsafe string Socket(Machine machine, StackView stack)
     {
-        if (_sockets.Count == 0) return new Rows(Head("no such socket"), Foot("Esc: back"));
+        const string Foot = "q: quit  up, down: other sockets  Esc: back";
+        if (_sockets.Count == 0)
+        {
+            Head("no such socket");
+            return Foot;
+        }
         (SocketView view, SocketLine line) = _sockets[Math.Min(_state.Row, _sockets.Count - 1)];
-        var table = NewTable("field", "value");
-        void Row(string name, string value) => table.AddRow(name, Markup.Escape(value));
-        Row("state", line.State);
-        Row("local", line.Local);
-        Row("peer", line.Remote);
-        Row("path and why", line.Path);
-        Row("recv-q", $"{line.ReceiveQueue}");
-        Row("send-q", $"{line.SendQueue}");
-        Row("descriptors", string.Join(' ', view.Holders.Select(h => $"{h.Process.Pid}:{h.Descriptor}")));
+        Head($"socket {view.Index} of stack {_state.StackId}");
+        foreach ((string name, string value) in ((string, string)[])[("state", line.State), ("local", line.Local),
+            ("peer", line.Remote), ("path and why", line.Path), ("recv-q", $"{line.ReceiveQueue}"),
+            ("send-q", $"{line.SendQueue}"),
+            ("descriptors", string.Join(' ', view.Holders.Select(h => $"{h.Process.Pid}:{h.Descriptor}")))])
+            Say($"{name,-12} {value}", ScreenLine.Plain);
         if (line.Block >= 0 && machine.Nic(stack) is { } nic)
         {
             NicBlock* block = nic.Region.BlockAt(line.Block);
-            foreach ((string name, JsonNode? value) in TcpText.Info(in block->Tcb, machine.NowNs))
-                Row(name, $"{value}");
+            _lines.AddRange(ScreenLine.Flow(TcpText.Info(in block->Tcb, machine.NowNs)
+                .Select((KeyValuePair<string, JsonNode?> f) => $"{f.Key} {f.Value}"), _width, ScreenLine.Plain));
         }
-        return new Rows(Head($"socket {view.Index} of stack {_state.StackId}"), table,
-            Foot("up, down: other sockets  Esc: back  q: quit"));
+        return Foot;
     }
 
     /// <summary>Only those that can be on the screen are asked the kernel about.</summary>
@@ -155,28 +160,11 @@ public sealed class Picture
         }
     }
 
-    /// <summary>The part of a long list that has the chosen row in it.</summary>
-    private (int First, int End) Window(int rows, int height)
-    {
-        int visible = Math.Max(1, height);
-        int first = Math.Clamp(_state.Row - visible / 2, 0, Math.Max(0, rows - visible));
-        return (first, Math.Min(rows, first + visible));
-    }
+    private string Text(StackReading stack, Figure f) => Numbers.Text(_sample.Value(stack, f), f, _sample.HasRates);
 
-    private string Cell(string text, int row) =>
-        row == _state.Row ? $"[invert]{Markup.Escape(text)}[/]" : Markup.Escape(text);
+    private void Say(string text, Style style) => _lines.Add(new(text, style));
 
-    private Markup Head(string text) => new($"[bold]accelstat[/]  {Markup.Escape(text)}"
-        + (_sample.HasRates ? "  (per second)" : "  (totals)")
-        + (_state.Filter.Length > 0 || _state.IsTyping ? $"  filter: {Markup.Escape(_state.Filter)}" : "")
-        + (_state.IsTyping ? "_" : ""));
-
-    private static Markup Foot(string text) => new($"[grey]{Markup.Escape(text)}[/]");
-
-    private static Table NewTable(params string[] titles)
-    {
-        var table = new Table { Border = TableBorder.None };
-        foreach (string title in titles) table.AddColumn(new TableColumn(title).NoWrap());
-        return table;
-    }
+    private void Head(string text) => Say($"accelstat  {text}" + (_sample.HasRates ? "  (per second)" : "  (totals)")
+        + (_state.Filter.Length > 0 || _state.IsTyping ? $"  filter: {_state.Filter}" : "")
+        + (_state.IsTyping ? "_" : ""), ScreenLine.Title);
 }

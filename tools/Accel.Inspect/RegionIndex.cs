@@ -1,0 +1,32 @@
+namespace Accel.Inspect;
+
+/// <summary>
+/// Where regions were found, for those who look again and again: of a process with many descriptors all are looked at
+/// every few seconds only, and in between those that were regions then. A process without regions is looked at each
+/// time, and so is one with few descriptors.
+/// </summary>
+public sealed class RegionIndex
+{
+    private const int Few = 500;
+
+    private const long AgainMilliseconds = 5000;
+
+    private readonly Dictionary<int, Found> _found = [];
+
+    private sealed record Found(long AtMilliseconds, int[] Descriptors);
+
+    public IEnumerable<RegionFile> Of(int pid, ICollection<string> refusals, long nowMilliseconds)
+    {
+        if (_found.TryGetValue(pid, out Found? known) && nowMilliseconds - known.AtMilliseconds < AgainMilliseconds)
+        {
+            RegionFile[] still = [.. RegionFile.Of(pid, known.Descriptors, refusals)];
+            if (still.Length == known.Descriptors.Length) return still;
+        }
+        _found.Remove(pid);
+        int[] all = RegionFile.Descriptors(pid);
+        RegionFile[] files = [.. RegionFile.Of(pid, all, refusals)];
+        if (all.Length > Few && files.Length > 0)
+            _found[pid] = new(nowMilliseconds, [.. files.Select(f => f.Descriptor)]);
+        return files;
+    }
+}
