@@ -3,7 +3,8 @@ using System.Text.Json.Nodes;
 
 namespace Accel.StackDump;
 
-/// <summary>What a verb found: one JSON document, and the same as lines for people. Only what is wanted is made.</summary>
+/// <summary>What a verb found: one JSON document, and the same as lines for people. Only what is wanted is made.
+/// </summary>
 public sealed class Output(Func<JsonNode> json, Func<IReadOnlyList<string>> lines)
 {
     public Output(JsonNode json, IReadOnlyList<string> lines)

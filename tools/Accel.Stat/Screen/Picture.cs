@@ -49,7 +49,7 @@ public sealed class Picture
             Rows = _sockets.Count;
             foot = state.Page == Page.Stack ? Stack(reading, height) : Socket(machine, stack);
         }
-        Lines = [.. _lines.Take(height - 1).Append(new ScreenLine(foot, ScreenLine.Hint)).Select(l => l.Within(_width))];
+        Lines = [.. _lines.Take(height - 1).Append(new(foot, ScreenLine.Hint)).Select(l => l.Within(_width))];
     }
 
     /// <summary>Rows in the list of the page.</summary>
