@@ -51,7 +51,8 @@ public partial class CostTests
         try
         {
             var program = Path.Combine(folder, "limits");
-            House.Run("gcc", ["-O1", "-std=gnu17", "-o", program, House.Path("integration/limits/limits.c"), "-lpthread"]);
+            var source = House.Path("integration/limits/limits.c");
+            House.Run("gcc", ["-O1", "-std=gnu17", "-o", program, source, "-lpthread"]);
             var text = House.Run("sh", ["-c", "echo | exec valgrind --tool=callgrind --callgrind-out-file=/dev/null "
                 + $"--toggle-collect=measure_rounds {program} rounds 10 {Rounds}"], House.Library);
             var each = int.Parse(Collected().Match(text).Groups[1].Value, CultureInfo.InvariantCulture) / Rounds;

@@ -12,10 +12,10 @@ public static class MetricsDocument
 
         - `acceld --metrics 9400` (on 127.0.0.1; or `unix:/run/accel/metrics`, or `ADDRESS:9400`) serves `/metrics`
           by OpenTelemetry's Prometheus exporter: OpenMetrics, or Prometheus' own text to who does not ask for that.
-          Nothing listens without it. Prometheus names as below; attributes have `_` for `.`. The series of a stack end
-          with it. A dashboard over them is [grafana-dashboard.json](grafana-dashboard.json).
-        - The `_created` of a counter, which OpenMetrics has, is when acceld was first asked for the series, not when its
-          stack began: its value is from the beginning.
+          Nothing listens without it. Prometheus names as below; attributes have `_` for `.`. The series of a stack
+          end with it. A dashboard over them is [grafana-dashboard.json](grafana-dashboard.json).
+        - The `_created` of a counter, which OpenMetrics has, is when acceld was first asked for the series, not when
+          its stack began: its value is from the beginning.
         - The same are instruments of the meter `Accel`: `dotnet-counters monitor -p PID --counters Accel`.
         - Events are those of the event source `Accel`: `dotnet-trace collect -p PID --providers Accel`. Retransmissions
           and drops are told of every stack, ten times a second while somebody listens. ConnectionOpened,

@@ -1,8 +1,8 @@
 namespace Accel.Stat.Screen;
 
 /// <summary>
-/// A list of which some rows and some columns are on the screen: the rows about the chosen one, and of the columns those
-/// that matter most, as far as there is room.
+/// A list of which some rows and some columns are on the screen: the rows about the chosen one, and of the columns
+/// those that matter most, as far as there is room.
 /// </summary>
 /// <param name="columns">In the order in which they stand.</param>
 /// <param name="rows">Rows in all.</param>
