@@ -148,8 +148,17 @@ for i in range({count}):
     assert s.recv(2000) == sent
 print("good")
 """
-    w.b.run([PYTHON, "-c", "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); "
-             f"s.sendto(b'x', ({w.a.ip4!r}, 7400)); s.recv(10)"])
+    # Until the way back is known the kernel answers.
+    warm = f"""
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(5)
+for _ in range(10):
+    s.sendto(b"x", ({w.a.ip4!r}, 7400))
+    s.recv(10)
+    time.sleep(0.1)
+"""
+    w.b.run([PYTHON, "-c", warm])
     file = os.path.join(w.folder, "udp.pcapng")
     capture = listening(w, file, "-p", str(server.pid), "udp port 7400")
     if "good" not in w.b.run([PYTHON, "-c", ask]):
@@ -165,5 +174,6 @@ print("good")
         data = [bytes.fromhex(row[1]) for row in rows if (row[0] == "7400") == way]
         if data != [random.Random(i).randbytes(i * 7 % 1472) for i in range(count)]:
             raise Failure(f"{len(data)} datagrams {name} the server, not the {count} that were sent, or others")
-    if any(row[2] == "0" for row in rows) or not all("python3" in row[3] for row in rows):
+    # What comes from this host's other end has the checksum that a device would have filled in.
+    if any(row[2] == "0" for row in rows if row[0] != "7400") or not all("python3" in row[3] for row in rows):
         raise Failure(f"a wrong checksum, or nobody named: {rows[:2]}")
