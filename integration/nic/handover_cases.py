@@ -2,6 +2,7 @@
 import os
 import random
 import re
+import shutil
 import time
 
 from cases import HERE, PYTHON, case, redis
@@ -149,9 +150,14 @@ def handover_again(w, column):
             raise Failure(f"program {n + 1}: {text}")
 
 
-@case("handover: inetd whose handlers are not accelerated, one of them static")
+@case("handover: inetd whose handlers are not accelerated, one of them static, one setuid")
 def handover_exec(w, column):
-    for n, argv in enumerate((["/bin/cat"], ["/bin/busybox", "cat"])):
+    other = os.path.join(w.folder, "setuid-cat")
+    shutil.copy("/bin/cat", other)
+    shutil.chown(other, "nobody")
+    os.chmod(w.folder, 0o755)
+    os.chmod(other, 0o4755)
+    for n, argv in enumerate((["/bin/cat"], ["/bin/busybox", "cat"], [other])):
         port = str(7210 + n)
         w.a.start([PYTHON, HANDOVER, "inetd", port, *argv])
         w.a.wait_listening(int(port))

@@ -104,6 +104,11 @@ static void play_exchange(void)
     if (recv(PLACE, bytes, 4, MSG_WAITALL) != 4) say("exchange: receive: %s", errno_name(errno));
 }
 
+static void play_word(void)
+{
+    if (send(PLACE, "x", 1, MSG_NOSIGNAL) != 1) say("send: %s", errno_name(errno));
+}
+
 static void play_write_after_shutdown(void)
 {
     SEND(PLACE, "no", MSG_NOSIGNAL);
@@ -219,7 +224,7 @@ static const struct {
     {"accept", play_accept}, {"epoll", play_epoll}, {"closed", play_closed}, {"sink", play_sink},
     {"again", play_again}, {"dups", play_dups}, {"forks", play_forks}, {"environment", play_environment},
     {"dial", play_dial}, {"signals", play_signals}, {"helper", play_helper},
-    {"ended_names", play_ended_names}, {"reset", play_reset}, {"exchange", play_exchange},
+    {"ended_names", play_ended_names}, {"reset", play_reset}, {"exchange", play_exchange}, {"word", play_word},
 };
 
 int oracle_play(const char *name)

@@ -55,6 +55,8 @@ internal static unsafe class Withdrawal
             : !TryConnect(s, socket, fd) ? HandoverRefusal.Kernel
             : LoopbackPair.Fill(s, fd, bytes, count) ? HandoverRefusal.None : HandoverRefusal.NoMemory;
         NativeMemory.Free(bytes);
+        if (refusal != HandoverRefusal.None)
+            Disconnect(s, socket, fd);
         return refusal;
     }
 
@@ -70,13 +72,17 @@ internal static unsafe class Withdrawal
             if (result >= 0 || result == -Errno.EISCONN)
                 return true;
             if (result is not (-Errno.EINPROGRESS or -Errno.EALREADY) || s.Kernel.NowNs() > end)
-                break;
+                return false;
             s.Kernel.Yield();
         }
-        // As it was: with its port, and not connected.
+    }
+
+    /// <summary>As it was: with its port, and not connected.</summary>
+    private static void Disconnect(PosixStack s, Socket* socket, int fd)
+    {
+        byte* name = stackalloc byte[(int)Addresses.V6Bytes];
         new Span<byte>(name, (int)Addresses.V6Bytes).Clear();
         s.Kernel.Connect(fd, name, Addresses.V4Bytes);
         s.Kernel.Bind(fd, name, Addresses.Write(socket->Local, name));
-        return false;
     }
 }
