@@ -1,5 +1,5 @@
-"""again.py serve PORT | give PORT | use ADDRESS PORT COUNT: the server closes first, so each port of the client's stays in
-its TIME-WAIT; give: by a program that is not accelerated and comes by exec(), so the TIME-WAIT is the kernel's
+"""again.py serve PORT | give PORT | use ADDRESS PORT COUNT: the server closes first, so each port of the client's stays
+in its TIME-WAIT; give: by a program that is not accelerated and comes by exec(), so the TIME-WAIT is the kernel's
 
 One client after the other uses the same ports. A connection that is begun again must not be taken for an old one's echo.
 """

@@ -45,7 +45,7 @@ PAIR(plain_half_closed, "a plain image reads what came before the peer's end, an
     RECV(b, 10, 0);
 }
 
-PAIR(plain_ended_first, "both ends have shut, this one first: a plain image finds the rest, the end, and no way to write")
+PAIR(plain_ended_first, "both ends have shut, this one first: a plain image finds the rest and the end")
 {
     put(a, PLACE);
     SEND(b, "1234 and the rest", 0);

@@ -13,8 +13,9 @@ namespace Accel.Posix;
 [ColdPath]
 public static unsafe class Handover
 {
-    /// <summary>So long an exec() or an exit waits for others to fetch what goes with this process; and so long one that
-    /// stays waits.</summary>
+    /// <summary>
+    /// So long an exec() or an exit waits for others to fetch what goes with this process; and so long one that stays.
+    /// </summary>
     private const long LastArrivalNs = 1_500_000_000, ArrivalNs = 200_000_000;
 
     /// <summary>Both ends may leave at one moment: then one of them follows the other.</summary>
@@ -39,7 +40,8 @@ public static unsafe class Handover
         if (socket == null || socket->Is(SocketFlags.Datagram))
             return HandoverRefusal.NoConnection;
         // Nobody may give the socket back under this thread.
-        Interlocked.Increment(ref socket->References);
+        ref uint place = ref s.S.ProcessAt(s.Slot)->Giving;
+        Sockets.Hold(s, index, ref place);
         HandoverRefusal refusal = Locked(s, t, socket, index, fd);
         for (int i = 1; i < Attempts && refusal == HandoverRefusal.Busy && Gate.Wait(s, t, fd, socket, index); i++)
         {
@@ -48,7 +50,7 @@ public static unsafe class Handover
         }
         if (refusal != HandoverRefusal.NoConnection)
             Diagnostics.HandedOver(s, socket, (byte)refusal);
-        Sockets.Release(s, t, index);
+        Sockets.EndHold(s, t, index, ref place);
         if (refusal == HandoverRefusal.NoConnection)
             return refusal;
         s.Count(t, refusal == HandoverRefusal.None ? Counter.LiveHandovers : Counter.LiveHandoversRefused);

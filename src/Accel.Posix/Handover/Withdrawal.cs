@@ -13,7 +13,7 @@ namespace Accel.Posix;
 [ColdPath]
 internal static unsafe class Withdrawal
 {
-    /// <summary>The listener's queue in the kernel may be full; a SYN that it drops comes again after a second.</summary>
+    /// <summary>The listener's queue in the kernel may be full; a dropped SYN comes again after a second.</summary>
     private const long MostNs = 1_500_000_000;
 
     /// <summary>Under both locks of the socket. Busy: it has been accepted meanwhile.</summary>
