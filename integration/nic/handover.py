@@ -11,6 +11,7 @@ import itertools
 import os
 import select
 import socket
+import stat
 import sys
 import threading
 import time
@@ -91,7 +92,8 @@ def listen(port):
 def inetd(port, argv):
     """As ever: fork, the connection as standard input and output, exec."""
     listener = listen(port)
-    plain = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+    gains = os.stat(argv[0]).st_mode & stat.S_ISUID  # the loader leaves the library out by itself
+    plain = {k: v for k, v in os.environ.items() if gains or k != "LD_PRELOAD"}
     while True:
         s, _ = listener.accept()
         with s:

@@ -2,6 +2,7 @@
 import os
 import random
 import re
+import shutil
 import time
 
 from cases import HERE, PYTHON, case, redis
@@ -139,9 +140,24 @@ def handover_redis(w, column):
     w.b.run([PYTHON, os.path.join(HERE, "redis_values.py"), w.a.ip4])
 
 
-@case("handover: inetd whose handlers are not accelerated, one of them static")
+@case("handover: ports of connections that ended as the kernel's, in its TIME-WAIT, are used again")
+def handover_again(w, column):
+    w.a.start([PYTHON, os.path.join(HERE, "again.py"), "give", "7300"])
+    w.a.wait_listening(7300)
+    for n in range(3):
+        text = w.b.run([PYTHON, os.path.join(HERE, "again.py"), "use", w.a.ip4, "7300", "20"])
+        if not text.startswith("good"):
+            raise Failure(f"program {n + 1}: {text}")
+
+
+@case("handover: inetd whose handlers are not accelerated, one of them static, one setuid")
 def handover_exec(w, column):
-    for n, argv in enumerate((["/bin/cat"], ["/bin/busybox", "cat"])):
+    other = os.path.join(w.folder, "setuid-cat")
+    shutil.copy("/bin/cat", other)
+    shutil.chown(other, "nobody")
+    os.chmod(w.folder, 0o755)
+    os.chmod(other, 0o4755)
+    for n, argv in enumerate((["/bin/cat"], ["/bin/busybox", "cat"], [other])):
         port = str(7210 + n)
         w.a.start([PYTHON, HANDOVER, "inetd", port, *argv])
         w.a.wait_listening(int(port))

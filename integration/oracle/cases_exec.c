@@ -351,3 +351,23 @@ PAIR(exec_of_many_threads, "a thread of many calls exec while others sleep on th
     AWAIT(b, POLLIN);
     RECV(b, 100, 0);
 }
+
+PAIR(exec_at_once, "images that come at any moment after a child's first touch go on with the connection")
+{
+    put(a, PLACE);
+    for (int i = 0; i < 60; i++) {
+        pid_t child = spawn();
+        if (child == 0) {
+            struct pollfd touch = {PLACE, POLLOUT, 0};
+            poll(&touch, 1, 0);
+            usleep((useconds_t)(i % 30 * 150));
+            become("word");
+        }
+        if (!(xpoll(b, POLLIN, 2000) & POLLIN) || xrecv(b, bytes, 1, 0) != 1) say("round %d: nothing came", i);
+        waitpid(child, NULL, 0);
+    }
+    SAY(close(a));
+    SAY(close(PLACE));
+    AWAIT(b, POLLIN);
+    RECV(b, 10, 0);
+}

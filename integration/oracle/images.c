@@ -76,6 +76,39 @@ static void play_read_to_end(void)
     SEND(PLACE, "x", 0);
 }
 
+static void play_ended_names(void)
+{
+    struct sockaddr_in name;
+    socklen_t length = sizeof name;
+    SAY(getpeername(PLACE, SA(name), &length));
+    length = sizeof name;
+    SAY(getsockname(PLACE, SA(name), &length));
+    say("at %s", name.sin_addr.s_addr == at4(near_ip, 0).sin_addr.s_addr ? "this host" : "another");
+    ERROR(PLACE);
+    play_read_to_end();
+}
+
+static void play_reset(void)
+{
+    MASK(PLACE);
+    RECV(PLACE, 10, 0);
+    RECV(PLACE, 10, 0);
+    SEND(PLACE, "x", MSG_NOSIGNAL);
+    MASK(PLACE);
+}
+
+// Says nothing as long as all is well: another image does the same at the other end.
+static void play_exchange(void)
+{
+    if (send(PLACE, "word", 4, MSG_NOSIGNAL) != 4) say("exchange: send: %s", errno_name(errno));
+    if (recv(PLACE, bytes, 4, MSG_WAITALL) != 4) say("exchange: receive: %s", errno_name(errno));
+}
+
+static void play_word(void)
+{
+    if (send(PLACE, "x", 1, MSG_NOSIGNAL) != 1) say("send: %s", errno_name(errno));
+}
+
 static void play_write_after_shutdown(void)
 {
     SEND(PLACE, "no", MSG_NOSIGNAL);
@@ -191,6 +224,7 @@ static const struct {
     {"accept", play_accept}, {"epoll", play_epoll}, {"closed", play_closed}, {"sink", play_sink},
     {"again", play_again}, {"dups", play_dups}, {"forks", play_forks}, {"environment", play_environment},
     {"dial", play_dial}, {"signals", play_signals}, {"helper", play_helper},
+    {"ended_names", play_ended_names}, {"reset", play_reset}, {"exchange", play_exchange}, {"word", play_word},
 };
 
 int oracle_play(const char *name)

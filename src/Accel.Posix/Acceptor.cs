@@ -204,7 +204,8 @@ public static unsafe class Acceptor
             Interlocked.Decrement(ref listener->Queued);
             if (Volatile.Read(ref listener->Waiting) != 0)
                 Connector.Admit(s, t, region, listenerIndex);
-            if (conn->Listener == (uint)listenerIndex && Claim(s, conn, attachment))
+            if (conn->Listener == (uint)listenerIndex && !Closer.Discard(s, t, region, (int)first - 1)
+                && Claim(s, conn, attachment))
                 found = (int)first - 1;
         }
         if (found >= 0)

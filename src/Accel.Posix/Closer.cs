@@ -108,8 +108,18 @@ public static unsafe class Closer
     public static void ResetOne(PosixStack s, AccelThread* t, LocalRegion region, int index)
     {
         Conn* conn = region.ConnAt(index);
-        if (Claim(conn, ConnState.Queued) || Claim(conn, ConnState.Waiting))
+        if (Claim(conn, ConnState.Queued) || Claim(conn, ConnState.Waiting) || Claim(conn, ConnState.Withdrawn))
             CloseSide(s, t, new Wire(region, conn, index, 1), abort: true);
+    }
+
+    /// <summary>Out of the accept queue comes a connection that its client has withdrawn: gives it back.</summary>
+    public static bool Discard(PosixStack s, AccelThread* t, LocalRegion region, int index)
+    {
+        Conn* conn = region.ConnAt(index);
+        if (!Claim(conn, ConnState.Withdrawn))
+            return false;
+        CloseSide(s, t, new Wire(region, conn, index, 1), abort: true);
+        return true;
     }
 
     /// <summary>

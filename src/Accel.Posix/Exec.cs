@@ -22,11 +22,13 @@ public static unsafe class Exec
     /// </summary>
     public static long Prepare(PosixStack s, AccelThread* t, bool takesOver)
     {
+        s.ProgressGate.Close(s, t);
         int fd = s.FindTagged(DescriptorEntry.StackTag);
         // Another user's program does not get the memory of this one's stack.
         bool sameUser = s.Kernel.CurrentUid() == s.S.Tables->Header.OwnerUid;
         if (takesOver && sameUser && fd > 0 && HasHeritage(s))
         {
+            Handover.BeforeEnd(s, t);
             MarkInternals(s, closeOnExec: false);
             return fd;
         }
@@ -46,6 +48,7 @@ public static unsafe class Exec
             Processes.Return(s, t);
             s.Left.TakeBack(s, t);
         }
+        s.ProgressGate.Open();
         return 0;
     }
 

@@ -226,6 +226,7 @@ public static unsafe class Processes
         Enter(s, s.Slot, s.Process->Pid);
         s.UnlockStack(t);
         slot->Adopted = 1;
+        s.ProgressGate.AfterFork();
         s.Peers.StartOver(t);
         s.Nic?.AfterFork(t);
         s.Parked.AfterFork(s);

@@ -102,6 +102,39 @@ public static unsafe class Sockets
         return Holders.Remove(listener->Holders, slot);
     }
 
+    /// <summary>
+    /// A reference of a call's own while it works on a socket without a lock. In <paramref name="place"/>, one of
+    /// <see cref="ProcessSlot"/>, whoever buries the process finds it.
+    /// </summary>
+    [ColdPath]
+    public static void Hold(PosixStack s, int index, ref uint place)
+    {
+        Interlocked.Increment(ref s.S.SocketAt(index)->References);
+        Interlocked.CompareExchange(ref place, (uint)index + 1, 0);
+    }
+
+    [ColdPath]
+    public static void EndHold(PosixStack s, AccelThread* t, int index, ref uint place)
+    {
+        Interlocked.CompareExchange(ref place, 0, (uint)index + 1);
+        Release(s, t, index);
+    }
+
+    /// <summary>Gives up the references of calls that ended with their process, or its image.</summary>
+    [ColdPath]
+    public static void ReleaseHeld(PosixStack s, AccelThread* t, int slot)
+    {
+        ReleaseHeld(s, t, ref s.S.ProcessAt(slot)->Giving);
+        ReleaseHeld(s, t, ref s.S.ProcessAt(slot)->Fetching);
+    }
+
+    private static void ReleaseHeld(PosixStack s, AccelThread* t, ref uint place)
+    {
+        uint held = Interlocked.Exchange(ref place, 0);
+        if (held - 1 < StackRegion.MaxSockets)
+            Release(s, t, (int)held - 1);
+    }
+
     /// <summary>Gives up one reference; the last one closes the socket.</summary>
     public static void Release(PosixStack s, AccelThread* t, int index)
     {

@@ -58,10 +58,12 @@ public static unsafe class Wakers
     }
 
     /// <summary>
-    /// A process ends, or has died: what its threads slept on is free again. Its descriptors are the kernel's affair.
+    /// A process ends, or has died: what its threads held or slept on is free again. Its descriptors are the
+    /// kernel's affair.
     /// </summary>
     public static void ReleaseOf(PosixStack s, AccelThread* t, int slot)
     {
+        Sockets.ReleaseHeld(s, t, slot);
         int count = (int)Math.Min(s.S.Tables->Wakers.Bumped, StackRegion.MaxWakers);
         for (int i = 0; i < count; i++)
         {

@@ -291,13 +291,13 @@ int accel_steer(struct xdp_md *ctx)
         /* Who listens now: another program's socket, or none, and then the kernel refuses. */
         if ((entry & PORT_LEAVING) && tcp->syn && !tcp->ack)
             return pass(COUNT_KERNEL_PORT);
-        if (tcp->syn && !tcp->ack) {
-            if (!may_open()) {
-                add(COUNT_SYN_DROPPED, 1);
-                return XDP_DROP;
-            }
-        } else if (is_of_kernel(ctx, &to, source, port)) {
+        /* A SYN too: in TIME-WAIT the kernel would have all that follows it. There it gives way, and the kernel's
+         * listener has the new connection. */
+        if (is_of_kernel(ctx, &to, source, port))
             return pass(COUNT_KERNEL_CONNECTION);
+        if (tcp->syn && !tcp->ack && !may_open()) {
+            add(COUNT_SYN_DROPPED, 1);
+            return XDP_DROP;
         }
     }
 

@@ -24,6 +24,15 @@ public static unsafe class AcceptQueue
     /// <summary>A connection that was counted does not come.</summary>
     public static void CountOut(Listener* listener) => Interlocked.Decrement(ref listener->Queued);
 
+    /// <summary>A client takes its queued connection elsewhere. False: it has been accepted.</summary>
+    public static bool TryWithdraw(Conn* conn) => TryChange(conn, ConnState.Queued, ConnState.Withdrawn);
+
+    /// <summary>It could not be taken anywhere: it is queued as before, if accept() has not passed it by now.</summary>
+    public static void TakeBack(Conn* conn) => TryChange(conn, ConnState.Withdrawn, ConnState.Queued);
+
+    private static bool TryChange(Conn* conn, ConnState from, ConnState to) =>
+        Interlocked.CompareExchange(ref conn->State, (uint)to, (uint)from) == (uint)from;
+
     /// <summary>Puts a connection before the newest of a list.</summary>
     public static void Push(LocalRegion region, ref uint list, int connIndex)
     {

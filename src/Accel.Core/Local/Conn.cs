@@ -19,6 +19,10 @@ public enum ConnState : uint
 
     /// <summary>The accept queue was full: waits in the listener's list until accept() makes room.</summary>
     Waiting = 4,
+
+    /// <summary>In the accept queue as before, but its client has gone to the kernel with it: accept() gives it back.
+    /// </summary>
+    Withdrawn = 5,
 }
 
 /// <summary>

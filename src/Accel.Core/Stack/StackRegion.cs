@@ -37,6 +37,13 @@ public unsafe struct ProcessSlot
     /// </summary>
     [FieldOffset(40)] public int HandoverWanted;
 
+    /// <summary>
+    /// Index plus one of the socket that a call is giving to the kernel, and of the one that a call is fetching from
+    /// there: of each the call has a reference of its own, which must not go with the process.
+    /// </summary>
+    [FieldOffset(44)] public uint Giving;
+    [FieldOffset(48)] public uint Fetching;
+
     [FieldOffset(64)] public fixed byte Name[64];
 
     /// <summary>Of <see cref="HandoverWanted"/>.</summary>

@@ -13,8 +13,13 @@ namespace Accel.Posix;
 [ColdPath]
 public static unsafe class Handover
 {
-    /// <summary>So long an exec() waits for the other ends to fetch what would go with this process's memory.</summary>
-    private const long ArrivalNs = 1_500_000_000;
+    /// <summary>
+    /// So long an exec() or an exit waits for others to fetch what goes with this process; and so long one that stays.
+    /// </summary>
+    private const long LastArrivalNs = 1_500_000_000, ArrivalNs = 200_000_000;
+
+    /// <summary>Both ends may leave at one moment: then one of them follows the other.</summary>
+    private const int Attempts = 4;
 
     /// <summary>
     /// Gives the connection behind a descriptor to the kernel. None: every descriptor of it in this process is a kernel
@@ -23,15 +28,29 @@ public static unsafe class Handover
     /// </summary>
     public static HandoverRefusal ToKernel(PosixStack s, AccelThread* t, int fd)
     {
+        HandoverRefusal refusal = Give(s, t, fd);
+        AfterGiving(s, t);
+        return refusal;
+    }
+
+    /// <summary>The same as one of many: whoever is to fetch something is not waited for.</summary>
+    public static HandoverRefusal Give(PosixStack s, AccelThread* t, int fd)
+    {
         Socket* socket = s.Find(fd, out int index);
         if (socket == null || socket->Is(SocketFlags.Datagram))
             return HandoverRefusal.NoConnection;
         // Nobody may give the socket back under this thread.
-        Interlocked.Increment(ref socket->References);
+        ref uint place = ref s.S.ProcessAt(s.Slot)->Giving;
+        Sockets.Hold(s, index, ref place);
         HandoverRefusal refusal = Locked(s, t, socket, index, fd);
+        for (int i = 1; i < Attempts && refusal == HandoverRefusal.Busy && Gate.Wait(s, t, fd, socket, index); i++)
+        {
+            refusal = socket->State == (uint)SocketState.Kernel ? HandoverRefusal.None
+                : Locked(s, t, socket, index, fd);
+        }
         if (refusal != HandoverRefusal.NoConnection)
             Diagnostics.HandedOver(s, socket, (byte)refusal);
-        Sockets.Release(s, t, index);
+        Sockets.EndHold(s, t, index, ref place);
         if (refusal == HandoverRefusal.NoConnection)
             return refusal;
         s.Count(t, refusal == HandoverRefusal.None ? Counter.LiveHandovers : Counter.LiveHandoversRefused);
@@ -50,9 +69,19 @@ public static unsafe class Handover
         for (int fd = 0; fd < high; fd++)
         {
             if (s.Process->FdMap[fd] >> 24 == DescriptorEntry.KindSocket && s.Kernel.IsInherited(fd))
-                ToKernel(s, t, fd);
+                Give(s, t, fd);
         }
-        s.Parked.Await(s, ArrivalNs);
+        BeforeEnd(s, t);
+    }
+
+    /// <summary>This process ends, or becomes another image, which knows nothing of what is parked.</summary>
+    public static void BeforeEnd(PosixStack s, AccelThread* t) => s.Parked.Await(s, t, LastArrivalNs);
+
+    /// <summary>This process goes on, and keeps what nobody has fetched yet.</summary>
+    public static void AfterGiving(PosixStack s, AccelThread* t)
+    {
+        if (!s.Parked.Await(s, t, ArrivalNs))
+            s.StartKeeper();
     }
 
     /// <summary>No call of the program moves a byte meanwhile; one that sleeps is woken afterwards.</summary>

@@ -46,7 +46,8 @@ internal static unsafe class HandoverRequests
         for (int fd = 0; fd < high; fd++)
         {
             if (s.Process->FdMap[fd] >> 24 == DescriptorEntry.KindSocket)
-                Handover.ToKernel(s, t, fd);
+                Handover.Give(s, t, fd);
         }
+        Handover.AfterGiving(s, t);
     }
 }

@@ -40,14 +40,15 @@ internal static unsafe class LocalArrival
     [ColdPath]
     public static void Arrive(PosixStack s, AccelThread* t, Socket* socket, int index)
     {
-        Interlocked.Increment(ref socket->References);
+        ref uint place = ref s.S.ProcessAt(s.Slot)->Fetching;
+        Sockets.Hold(s, index, ref place);
         s.Lock(ref socket->SendLock, t);
         s.Lock(ref socket->ReceiveLock, t);
         if (IsDue(s, socket) && s.Sides(socket, out Wire wire) && wire.Conn->Generation == socket->ConnGeneration)
             Take(s, t, socket, index, in wire);
         PosixStack.Unlock(ref socket->ReceiveLock);
         PosixStack.Unlock(ref socket->SendLock);
-        Sockets.Release(s, t, index);
+        Sockets.EndHold(s, t, index, ref place);
     }
 
     private static void Take(PosixStack s, AccelThread* t, Socket* socket, int index, in Wire wire)

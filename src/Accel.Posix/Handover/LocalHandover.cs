@@ -14,15 +14,13 @@ namespace Accel.Posix;
 [ColdPath]
 internal static unsafe class LocalHandover
 {
-    private const long ArrivalNs = 200_000_000;
-
     /// <summary>Under both locks of the socket.</summary>
     public static HandoverRefusal Try(PosixStack s, AccelThread* t, Socket* socket, int index, int fd, in Wire wire)
     {
-        if (socket->Error != 0 || socket->Is(SocketFlags.Dead)
-            || (wire.Me->Flags & (uint)SideFlags.Reset) != 0
-            || Volatile.Read(ref wire.Conn->State) != (uint)ConnState.Accepted)
-            return HandoverRefusal.State;
+        if (Remains.Are(s, socket, in wire))
+            return Remains.Try(s, t, socket, index, fd, in wire);
+        if (Volatile.Read(ref wire.Conn->State) != (uint)ConnState.Accepted)
+            return Withdrawal.Try(s, t, socket, index, fd, in wire);
         if (!Settlement.HasRoom(s, fd))
             return HandoverRefusal.Descriptor;
         if (Interlocked.CompareExchange(ref wire.Conn->Leaving, wire.SideIndex + 1, 0) != 0)
@@ -56,8 +54,6 @@ internal static unsafe class LocalHandover
         wire.Me->HandoverDescriptor = parked;
         Interlocked.Or(ref wire.Me->Flags, (uint)SideFlags.HandedOver);
         Notifier.Notify(s, t, wire.Region, wire.Peer, wire.PeerSource);
-        if (!s.Parked.Await(s, ArrivalNs))
-            s.StartKeeper();
     }
 
     /// <summary>Two sockets with all that the rings hold.</summary>
@@ -79,7 +75,8 @@ internal static unsafe class LocalHandover
         HandoverRefusal refusal = HandoverRefusal.State;
         if (Settlement.TryCopy(wire.Region, wire.In, incoming, bytes)
             && Settlement.TryCopy(wire.Region, wire.Out, outgoing, bytes + incoming))
-            refusal = LoopbackPair.Make(s, socket, bytes, incoming, bytes + incoming, outgoing, out mine, out theirs);
+            refusal = LoopbackPair.Make(
+                s, socket, socket->Remote, bytes, incoming, bytes + incoming, outgoing, out mine, out theirs);
         NativeMemory.Free(bytes);
         return refusal;
     }

@@ -20,19 +20,20 @@ internal static unsafe class LoopbackPair
 
     /// <param name="s">The stack.</param>
     /// <param name="socket">The end that leaves.</param>
+    /// <param name="remote">The name of the other.</param>
     /// <param name="incoming">What it has not read, and how much.</param>
     /// <param name="incomingBytes">Bytes of that.</param>
     /// <param name="outgoing">What the other end has not read, and how much.</param>
     /// <param name="outgoingBytes">Bytes of that.</param>
     /// <param name="mine">The socket of the end that leaves.</param>
     /// <param name="theirs">The other.</param>
-    public static HandoverRefusal Make(PosixStack s, Socket* socket, byte* incoming, uint incomingBytes,
-        byte* outgoing, uint outgoingBytes, out int mine, out int theirs)
+    public static HandoverRefusal Make(PosixStack s, Socket* socket, in Endpoint remote, byte* incoming,
+        uint incomingBytes, byte* outgoing, uint outgoingBytes, out int mine, out int theirs)
     {
         uint here = (uint)s.Kernel.Random(), there = (uint)s.Kernel.Random(), time = (uint)s.Kernel.Random();
         TcpImage image = Image(socket, here, there, incomingBytes, time);
         TcpImage peer = Image(socket, there, here, outgoingBytes, time + 1);
-        if (s.Kernel.RestorePair(socket->Local, socket->Remote, in image, incoming, in peer, outgoing,
+        if (s.Kernel.RestorePair(socket->Local, in remote, in image, incoming, in peer, outgoing,
             out mine, out theirs) >= 0)
             return HandoverRefusal.None;
         if (!TryConnect(s, socket->Family, out mine, out theirs))
@@ -110,6 +111,20 @@ internal static unsafe class LoopbackPair
         return -1;
     }
 
+    /// <summary>Makes room for bytes that nobody reads yet. False: the kernel does not give that much.</summary>
+    public static bool Widen(PosixStack s, int fd, uint bytes)
+    {
+        const int SendBufferForce = 32;
+        int wanted = (int)bytes, given = 0;
+        uint length = sizeof(int);
+        if (s.Kernel.GetSockOpt(fd, So.SOL_SOCKET, So.SNDBUF, &given, &length) >= 0 && given / 2 >= bytes)
+            return true;
+        if (s.Kernel.SetSockOpt(fd, So.SOL_SOCKET, SendBufferForce, &wanted, sizeof(int)) < 0)
+            s.Kernel.SetSockOpt(fd, So.SOL_SOCKET, So.SNDBUF, &wanted, sizeof(int));
+        // The kernel doubles what it is told, for what a segment takes beside its bytes.
+        return s.Kernel.GetSockOpt(fd, So.SOL_SOCKET, So.SNDBUF, &given, &length) >= 0 && given / 2 >= bytes;
+    }
+
     private static void Widen(PosixStack s, int fd)
     {
         int bytes = MostBuffer;
@@ -118,7 +133,7 @@ internal static unsafe class LoopbackPair
     }
 
     /// <summary>Sends what the other socket is to find. False: the kernel's buffers do not hold it.</summary>
-    private static bool Fill(PosixStack s, int fd, byte* bytes, uint count)
+    public static bool Fill(PosixStack s, int fd, byte* bytes, uint count)
     {
         for (uint done = 0; done < count;)
         {

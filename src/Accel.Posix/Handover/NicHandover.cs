@@ -19,12 +19,15 @@ internal static unsafe class NicHandover
     {
         if (s.Nic is not { } nic)
             return HandoverRefusal.NoControl;
-        if (socket->Error != 0 || socket->Is(SocketFlags.Dead))
-            return HandoverRefusal.State;
         nic.PumpDry(t);
+        if (Remains.Are(s, socket, in wire))
+            return Remains.Try(s, t, socket, index, fd, in wire);
         nic.Enter(t);
         HandoverRefusal refusal = nic.Engine.TryFreeze(wire.Index, s.Kernel.NowNs(), out TcpImage image);
         nic.Exit(t);
+        // It may have ended just now.
+        if (refusal == HandoverRefusal.State && Remains.Are(s, socket, in wire))
+            return Remains.Try(s, t, socket, index, fd, in wire);
         if (refusal != HandoverRefusal.None)
             return refusal;
         if (socket->Family == Af.INET6)

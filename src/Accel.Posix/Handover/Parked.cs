@@ -85,8 +85,11 @@ public sealed unsafe class Parked
         return (flags & (uint)(SideFlags.HandedOver | SideFlags.Closed)) == 0;
     }
 
-    /// <summary>Waits until all have been fetched. False: it takes longer than that.</summary>
-    public bool Await(PosixStack s, long nanoseconds)
+    /// <summary>
+    /// Without any lock: waits until all have been fetched, and fetches meanwhile what others have parked, who may be
+    /// waiting for this process. False: it takes longer than that.
+    /// </summary>
+    public bool Await(PosixStack s, AccelThread* t, long nanoseconds)
     {
         long end = s.Kernel.NowNs() + nanoseconds;
         int spins = 0, nobody = 0;
@@ -97,6 +100,8 @@ public sealed unsafe class Parked
                 return true;
             if (s.Kernel.NowNs() > end)
                 return false;
+            LocalArrival.ArriveAll(s, t);
+            Followers.FollowAll(s, t);
             if (++spins > 256)
                 s.Kernel.Sleep(&nobody, 0);
             else

@@ -14,8 +14,10 @@ public static unsafe class Linger
     /// <summary>The last call of a process; entered again after each sleep.</summary>
     public static long Exit(PosixStack s, AccelThread* t)
     {
+        if (!s.Parked.IsEmpty)
+            Handover.BeforeEnd(s, t);
         if (s.Nic is not { } nic || HasSiblings(s))
-            return Processes.Leave(s, t, ends: true);
+            return Leave(s, t);
         long now = s.Kernel.NowNs();
         if (t->Wait.Phase == 0 || t->Wait.State[StateBegan] == 0)
         {
@@ -26,13 +28,19 @@ public static unsafe class Linger
         long began = (long)t->Wait.State[StateBegan];
         long heard = Math.Max(began, nic.Engine.LastActivityNs);
         if (nic.Engine.IsDrained || now - heard > SilenceNs || now - began > MostNs)
-            return Processes.Leave(s, t, ends: true);
+            return Leave(s, t);
         PollFd* fds = (PollFd*)t->Wait.Small;
         t->Wait.FdCount = nic.Queues.Descriptors(fds, AccelWait.SmallFds);
         t->Wait.Fds = fds;
         t->Wait.Deadline = Math.Min(nic.Engine.NextDeadline, now + LookNs);
         t->Wait.Kind = AccelWait.SleepPoll;
         return AccelResult.Wait;
+    }
+
+    private static long Leave(PosixStack s, AccelThread* t)
+    {
+        s.ProgressGate.Close(s, t);
+        return Processes.Leave(s, t, ends: true);
     }
 
     /// <summary>Another process of the family lives: it goes on with what this one leaves.</summary>

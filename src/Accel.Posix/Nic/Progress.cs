@@ -20,6 +20,14 @@ public static unsafe class Progress
     /// <summary>The thread's one call, entered again after each sleep. 0: this process needs it no more.</summary>
     public static long Run(PosixStack s, AccelThread* t)
     {
+        s.ProgressGate.Enter(s, t);
+        long result = Round(s, t);
+        s.ProgressGate.Exit();
+        return result;
+    }
+
+    private static long Round(PosixStack s, AccelThread* t)
+    {
         long now = s.Kernel.NowNs();
         if (s.Nic is not { } nic)
             return Keep(s, t, now);
