@@ -1,4 +1,4 @@
-"""again.py serve PORT | use ADDRESS PORT COUNT: the server closes first, so each port of the client's stays in its TIME-WAIT
+"""again.py serve PORT [given] | use ADDRESS PORT COUNT: the server closes first, and each port of the client's stays in its TIME-WAIT
 
 One client after the other uses the same ports. A connection that is begun again must not be taken for an old one's echo.
 """
@@ -11,7 +11,9 @@ FIRST = 40_000
 if sys.argv[1] == "serve":
     listener = socket.create_server(("", int(sys.argv[2])), backlog=200)
     while True:
-        listener.accept()[0].close()
+        with listener.accept()[0] as s:
+            if len(sys.argv) > 3:  # only the kernel can do that: it is given the connection, and so has its TIME-WAIT
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 1)
 
 # Who the next hop is may have to be asked first.
 socket.create_connection((sys.argv[2], int(sys.argv[3])), timeout=5).close()

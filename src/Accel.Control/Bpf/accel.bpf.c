@@ -291,14 +291,14 @@ int accel_steer(struct xdp_md *ctx)
         /* Who listens now: another program's socket, or none, and then the kernel refuses. */
         if ((entry & PORT_LEAVING) && tcp->syn && !tcp->ack)
             return pass(COUNT_KERNEL_PORT);
-        if (tcp->syn && !tcp->ack) {
-            if (!may_open()) {
-                add(COUNT_SYN_DROPPED, 1);
-                return XDP_DROP;
-            }
-        } else if (is_of_kernel(ctx, &to, source, port)) {
-            return pass(COUNT_KERNEL_CONNECTION);
+        if (tcp->syn && !tcp->ack && !may_open()) {
+            add(COUNT_SYN_DROPPED, 1);
+            return XDP_DROP;
         }
+        /* A SYN too: the kernel's TIME-WAIT of that name would get what follows it. The kernel takes such a SYN for its
+         * own listener, or refuses it, by RFC 6191. */
+        if (is_of_kernel(ctx, &to, source, port))
+            return pass(COUNT_KERNEL_CONNECTION);
     }
 
     __u32 queue = ctx->rx_queue_index;
