@@ -18,8 +18,8 @@ def get(d, url, name, *more):
     d.same("got", "www/" + name)
 
 
-def status(d, *arguments):
-    return d.client("curl", "-sSg", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", *arguments).strip()
+def status(d, *arguments, **more):
+    return d.client("curl", "-sSg", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", *arguments, **more).strip()
 
 
 def ab(d, url, *more, n=2000, clients=20):
