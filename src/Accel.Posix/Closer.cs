@@ -45,7 +45,7 @@ public static unsafe class Closer
         Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
         if (!wire.Region.CloseSide(wire.Index, wire.SideIndex))
             return;
-        wire.Conn->Freeing = Conn.FreedBy(Regions.AttachmentIn(s, wire.Region), s.Slot);
+        wire.Conn->Freeing = Regions.AttachmentIn(s, wire.Region) << 8 | (uint)s.Slot;
         Free(s, wire);
     }
 
@@ -176,7 +176,7 @@ public static unsafe class Closer
             Conn* conn = region.ConnAt(c);
             if (Volatile.Read(ref conn->State) == (uint)ConnState.Free)
                 continue;
-            uint freeing = Conn.FreedBy(attachmentPlusOne, slot);
+            uint freeing = attachmentPlusOne << 8 | (uint)slot;
             if (conn->Freeing == freeing && Interlocked.CompareExchange(ref conn->Freeing, 0, freeing) == freeing)
             {
                 Free(s, new Wire(region, conn, c, 0));

@@ -3,31 +3,23 @@ using Accel.Core.Local;
 namespace Accel.Posix;
 
 /// <summary>
-/// The set of process slots that hold a descriptor of one end of a connection or of a listener:
-/// <see cref="Side.HolderWords"/> words of bits.
+/// The set of process slots that hold a descriptor of one end of a connection or of a listener: 256 bits.
 /// </summary>
 public static unsafe class Holders
 {
-    private const int WordMask = Side.HolderWords - 1;
-
-    public static void Add(ulong* holders, int slot) =>
-        Interlocked.Or(ref holders[slot >> 6 & WordMask], 1ul << (slot & 63));
+    public static void Add(ulong* holders, int slot) => Interlocked.Or(ref holders[slot >> 6 & 3], 1ul << (slot & 63));
 
     public static bool Has(ulong* holders, int slot) =>
-        (Volatile.Read(ref holders[slot >> 6 & WordMask]) & 1ul << (slot & 63)) != 0;
+        (Volatile.Read(ref holders[slot >> 6 & 3]) & 1ul << (slot & 63)) != 0;
 
     /// <summary>Takes a slot out. True if it was in and nobody is left.</summary>
     public static bool Remove(ulong* holders, int slot)
     {
-        ulong before = Interlocked.And(ref holders[slot >> 6 & WordMask], ~(1ul << (slot & 63)));
+        ulong before = Interlocked.And(ref holders[slot >> 6 & 3], ~(1ul << (slot & 63)));
         return (before & 1ul << (slot & 63)) != 0 && IsEmpty(holders);
     }
 
-    public static bool IsEmpty(ulong* holders)
-    {
-        ulong any = 0;
-        for (int i = 0; i < Side.HolderWords; i++)
-            any |= Volatile.Read(ref holders[i]);
-        return any == 0;
-    }
+    public static bool IsEmpty(ulong* holders) =>
+        (Volatile.Read(ref holders[0]) | Volatile.Read(ref holders[1])
+        | Volatile.Read(ref holders[2]) | Volatile.Read(ref holders[3])) == 0;
 }

@@ -15,10 +15,10 @@ public struct Member
 }
 
 /// <summary>A stack (a process and those it forked) that uses a local region, with its processes by slot.</summary>
-[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 8256)]
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 4160)]
 public unsafe struct Attachment
 {
-    public const int MaxMembers = 512;
+    public const int MaxMembers = 256;
 
     [FieldOffset(0)] public ulong StackId;
 

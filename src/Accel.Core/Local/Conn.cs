@@ -62,9 +62,6 @@ public unsafe struct Side
 {
     public const int BellSlots = 8;
 
-    /// <summary>A line of bits: one for each of <see cref="Attachment.MaxMembers"/>.</summary>
-    public const int HolderWords = Attachment.MaxMembers / 64;
-
     // Line 0: read by the other end on every call.
     [FieldOffset(0)] public uint Flags;
 
@@ -100,8 +97,8 @@ public unsafe struct Side
     // Line 1: names.
     [FieldOffset(64)] public Endpoint Name;
 
-    // Line 2: which process slots of the owner's stack hold a descriptor, a bit each.
-    [FieldOffset(128)] public fixed ulong Holders[HolderWords];
+    // Line 2: which process slots of the owner's stack hold a descriptor (256 bits).
+    [FieldOffset(128)] public fixed ulong Holders[4];
 
     public const uint OverflowWatch = 1u << 16;
 
@@ -197,7 +194,7 @@ public struct Conn
     [FieldOffset(20)] public uint ListenerGeneration;
 
     /// <summary>
-    /// Who gives the slot back (<see cref="FreedBy"/>), 0 = nobody. If they die over it, others finish.
+    /// Who gives the slot back: attachment plus one and process slot, 0 = nobody. If they die over it, others finish.
     /// </summary>
     [FieldOffset(24)] public uint Freeing;
 
@@ -210,13 +207,10 @@ public struct Conn
     [FieldOffset(256)] public Side Side1;
     [FieldOffset(448)] public Pipe Pipe0;
     [FieldOffset(640)] public Pipe Pipe1;
-
-    public static uint FreedBy(uint attachmentPlusOne, int processSlot) =>
-        attachmentPlusOne * Attachment.MaxMembers + (uint)processSlot;
 }
 
 /// <summary>A listening socket as its neighbours see it.</summary>
-[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 320)]
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 256)]
 public unsafe struct Listener
 {
     [FieldOffset(0)] public uint Next;
@@ -277,7 +271,5 @@ public unsafe struct Listener
     /// <summary>Index plus one of the oldest connection already put in order, linked by Conn.Next.</summary>
     [FieldOffset(196)] public uint Ordered;
     [FieldOffset(200)] public ulong Accepted;
-
-    // Processes that hold a descriptor, as in Side.
-    [FieldOffset(256)] public fixed ulong Holders[Side.HolderWords];
+    [FieldOffset(208)] public fixed ulong Holders[4];
 }

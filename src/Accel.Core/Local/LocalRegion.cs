@@ -129,7 +129,7 @@ public readonly unsafe struct LocalRegion(byte* address)
         uint generation = conn->Generation + 1;
         NativeMemory.Clear(conn, (nuint)sizeof(Conn));
         conn->Generation = generation;
-        conn->Side0.Holders[processSlot >> 6 & (Side.HolderWords - 1)] = 1ul << (processSlot & 63);
+        conn->Side0.Holders[processSlot >> 6 & 3] = 1ul << (processSlot & 63);
         conn->Listener = MaxListeners;
         conn->Side0.Stack = attachmentPlusOne;
         Volatile.Write(ref conn->State, (uint)ConnState.Fresh);

@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x58da2c003f10ec56;
+    public const ulong Value = 0x36bd2f468b371c71;
 }

@@ -109,7 +109,7 @@ public struct StackTables
 /// <summary>A mapped stack region: typed access to its parts by index.</summary>
 public readonly unsafe struct StackRegion(byte* address)
 {
-    public const int MaxProcesses = Local.Attachment.MaxMembers;
+    public const int MaxProcesses = 256;
     public const int MaxRegions = 1024;
     public const int MaxSockets = 65536;
     public const int MaxEpollSets = 2048;
