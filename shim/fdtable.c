@@ -99,6 +99,7 @@ long shim_dup_made(int oldfd, int newfd)
     if ((shim_entry(oldfd) | shim_entry(newfd)) == ENTRY_NONE) return newfd;
     int saved = errno;
     MANAGED(s, accel_dup(&s->t, oldfd, newfd));
+    if (newfd <= STDERR_FILENO && shim_kind(shim_entry(newfd)) == ACCEL_KIND_SOCKET) shim_standard_stream(newfd);
     errno = saved;
     return newfd;
 }

@@ -95,9 +95,12 @@ WRAP(ssize_t, __recv_chk, (int fd, void *buf, size_t n, size_t room, int flags),
     return wrap_recv(fd, buf, n, flags);
 }
 
-WRAP(ssize_t, recvfrom, (int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len),
-     (fd, buf, n, flags, addr, len), fd)
+/* A thread that waits here for datagrams must not do so in the kernel: another one's first send may make the socket
+ * ours. */
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), ssize_t, recvfrom,
+        (int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len), (fd, buf, n, flags, addr, len))
 {
+    if (shim_is_pending(fd) && (flags & MSG_DONTWAIT) == 0) shim_pending_register_datagram(fd);
     if (NOT_OURS(fd)) return REAL(recvfrom)(fd, buf, n, flags, addr, len);
     if (addr == NULL) {
         TRY_IN(accel_recv(&s->t, fd, buf, n, flags));

@@ -143,6 +143,7 @@ char *const *shim_fill_environment(const char **to, char *const *from, const cha
 void shim_spawn_in_path(const char *file, char *const argv[], char *const envp[]);
 
 /* stdio.c */
+void shim_standard_stream(int fd);
 void shim_inherit_streams(void);
 
 /* rights.c */

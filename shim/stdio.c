@@ -3,6 +3,7 @@
  * fileno() still tells the number. */
 #include "shim.h"
 
+#include <stdio_ext.h>
 #include <stdlib.h>
 
 static int number(void *cookie) { return (int)(intptr_t)cookie; }
@@ -25,16 +26,53 @@ FILE *wrap_fdopen(int fd, const char *mode)
 }
 ALIAS(_IO_fdopen, fdopen)
 
-/* In an image that was given sockets as standard descriptors: libc made its streams before anybody could say so. */
+/* --- standard streams ----------------------------------------------------------------------------------------- */
+
+static FILE **const standard[] = { &stdin, &stdout, &stderr };
+
+/* What the stream before this one had read ahead comes first, as it would from a stream that stayed. */
+static FILE *before_input;
+
+static ssize_t input_read(void *cookie, char *buf, size_t n)
+{
+    size_t ahead = before_input == NULL ? 0 : (size_t)(before_input->_IO_read_end - before_input->_IO_read_ptr);
+    if (ahead == 0) return stream_read(cookie, buf, n);
+    if (n > ahead) n = ahead;
+    __builtin_memcpy(buf, before_input->_IO_read_ptr, n);
+    before_input->_IO_read_ptr += n;
+    return (ssize_t)n;
+}
+
+/* A standard descriptor is a socket of ours now, by a copy of it or since exec() left it so; libc made its stream long
+ * before. The one that takes its place stays when the number is something else again: the wrappers see to that. */
+void shim_standard_stream(int fd)
+{
+    static FILE *ours[3];
+    if (ours[fd] != NULL || *standard[fd] == NULL) return;
+    cookie_io_functions_t functions = { .read = fd == 0 ? input_read : stream_read, .write = stream_write,
+                                        .close = stream_close };
+    FILE *stream = fopencookie((void *)(intptr_t)fd, fd == 0 ? "r" : "w", functions), *before = *standard[fd];
+    if (stream == NULL) return;
+    ours[fd] = stream;
+    stream->_fileno = fd;
+    if (fd == 0) before_input = before;
+    else if (fd == 2 || __fbufsize(before) == 1) setvbuf(stream, NULL, _IONBF, 0);
+    else if (__flbf(before)) setvbuf(stream, NULL, _IOLBF, BUFSIZ);
+    if (fd != 0 && __fpending(before) > 0) {
+        fwrite(before->_IO_write_base, 1, __fpending(before), stream);
+        __fpurge(before);
+    }
+    *standard[fd] = stream;
+}
+
+/* In an image that was given sockets as standard descriptors. */
 void shim_inherit_streams(void)
 {
-    FILE *stream;
-    if (shim_kind(shim_entry(0)) == ACCEL_KIND_SOCKET && (stream = wrap_fdopen(0, "r")) != NULL) stdin = stream;
-    if (shim_kind(shim_entry(1)) == ACCEL_KIND_SOCKET && (stream = wrap_fdopen(1, "w")) != NULL) stdout = stream;
-    if (shim_kind(shim_entry(2)) != ACCEL_KIND_SOCKET || (stream = wrap_fdopen(2, "w")) == NULL) return;
-    setvbuf(stream, NULL, _IONBF, 0);
-    stderr = stream;
+    for (int fd = 0; fd < 3; fd++)
+        if (shim_kind(shim_entry(fd)) == ACCEL_KIND_SOCKET) shim_standard_stream(fd);
 }
+
+/* --- what prints by number ------------------------------------------------------------------------------------ */
 
 static int print(int fd, const char *format, va_list args)
 {

@@ -18,8 +18,8 @@ def get(d, url, name, *more):
     d.same("got", "www/" + name)
 
 
-def status(d, *arguments):
-    return d.client("curl", "-sSg", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", *arguments).strip()
+def status(d, *arguments, **more):
+    return d.client("curl", "-sSg", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", *arguments, **more).strip()
 
 
 def ab(d, url, *more, n=2000, clients=20):
@@ -51,8 +51,8 @@ def no_errors(d, name, pattern=r"\[(alert|emerg|crit|error)\]"):
     d.expect(not bad, f"{len(bad)} lines in {name}: {bad[:1]}")
 
 
-def web(d, port, tls=None):
-    """What every web server is asked."""
+def web(d, port, tls=None, closes=False):
+    """What every web server is asked. `closes`: it ends kept connections whenever it likes, on the kernel too."""
     base, base6 = f"http://{d.ip4}:{port}", f"http://[{d.ip6}]:{port}"
     for name in ("1k", "10m", "empty", "text.html"):
         with d.check(f"GET {name}"):
@@ -82,7 +82,7 @@ def web(d, port, tls=None):
     with d.check("ab, a connection each"):
         ab(d, f"{base}/1k")
     with d.check("wrk, 32 connections"):
-        wrk(d, f"{base}/1k")
+        wrk(d, f"{base}/1k", broken=closes)
     with d.check("wrk, large files"):
         wrk(d, f"{base}/10m", clients=4, least=5)
     with d.check("a client that leaves in the middle"):
@@ -97,4 +97,4 @@ def web(d, port, tls=None):
         with d.check("TLS: ab, a connection each"):
             ab(d, f"{secure}/1k", n=200)
         with d.check("TLS: wrk"):
-            wrk(d, f"{secure}/1k")
+            wrk(d, f"{secure}/1k", broken=closes)

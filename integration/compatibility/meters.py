@@ -39,10 +39,10 @@ def iperf3(d):
                        ("64-bit counters", ("--udp-counters-64bit",))):
         with d.check(f"UDP: {name}"):
             end = measure("-u", "-b", "10M", *more)["sum"]
-            d.expect(end["packets"] > 20 and end["lost_percent"] < 20, f"{end['packets']} packets, "
+            d.expect(end["packets"] > 10 and end["lost_percent"] < 20, f"{end['packets']} packets, "
                      f"{end['lost_percent']} % lost")
     with d.check("UDP: IPv6"):
-        d.expect(measure("-6", "-u", "-b", "10M", address=d.ip6)["sum"]["packets"] > 20, "less")
+        d.expect(measure("-6", "-u", "-b", "10M", address=d.ip6)["sum"]["packets"] > 10, "less")
     with d.check("a client that is killed, and then another"):
         one = d.start("iperf3", "-c", d.ip4, "-p", port, "-t", 20)
         one.process.poll()

@@ -1,11 +1,13 @@
 """Results, kept from one run to the next, and the table made of them."""
 import fcntl
+import hashlib
 import json
 import os
 import re
 import subprocess
 
 import drive
+import world
 
 ROOT = os.path.dirname(os.path.dirname(drive.HERE))
 RESULTS = os.path.join(ROOT, "artifacts/compatibility.json")
@@ -18,6 +20,12 @@ def load():
             return json.load(f)
     except FileNotFoundError:
         return {}
+
+
+def build():
+    """The library by its content: what was run with another one is told apart."""
+    with open(world.LIBRARY, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()[:12]
 
 
 def version(subject):
@@ -41,7 +49,9 @@ def add(subject, results):
     now = version(subject)
     if row.get("version") != now:
         row = {"version": now, "columns": {}}
-    row["columns"].update(results)
+    for name, result in results.items():
+        accelerated = any(c.name == name and (c.server or c.client) for c in (*drive.COLUMNS, *drive.HALVES))
+        row["columns"][name] = {**result, "build": build() if accelerated else None}
     known[subject.name] = row
     with open(RESULTS, "w", encoding="utf-8") as f:
         json.dump(known, f, indent=1)
@@ -68,6 +78,13 @@ def brief(why):
     return text if len(text) < 200 else f"{text[:80]} ... {text[-110:]}"
 
 
+def told_builds(builds):
+    """The one that most were run with needs no list."""
+    most = sorted(builds, key=lambda b: -len(builds[b]))
+    return "; ".join([f"{b} ({len(builds[b])} columns)" if b == most[0] else f"{b} ({', '.join(builds[b])})"
+                      for b in most]) or "none"
+
+
 MOST_TOLD = 80  # checks are named in the table's text up to so many
 HEAD = """# Programs
 
@@ -76,7 +93,7 @@ on the kernel and accelerated at both ends: over the loopback (`loopback` is the
 and between two hosts (`wire` is the kernel, `NIC` is AF_XDP). The last two columns say what part of the TCP segments
 and datagrams that the kernel carried in its own column it still carries in the accelerated one: what a program does
 that cannot be accelerated, and what the checks compare with. A check that does not pass is named below the table. `-`: not run
-since the checks were last changed.
+since the checks were last changed. Builds of the library that the accelerated columns were run with, by their hash: BUILDS.
 
 | program | version | driven | loopback | local | wire | NIC | kernel's share, local | kernel's share, NIC |
 |---|---|---|---|---|---|---|---|---|
@@ -85,7 +102,7 @@ since the checks were last changed.
 
 def write(subjects):
     known = load()
-    rows, failures, checks, sums = [], [], [], {}
+    rows, failures, checks, sums, builds = [], [], [], {}, {}
     for subject in subjects:
         row = known.get(subject.name)
         if row is None or not row["columns"]:
@@ -93,6 +110,8 @@ def write(subjects):
         columns = row["columns"]
         counts = [count(columns, c.name) for c in drive.COLUMNS]
         for c in drive.COLUMNS:
+            if columns.get(c.name, {}).get("build"):
+                builds.setdefault(columns[c.name]["build"], []).append(f"{subject.name} {c.name}")
             got = columns.get(c.name, {"checks": []})["checks"]
             # Side by side only: a column counts where the one that it stands beside was run too.
             if all(beside.name in columns for beside in drive.COLUMNS if beside.wire == c.wire):
@@ -105,7 +124,7 @@ def write(subjects):
         checks.append(f"- **{subject.name}**: {told}")
     passed = " | ".join(str(sums.get(c.name, 0)) for c in drive.COLUMNS)
     rows.append(f"| checks passed, where both of a pair were run | | | {passed} | | |")
-    text = HEAD + "\n".join(rows) + "\n"
+    text = HEAD.replace("BUILDS", told_builds(builds)) + "\n".join(rows) + "\n"
     if failures:
         text += "\n## What does not pass\n\n" + "\n".join(failures) + "\n"
     text += "\n## The checks\n\n" + "\n".join(checks) + "\n"

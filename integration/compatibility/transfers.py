@@ -291,7 +291,7 @@ def git(d):
     made = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
     work = d.path("work")
     subprocess.run([*made, "init", "-q", work], check=True)
-    tree(d, "work/tree", 80)
+    tree(d, "work/tree", 30)
     for i in range(20):
         d.write("work/text", f"line {i}\n" * (i + 1))
         subprocess.run([*made, "-C", work, "add", "."], check=True)

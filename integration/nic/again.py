@@ -1,5 +1,5 @@
-"""again.py serve PORT | give PORT | use ADDRESS PORT COUNT: the server closes first, so each port of the client's stays
-in its TIME-WAIT; give: by a program that is not accelerated and comes by exec(), so the TIME-WAIT is the kernel's
+"""again.py serve PORT [given] | use ADDRESS PORT COUNT: the server closes first, so each port of the client's stays in
+its TIME-WAIT; given: in the kernel's, which was given the connection.
 
 One client after the other uses the same ports. A connection that is begun again must not be taken for an old one's echo.
 """
@@ -13,18 +13,9 @@ FIRST = 40_000
 if sys.argv[1] == "serve":
     listener = socket.create_server(("", int(sys.argv[2])), backlog=200)
     while True:
-        listener.accept()[0].close()
-
-if sys.argv[1] == "give":
-    listener = socket.create_server(("", int(sys.argv[2])), backlog=200)
-    while True:
-        connection = listener.accept()[0]
-        child = os.fork()
-        if child == 0:
-            os.dup2(connection.fileno(), 0)
-            os.execve("/bin/true", ["true"], {"PATH": "/bin"})
-        connection.close()
-        os.waitpid(child, 0)
+        with listener.accept()[0] as s:
+            if len(sys.argv) > 3:  # only the kernel can do that: it is given the connection, and so has its TIME-WAIT
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 1)
 
 # Who the next hop is may have to be asked first.
 socket.create_connection((sys.argv[2], int(sys.argv[3])), timeout=5).close()

@@ -364,6 +364,16 @@ def again(w, column):
             raise Failure(f"program {n + 1}: {text}")
 
 
+@case("ports that are used again while the server's kernel has them in TIME-WAIT: its connections were given to it")
+def again_given(w, column):
+    w.a.start([PYTHON, os.path.join(HERE, "again.py"), "serve", "7300", "given"])
+    w.a.wait_listening(7300)
+    for n in range(2):
+        text = w.b.run([PYTHON, os.path.join(HERE, "again.py"), "use", w.a.ip4, "7300", "20"])
+        if not text.startswith("good"):
+            raise Failure(f"program {n + 1}: {text}")
+
+
 @case("ports that eight threads open at once all answer")
 def listeners(w, column):
     server = w.a.start([PYTHON, os.path.join(HERE, "listeners.py"), "serve", "7200", "300"])

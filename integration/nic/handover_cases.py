@@ -140,16 +140,6 @@ def handover_redis(w, column):
     w.b.run([PYTHON, os.path.join(HERE, "redis_values.py"), w.a.ip4])
 
 
-@case("handover: ports of connections that ended as the kernel's, in its TIME-WAIT, are used again")
-def handover_again(w, column):
-    w.a.start([PYTHON, os.path.join(HERE, "again.py"), "give", "7300"])
-    w.a.wait_listening(7300)
-    for n in range(3):
-        text = w.b.run([PYTHON, os.path.join(HERE, "again.py"), "use", w.a.ip4, "7300", "20"])
-        if not text.startswith("good"):
-            raise Failure(f"program {n + 1}: {text}")
-
-
 @case("handover: inetd whose handlers are not accelerated, one of them static, one setuid")
 def handover_exec(w, column):
     other = os.path.join(w.folder, "setuid-cat")

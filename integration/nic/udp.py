@@ -2,7 +2,7 @@
 """Datagrams, checked byte by byte.
 
 udp.py serve HOW PORT [ADDRESS...]   echoes: HOW is block, poll, edge, many, info, fork
-udp.py WHAT ADDRESS PORT             asks: sizes, flood, refused, many, info, calls, loopback, tags
+udp.py WHAT ADDRESS PORT             asks: sizes, flood, refused, many, info, calls, loopback, tags, waiting
 Prints `ready` and `good`.
 """
 import array
@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import termios
+import threading
 import time
 
 IP_PKTINFO, IP_TTL, IP_TOS, IP_RECVTTL, IP_RECVTOS = 8, 2, 1, 12, 13
@@ -366,11 +367,26 @@ def mixed(address, port):
             check(s.recv(100) == b"%d" % i, "mixed")
 
 
+def waiting(address, port):
+    """A thread waits for answers before the first question makes the socket anything."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        got = []
+        thread = threading.Thread(target=lambda: got.extend(s.recvfrom(100)[0] for _ in range(20)), daemon=True)
+        thread.start()
+        time.sleep(0.2)
+        started = time.monotonic()
+        for i in range(20):
+            s.sendto(b"%d" % i, (address, port))
+        thread.join(3)
+        check(got == [b"%d" % i for i in range(20)], f"{len(got)} answers after {time.monotonic() - started:.1f} s")
+
+
 def main():
     if sys.argv[1] == "serve":
         serve(*sys.argv[2:])
     what = {"sizes": sizes, "flood": flood, "refused": refused, "many": many, "info": info, "calls": calls,
-            "tags": tags, "mixed": mixed}[sys.argv[1]]
+            "tags": tags, "mixed": mixed, "waiting": waiting}[sys.argv[1]]
     what(sys.argv[2], int(sys.argv[3]))
     print("good")
 

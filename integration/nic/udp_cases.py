@@ -35,6 +35,13 @@ def udp_flood(w, column):
     ask(w.b, "flood", w.a.ip6)
 
 
+@case("udp: a thread waits for answers before another sends the first question")
+def udp_waiting(w, column):
+    serve(w, "block")
+    ask(w.b, "waiting", w.a.ip4)
+    ask(w.b, "waiting", w.a.ip6)
+
+
 @case("udp: 10,000 datagrams to an edge-triggered set")
 def udp_edge(w, column):
     serve(w, "edge")

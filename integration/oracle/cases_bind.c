@@ -211,6 +211,20 @@ CASE(restart_with_live_connection, "the listener restarts while an old connectio
     RECV(e, 10, 0);
 }
 
+CASE(restart_after_leaving, "the same where the client's end went to the kernel after the server had closed")
+{
+    int l = bound("127.0.0.1", 0, 1), port = port_of(l);
+    try_listen(l);
+    int c = dial(port), s = FD(accept(l, NULL, NULL));
+    SAY(close(l));
+    SAY(close(s));
+    AWAIT(c, POLLIN);
+    SETOPT(c, SOL_SOCKET, SO_MARK, 7);
+    RECV(c, 1, 0);
+    SAY(close(c));
+    try_listen(bound("127.0.0.1", port, 1));
+}
+
 CASE(restart_without_reuse, "a live connection keeps its port from those who do not say SO_REUSEADDR")
 {
     int l = bound("127.0.0.1", 0, 1), port = port_of(l);

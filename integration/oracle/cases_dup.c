@@ -45,6 +45,44 @@ PAIR(dup2_over_connected, "dup2 over a connected socket ends its connection")
     SAY(send(a, "x", 1, 0));
 }
 
+PAIR(dup2_onto_stdio, "stdin and stdout over a connection, as a server's child has them, and back")
+{
+    char line[50] = "";
+    int in = dup(0), out = dup(1);
+    SEND(b, "first\nsecond\n", 0);
+    AWAIT(a, POLLIN);
+    printf("before, ");
+    dup2(a, 0);
+    dup2(a, 1);
+    bool read = fgets(line, sizeof line, stdin) != NULL;
+    int sent = printf("answer to %s", line), flushed = fflush(stdout);
+    printf("buffered, ");
+    dup2(out, 1);
+    printf("then written\n");
+    fflush(stdout);
+    dup2(in, 0);
+    say("read %d, sent %d, flushed %d", read, sent, flushed);
+    read = fgets(line, sizeof line, stdin) != NULL;
+    say("read %d %s", read, read ? line : "nothing");
+    AWAIT(b, POLLIN);
+    RECV(b, 100, 0);
+}
+
+PAIR(dup_lowest_stdio, "close(1) and dup(): a server that serves by its standard output, one client after the other")
+{
+    int out = dup(1);
+    for (int i = 0; i < 2; i++) {
+        close(1);
+        int copy = dup(a);
+        int sent = fprintf(stdout, "greeting %d\n", i), flushed = fflush(stdout);
+        close(1);
+        int back = dup(out);
+        say("copy %d, sent %d, flushed %d, back %d", copy, sent, flushed, back);
+        AWAIT(b, POLLIN);
+        RECV(b, 100, 0);
+    }
+}
+
 PAIR(dup2_onto_pipe, "dup2 of a connected socket onto a pipe's number")
 {
     int p[2];

@@ -206,6 +206,23 @@ PAIR(ep_nested_two_deep, "a set in a set in a set")
     SAY(ep_add(inner, outer, EPOLLIN, 9));
 }
 
+PAIR(ep_nested_loop, "sets that would watch each other, one of them with nothing but the other in it")
+{
+    int with = FD(epoll_create1(0)), plain = FD(epoll_create1(0)), third = FD(epoll_create1(0));
+    struct epoll_event event = {.events = EPOLLIN};
+    SAY(epoll_ctl(with, EPOLL_CTL_ADD, a, &event));
+    SAY(epoll_ctl(with, EPOLL_CTL_ADD, plain, &event));
+    SAY(epoll_ctl(plain, EPOLL_CTL_ADD, with, &event));
+    SAY(epoll_ctl(plain, EPOLL_CTL_ADD, third, &event));
+    SAY(epoll_ctl(third, EPOLL_CTL_ADD, with, &event));
+    SAY(epoll_ctl(third, EPOLL_CTL_MOD, with, &event));
+    SAY(epoll_ctl(third, EPOLL_CTL_DEL, with, &event));
+    SEND(b, "x", 0);
+    AWAIT(a, POLLIN);
+    SAY(epoll_wait(with, &event, 1, 1000));
+    SAY(epoll_wait(plain, &event, 1, 0));
+}
+
 PAIR(ep_nested_edge_inner, "an edge-triggered entry in an inner set, looked at from outside")
 {
     int inner = set_of(a, EPOLLIN | EPOLLET), outer = set_of(inner, EPOLLIN);

@@ -159,6 +159,14 @@ public static unsafe class EpollSets
         }
         EpollSet* set = s.S.EpollSetAt(setIndex);
         EpollItem* item = s.S.EpollItemAt(index);
+        // A loop may lead through sets that only the kernel knows.
+        long joined = !nested ? 0 : s.Kernel.EpollCtl(
+            set->Inner, Ev.CTL_ADD, fd, Ev.IN | (change->Events & Ev.ET), ItemData | (uint)index);
+        if (joined < 0)
+        {
+            s.S.GiveEpollItem(index);
+            return joined;
+        }
         item->Set = (uint)setIndex;
         item->Target = (uint)target;
         item->Descriptor = fd;
@@ -173,7 +181,6 @@ public static unsafe class EpollSets
         {
             item->Flags |= (uint)EpollItemFlags.Nested;
             set->NestedCount++;
-            s.Kernel.EpollCtl(set->Inner, Ev.CTL_ADD, fd, Ev.IN | (change->Events & Ev.ET), ItemData | (uint)index);
         }
         else
         {

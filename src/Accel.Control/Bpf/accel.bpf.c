@@ -67,7 +67,7 @@ struct {
     __type(value, __u64);
 } counts SEC(".maps");
 
-/* How many SYNs may still be steered by this CPU, as of when; and how many came in a window of time, the present one. */
+/* How many SYNs may still be steered by this CPU, as of when; and how many came in the present window of time. */
 struct syn_budget {
     __u64 at;
     __u64 left;
@@ -291,14 +291,14 @@ int accel_steer(struct xdp_md *ctx)
         /* Who listens now: another program's socket, or none, and then the kernel refuses. */
         if ((entry & PORT_LEAVING) && tcp->syn && !tcp->ack)
             return pass(COUNT_KERNEL_PORT);
-        /* A SYN too: in TIME-WAIT the kernel would have all that follows it. There it gives way, and the kernel's
-         * listener has the new connection. */
-        if (is_of_kernel(ctx, &to, source, port))
-            return pass(COUNT_KERNEL_CONNECTION);
         if (tcp->syn && !tcp->ack && !may_open()) {
             add(COUNT_SYN_DROPPED, 1);
             return XDP_DROP;
         }
+        /* A SYN too: the kernel's TIME-WAIT of that name would get what follows it. The kernel takes such a SYN for its
+         * own listener, or refuses it, by RFC 6191. */
+        if (is_of_kernel(ctx, &to, source, port))
+            return pass(COUNT_KERNEL_CONNECTION);
     }
 
     __u32 queue = ctx->rx_queue_index;

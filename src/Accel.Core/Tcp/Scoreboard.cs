@@ -236,8 +236,8 @@ public static class Scoreboard
     }
 
     /// <summary>
-    /// RFC 6298 3 (Karn): from segments that were sent once; RFC 7323 4: or from the echo, if the ACK is of new data. Not
-    /// if it reports a duplicate (RFC 2883): it was the ACK before that was lost, and a segment that is not acceptable
+    /// RFC 6298 3 (Karn): from segments that were sent once; RFC 7323 4: or from the echo, if the ACK is of new data.
+    /// Not if it reports a duplicate (RFC 2883): the ACK before that was lost, and a segment that is not acceptable
     /// leaves TS.Recent as it was (RFC 7323 5.3), so that the echo tells of the timeouts in between. With samples of
     /// those a path that loses ACKs would end with a timeout of seconds.
     /// </summary>

@@ -38,6 +38,7 @@ internal static unsafe class KernelOptions
         }
         else
             SocketOptions.CopyFromListener(s, socket, to);
+        Int(s, to, So.REUSEADDR, 0);
         SocketOptions.GiveKept(s, socket, to);
         if (socket->LowWater > 1)
             Int(s, to, So.RCVLOWAT, (int)Math.Min(socket->LowWater, int.MaxValue));

@@ -48,6 +48,9 @@ internal static unsafe class LocalHandover
     /// <summary>Where the other end finds its socket. One that has closed already needs none.</summary>
     private static void Offer(PosixStack s, AccelThread* t, in Wire wire, int theirs)
     {
+        // One that nobody fetches ends as it is, and in TIME-WAIT would keep the port from a server that begins anew.
+        int on = 1;
+        s.Kernel.SetSockOpt(theirs, So.SOL_SOCKET, So.REUSEADDR, &on, sizeof(int));
         int parked = s.Own(s.Kernel.MoveHigh(theirs));
         s.Parked.Add(s, in wire, parked);
         wire.Me->HandoverPid = s.Process->Pid;

@@ -13,7 +13,8 @@ namespace Accel.Posix;
 /// </summary>
 public sealed unsafe class PortKeeper
 {
-    private const int Capacity = 8192;
+    /// <summary>As many as there are ports.</summary>
+    private const int Capacity = 65536;
     private const long SweepNs = 100_000_000;
 
     private struct Kept

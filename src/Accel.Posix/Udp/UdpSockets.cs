@@ -94,9 +94,23 @@ public static unsafe class UdpSockets
         Volatile.Write(ref socket->Region, nic.RegionNumber);
         Interlocked.Increment(ref s.S.RegionAt((int)nic.RegionNumber - 1)->Users);
         EpollSets.AttachSocket(s, t, index);
+        if (Volatile.Read(ref socket->References) > 1)
+            WakeReceivers(s, index);
         s.Count(t, Counter.NicDatagramSockets);
         nic.StartProgress();
         return true;
+    }
+
+    /// <summary>Threads that wait already do so for the kernel's socket alone.</summary>
+    private static void WakeReceivers(PosixStack s, int index)
+    {
+        int count = (int)Math.Min(s.S.Tables->Wakers.Bumped, StackRegion.MaxWakers);
+        for (int i = 0; i < count; i++)
+        {
+            Waker* waker = s.S.WakerAt(i);
+            if (waker->Used != 0 && waker->Socket == (uint)index + 1)
+                s.Kernel.Wake(waker->Name);
+        }
     }
 
     /// <summary>What SO_RCVBUF says; Linux counts an overhead against it that there is none of here.</summary>
