@@ -36,6 +36,7 @@ public static unsafe class Processes
     /// </summary>
     public static long ForkPrepare(PosixStack s, AccelThread* t)
     {
+        s.ProgressGate.BeginFork(s, t);
         s.LockStack(t);
         int child = FreeSlot(s, t);
         int stale = 0;
@@ -52,7 +53,10 @@ public static unsafe class Processes
         }
         s.UnlockStack(t);
         if (child < 0)
+        {
+            s.ProgressGate.EndFork(t);
             return -Errno.EAGAIN;
+        }
         uint* from = s.S.DescriptorsOf(s.Slot);
         uint* to = s.S.DescriptorsOf(child);
         int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
@@ -182,6 +186,7 @@ public static unsafe class Processes
     /// <summary>After fork, in the parent. A negative pid: there is no child.</summary>
     public static long ForkDone(PosixStack s, AccelThread* t, int slotIndex, int pid)
     {
+        s.ProgressGate.EndFork(t);
         if ((uint)slotIndex >= StackRegion.MaxProcesses)
             return -Errno.EINVAL;
         ProcessSlot* slot = s.S.ProcessAt(slotIndex);
