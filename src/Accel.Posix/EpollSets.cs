@@ -161,8 +161,8 @@ public static unsafe class EpollSets
         EpollItem* item = s.S.EpollItemAt(index);
         long joined = !nested ? 0 : s.Kernel.EpollCtl(
             set->Inner, Ev.CTL_ADD, fd, Ev.IN | (change->Events & Ev.ET), ItemData | (uint)index);
-        // A loop may lead through sets that only the kernel knows. But where there are sets in the set, it may mean that
-        // the kernel's are nested too deep: each of ours is two of those.
+        // A loop may lead through sets that only the kernel knows. But where there are sets in the set, it may mean
+        // that the kernel's are nested too deep: each of ours is two of those.
         if (joined < 0 && (joined != -Errno.ELOOP || s.S.EpollSetAt(target)->NestedCount == 0))
         {
             s.S.GiveEpollItem(index);

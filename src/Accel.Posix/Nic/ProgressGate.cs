@@ -40,7 +40,9 @@ public sealed unsafe class ProgressGate
         PosixStack.Unlock(ref _lock);
     }
 
-    /// <summary>From before a fork to after it, in the parent. Not for one that ends: a last handler may fork.</summary>
+    /// <summary>
+    /// From before a fork to after it, in the parent. Not in a process that ends: a last handler may fork.
+    /// </summary>
     [ColdPath]
     public void BeginFork(PosixStack s, AccelThread* t)
     {
