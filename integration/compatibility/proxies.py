@@ -1,4 +1,5 @@
 """Programs that are server and client at once."""
+import glob
 import os
 import re
 import signal
@@ -163,8 +164,18 @@ cache_mem 64 MB
 shutdown_lifetime 1 second
 visible_hostname accel
 """)
-    d.server("squid", "-N", "-f", config, port=port, seconds=30)
-    time.sleep(0.5)
+    # Killed, it leaves what it shares in memory behind, by the name of its service.
+    service = f"accel{port}"
+    try:
+        d.server("squid", "-N", "-n", service, "-f", config, port=port, seconds=30)
+        time.sleep(0.5)
+        through_squid(d, port, behind)
+    finally:
+        for left in glob.glob(f"/dev/shm/{service}-cf__*"):
+            os.unlink(left)
+
+
+def through_squid(d, port, behind):
     proxy, base = f"http://{d.ip4}:{port}", f"http://127.0.0.1:{behind}"
     for name in ("1k", "10m", "empty"):
         with d.check(f"GET {name}"):
