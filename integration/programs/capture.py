@@ -116,6 +116,8 @@ def under_load(c):
     answers = 0
     for stream in range(8 if lost == 0 else 0):
         asked, told = follow(c, file, stream)
+        if not asked and not told:
+            continue  # wrk looks first whether anybody listens
         heads = re.findall(rb"HTTP/1\.1 200 OK\r\n(?:[^\r]+\r\n)*\r\n(x*)", told)
         # The last may have been cut off where the capture ended.
         c.expect(heads and all(body == b"x" * 1024 for body in heads[:-1]), f"stream {stream}: other answers")
