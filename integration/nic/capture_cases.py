@@ -172,8 +172,10 @@ for _ in range(10):
     rows = [row.split("\t") for row in text.splitlines()]
     for way, name in ((True, "to"), (False, "from")):
         data = [bytes.fromhex(row[1]) for row in rows if (row[0] == "7400") == way]
-        if data != [random.Random(i).randbytes(i * 7 % 1472) for i in range(count)]:
-            raise Failure(f"{len(data)} datagrams {name} the server, not the {count} that were sent, or others")
+        sent = [random.Random(i).randbytes(i * 7 % 1472) for i in range(count)]
+        if data != sent:
+            missing = [i for i, one in enumerate(sent) if one not in data]
+            raise Failure(f"{len(data)} datagrams {name} the server, not the {count} that were sent: without {missing}")
     # What comes from this host's other end has the checksum that a device would have filled in.
     if any(row[2] == "0" for row in rows if row[0] != "7400") or not all("python3" in row[3] for row in rows):
         raise Failure(f"a wrong checksum, or nobody named: {rows[:2]}")

@@ -171,7 +171,10 @@ def ends(c):
             left(c, t, how.name)
         finally:
             t.close()
-    t = Terminal(80, 24)
-    whole(c, t, "stack")
-    os.close(t.fd)
-    c.eventually(t.ended, "without its terminal it goes on")
+    for hangup in (signal.SIG_DFL, signal.SIG_IGN):  # as under nohup: then only the end of its input tells it
+        before = signal.signal(signal.SIGHUP, hangup)
+        t = Terminal(80, 24)
+        signal.signal(signal.SIGHUP, before)
+        whole(c, t, "stack")
+        os.close(t.fd)
+        c.eventually(t.ended, "without its terminal it goes on")

@@ -36,7 +36,7 @@ internal static class LiveScreen
             Show(output, Enter);
             (int Width, int Height) size = default;
             Picture? picture = null;
-            while (!state.IsOver && !Volatile.Read(ref isOver))
+            while (!state.IsOver && !Volatile.Read(ref isOver) && !TerminalInput.HasGone)
             {
                 if (Stopwatch.GetElapsedTime(taken) >= wishes.Interval)
                 {
@@ -46,7 +46,7 @@ internal static class LiveScreen
                     taken = Stopwatch.GetTimestamp();
                     picture = null;
                 }
-                while (Console.KeyAvailable)
+                while (!state.IsOver && !TerminalInput.HasGone && Console.KeyAvailable)
                 {
                     picture ??= new(machine, sample, state, size.Width, size.Height);
                     state = state.After(Console.ReadKey(intercept: true), picture.Rows, picture.ChosenStack);
