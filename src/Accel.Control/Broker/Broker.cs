@@ -320,6 +320,7 @@ public sealed class Broker : IDisposable
 
     public void Dispose()
     {
+        _stacks.FinishDying(_ports);
         if (!_options.KeepWhenStopping)
         {
             // New connections are the kernel's from now on; what was open gets its reset from there.

@@ -163,6 +163,7 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
     {
         client.Stack = stack;
         stack.Clients.Add(client);
+        stack.Processes.Add(client.Peer.Pid);
     }
 
     private void Welcome(Client client, Stack stack, uint serial, WelcomeFlags flags, uint links)
@@ -271,8 +272,11 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
         if (refusal == NicRefusal.None)
         {
             bool mayHaveOthers = wanted.IsListener != 0 && wanted.Transport == Transport.Tcp;
-            refusal = ports.Add(wanted.Transport, wanted.Local, stack.Slot, v6Only,
-                (wanted.IsListener != 0 ? PortEntry.Listener : 0) | (mayHaveOthers ? PortEntry.Mixed : 0));
+            ulong flags = (wanted.IsListener != 0 ? PortEntry.Listener : 0) | (mayHaveOthers ? PortEntry.Mixed : 0);
+            refusal = ports.Add(wanted.Transport, wanted.Local, stack.Slot, v6Only, flags);
+            // A server that was killed, and started again at once.
+            if (refusal == NicRefusal.PortTaken && stacks.FinishDying(ports))
+                refusal = ports.Add(wanted.Transport, wanted.Local, stack.Slot, v6Only, flags);
             if (mayHaveOthers)
                 ListenersChanged?.Invoke();
         }

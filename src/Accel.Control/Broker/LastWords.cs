@@ -1,90 +1,37 @@
-using System.Runtime.InteropServices;
 using Accel.Control.Native;
 using Accel.Core.Local;
-using Accel.Core.Memory;
 using Accel.Core.Nic;
-using Accel.Core.Tcp;
 using Accel.Wire;
 
 namespace Accel.Control.Broker;
 
 /// <summary>
-/// What is said for a stack that died with connections open: a RST to each peer. The kernel answers what the peers send
-/// from then on, but a peer that waits for an answer sends nothing, and would wait for ever. The stack's own region,
-/// mapped when it came, tells of the connections.
+/// A RST to the peers of a stack that died with connections that nobody can end better. The kernel answers what they
+/// send from then on, but a peer that waits for an answer sends nothing, and would wait for ever.
 /// </summary>
-internal sealed unsafe class LastWords : IDisposable
+internal static unsafe class LastWords
 {
-    private const string RegionName = "/memfd:accel-nic (deleted)";
-    private const int ReadOnly = 0, Cloexec = 0x80000, ProtectRead = 1, MapShared = 1;
-
-    private readonly byte* _address;
-
-    private LastWords(byte* address) => _address = address;
-
-    /// <summary>Finds and maps the region of a stack in one of its processes. Null if there is none.</summary>
-    public static LastWords? Of(int pid, ulong stackId)
+    /// <summary>Sends them for some blocks of a stack. Returns how many.</summary>
+    public static int Send(NicRegion region, IReadOnlyCollection<int> blocks)
     {
-        try
-        {
-            foreach (string path in Directory.EnumerateFiles($"/proc/{pid}/fd"))
-            {
-                if (new FileInfo(path).LinkTarget != RegionName || Map(path, stackId) is not { } found)
-                    continue;
-                return found;
-            }
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // It has gone already, or shows nothing.
-        }
-        return null;
-    }
-
-    private static LastWords? Map(string path, ulong stackId)
-    {
-        int fd;
-        nint name = Marshal.StringToCoTaskMemUTF8(path);
-        fd = Libc.Open((byte*)name, ReadOnly | Cloexec, 0);
-        Marshal.FreeCoTaskMem(name);
-        if (fd < 0)
-            return null;
-        nint at = Libc.Map(0, (nint)NicRegion.SizeBytes, ProtectRead, MapShared, fd, 0);
-        Libc.Close(fd);
-        if (at == -1)
-            return null;
-        LastWords found = new((byte*)at);
-        RegionHeader* header = (RegionHeader*)at;
-        if (RegionHeader.Refusal(*header, RegionKind.Nic, LayoutHash.Value) == null
-            && header->SizeBytes == (ulong)NicRegion.SizeBytes && header->StackId == stackId)
-            return found;
-        found.Dispose();
-        return null;
-    }
-
-    /// <summary>Sends them. Returns how many. The stack is dead: nobody writes the region any more.</summary>
-    public int Send()
-    {
-        NicRegion region = new(_address);
         int sent = 0;
-        for (int link = 0; link < NicRegion.MaxLinks; link++)
+        for (int link = 0; link < NicRegion.MaxLinks && blocks.Count > 0; link++)
         {
             LinkInfo* info = region.LinkAt(link);
             if (info->InterfaceIndex != 0)
-                sent += SendOver(region, link, info);
+                sent += SendOver(region, blocks, link, info);
         }
         return sent;
     }
 
-    private static int SendOver(NicRegion region, int link, LinkInfo* info)
+    private static int SendOver(NicRegion region, IReadOnlyCollection<int> blocks, int link, LinkInfo* info)
     {
         int socket = -1, sent = 0;
         Span<byte> frame = stackalloc byte[EthernetHeader.Length + Ipv6Header.Length + TcpHeader.MaxLength];
-        for (int i = 0; i < region.BlocksHigh; i++)
+        foreach (int i in blocks)
         {
             NicBlock* block = region.BlockAt(i);
-            if (block->Use != NicUse.Live || block->Route.Link != link || !block->Is(NicBlockFlags.HasMac)
-                || block->Route.Vlan != 0 || IsSilent(block->Tcb.State))
+            if (block->Route.Link != link || !block->Is(NicBlockFlags.HasMac) || block->Route.Vlan != 0)
                 continue;
             if (socket < 0 && (socket = Open(info->InterfaceIndex)) < 0)
                 return sent;
@@ -96,10 +43,6 @@ internal sealed unsafe class LastWords : IDisposable
             Libc.Close(socket);
         return sent;
     }
-
-    /// <summary>Nothing is owed to the peer: it has our FIN, or never had an answer.</summary>
-    private static bool IsSilent(TcpState state) =>
-        state is TcpState.None or TcpState.Closed or TcpState.SynSent or TcpState.FinWait2 or TcpState.TimeWait;
 
     private static int Open(int interfaceIndex)
     {
@@ -169,6 +112,4 @@ internal sealed unsafe class LastWords : IDisposable
         TcpHeader.SetChecksum(segment, Checksum.Fold(Checksum.Add(segment, sum)));
         return at + tcp.Length;
     }
-
-    public void Dispose() => Libc.Unmap((nint)_address, (nint)NicRegion.SizeBytes);
 }

@@ -1,3 +1,4 @@
+using Accel.Control.Handover;
 using Accel.Control.Links;
 
 namespace Accel.Control.Broker;
@@ -37,6 +38,12 @@ internal sealed class Stack(ulong id, uint slot, Peer peer)
 
     public int BurialAttempts { get; set; }
 
-    /// <summary>What there is to say to its peers when it dies; null if that is not known.</summary>
-    public LastWords? LastWords { get; set; }
+    /// <summary>All processes that it ever had a conversation with.</summary>
+    public HashSet<int> Processes { get; } = [];
+
+    /// <summary>Where its connections are, when it dies; null if that is not known.</summary>
+    public Estate? Estate { get; set; }
+
+    /// <summary>Who ends its connections, from its death until its ports go back to the kernel.</summary>
+    public Executor? Executor { get; set; }
 }

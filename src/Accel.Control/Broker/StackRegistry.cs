@@ -1,3 +1,4 @@
+using Accel.Control.Handover;
 using Accel.Control.Links;
 using Accel.Control.Native;
 using Accel.Control.Steering;
@@ -10,7 +11,8 @@ namespace Accel.Control.Broker;
 /// </summary>
 internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfaces)
 {
-    private const int SettleMilliseconds = 50, GraceMilliseconds = 10, RetryMilliseconds = 100, MostAttempts = 50;
+    private const int SettleMilliseconds = 50, GraceMilliseconds = 10, RetryMilliseconds = 100, MostAttempts = 50,
+        LookMilliseconds = 2;
 
     private readonly Dictionary<ulong, Stack> _stacks = [];
     private readonly Dictionary<uint, (SlotHolder Holder, long Until)> _limbo = [];
@@ -66,34 +68,78 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
 
     private Stack Enter(ulong id, uint slot, Peer peer)
     {
-        var stack = new Stack(id, slot, peer) { LastWords = LastWords.Of(peer.Pid, id) };
+        var stack = new Stack(id, slot, peer) { Estate = Estate.Of(peer.Pid, id) };
         _stacks[id] = stack;
         interfaces.Maps!.Slots.Set(slot, new SlotHolder(id, peer.Uid, 0));
         return stack;
     }
 
-    /// <summary>No process of it is left: its ports go back to the kernel at once, its frames when all is quiet.
+    /// <summary>
+    /// No process of it is left: its connections are ended, then its ports go back to the kernel, and its frames when
+    /// all is quiet.
     /// </summary>
     public void Bury(Stack stack, PortTable ports, long now)
     {
         if (!_stacks.Remove(stack.Id))
             return;
+        _dying.Add(stack);
+        stack.BurialAt = now;
+        if (stack.Estate is { } estate)
+        {
+            stack.Executor = new Executor(estate, options.Log);
+            // Whoever lives on without acceld may still write to them.
+            stack.Executor.Begin(stack.Slot, ports, mayClose: stack.Processes.All(HasEnded));
+            stack.BurialAt = now + LookMilliseconds;
+        }
+        if (stack.Executor is not { IsDone: false })
+            EndSteering(stack, ports, now);
+    }
+
+    /// <summary>A process that ends has no memory any more when its descriptors are closed.</summary>
+    private static bool HasEnded(int pid)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{pid}/statm").StartsWith("0 ", StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            return true;
+        }
+    }
+
+    private void EndSteering(Stack stack, PortTable ports, long now)
+    {
         foreach (ServedInterface served in interfaces.All)
             served.Disconnect(stack.Slot);
         int freed = ports.RemoveSlot(stack.Slot);
-        // After the steering: what the peers answer is the kernel's already.
-        int reset = stack.LastWords?.Send() ?? 0;
-        stack.LastWords?.Dispose();
-        stack.LastWords = null;
+        stack.Executor?.SayLastWords();
         options.Log($"stack {stack.Id:x16} (process {stack.Peer.Pid}) is gone: "
-            + $"{freed} port{(freed == 1 ? "" : "s")} back to the kernel, "
-            + $"{reset} connection{(reset == 1 ? "" : "s")} reset");
+            + $"{freed} port{(freed == 1 ? "" : "s")} back to the kernel, connections: "
+            + $"{stack.Executor?.Closed ?? 0} closed, {stack.Executor?.Reset ?? 0} reset");
+        stack.Executor = null;
+        stack.Estate?.Dispose();
+        stack.Estate = null;
         // No program that began before the socket left the map still delivers to it after a grace period of RCU, which
         // nobody else is to wait for.
         const int membarrier = 324, global = 1;
         stack.Grace = Task.Run(() => Libc.SystemCall(membarrier, global, 0, 0, 0, 0, 0));
         stack.BurialAt = now + SettleMilliseconds;
-        _dying.Add(stack);
+    }
+
+    /// <summary>Waits for those whose connections are still being ended. True if there was one.</summary>
+    public bool FinishDying(PortTable ports)
+    {
+        bool any = false;
+        foreach (Stack stack in _dying)
+        {
+            if (stack.Executor is not { } executor)
+                continue;
+            executor.Finish();
+            EndSteering(stack, ports, Environment.TickCount64);
+            any = true;
+        }
+        return any;
     }
 
     public long? NextDeadline()
@@ -112,7 +158,13 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         {
             if (stack.BurialAt > now)
                 continue;
-            if (!stack.Grace.IsCompleted)
+            if (stack.Executor is { } executor)
+            {
+                stack.BurialAt = now + LookMilliseconds;
+                if (executor.IsDone)
+                    EndSteering(stack, ports, now);
+            }
+            else if (!stack.Grace.IsCompleted)
                 stack.BurialAt = now + GraceMilliseconds;
             else if (TryFinish(stack))
                 _dying.Remove(stack);

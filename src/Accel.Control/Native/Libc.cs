@@ -8,7 +8,7 @@ internal static unsafe class Libc
     public const int AfUnix = 1, AfInet = 2, AfInet6 = 10, AfNetlink = 16, AfPacket = 17, AfXdp = 44;
     public const int SockStream = 1, SockDgram = 2, SockRaw = 3, SockSeqPacket = 5;
     public const int SockCloexec = 0x80000, SockNonBlock = 0x800, DontWait = 0x40;
-    public const int SolSocket = 1, SolXdp = 283, SolPacket = 263, SolIpv6 = 41;
+    public const int SoReuseAddr = 2, SolSocket = 1, SolXdp = 283, SolPacket = 263, SolIpv6 = 41;
     public const int SoType = 3, SoSndBuf = 7, SoPeerCred = 17, SoAttachFilter = 26, SoAcceptConn = 30;
     public const int SoSndBufForce = 32, SoProtocol = 38, SoDomain = 39, SoLockFilter = 44, SoPeerGroups = 59;
     public const int SoNetnsCookie = 71, SoRcvBuf = 8, SoRcvTimeO = 20, SoRcvBufForce = 33;
