@@ -146,12 +146,12 @@ bool shim_start(void)
 }
 
 enum { NOBODY, SOMEBODY };
-static uint32_t adopting;
+static uint32_t adopting, registering;
 
 /* In a fork child there is nobody who would finish what another thread was at. A runtime half started stays so. */
 void shim_start_in_child(void)
 {
-    adopting = NOBODY;
+    adopting = registering = NOBODY;
     if (state == STARTING) state = REFUSED;
 }
 
@@ -276,21 +276,38 @@ static bool still_fresh(int fd, int *domain, int *protocol)
            RAW(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &tcp_state, &length) == 0 && tcp_state == TCP_CLOSE;
 }
 
-/* The socket becomes ours now, if it can. Starts the runtime. */
-bool shim_pending_register(int fd)
+static bool register_pending(struct shim_thread *s, int fd)
 {
-    struct shim_thread *s = &shim_self;
-    int domain, protocol, saved = errno;
-    if (s->t.inside != 0) return false;
-    shim_pending_drop_slow(fd);
+    int domain, protocol;
     if (shim_entry(fd) != 0 || !still_fresh(fd, &domain, &protocol) || !shim_start()) return false;
     long flags = RAW(SYS_fcntl, fd, F_GETFL);
     int type = protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
     if (flags > 0 && (flags & O_NONBLOCK)) type |= SOCK_NONBLOCK;
     long r = MANAGED(s, accel_socket(&s->t, fd, domain, type, protocol));
     if (r < 0) shim_log("socket %d stays on the kernel: %ld", fd, r);
-    errno = saved;
     return r >= 0;
+}
+
+/* The socket becomes ours now, if it can. Starts the runtime, which takes a while: until the socket has its entry it
+ * stays pending, so that another thread's call waits here and does not go to sleep in the kernel. */
+bool shim_pending_register(int fd)
+{
+    static __thread bool is_at_it; /* a signal's handler must not wait for what it interrupts */
+    struct shim_thread *s = &shim_self;
+    int saved = errno;
+    if (s->t.inside != 0 || is_at_it || (accel_process.pid != 0 && accel_process.pid != RAW(SYS_getpid, 0)))
+        return false;
+    is_at_it = true;
+    while (__atomic_exchange_n(&registering, SOMEBODY, __ATOMIC_ACQUIRE) != NOBODY) {
+        struct timespec moment = { .tv_nsec = 100000 };
+        RAW(SYS_nanosleep, &moment, NULL);
+    }
+    bool ours = shim_is_pending(fd) ? register_pending(s, fd) : shim_entry(fd) != 0;
+    shim_pending_drop(fd);
+    __atomic_store_n(&registering, NOBODY, __ATOMIC_RELEASE);
+    is_at_it = false;
+    errno = saved;
+    return ours;
 }
 
 /* A datagram may be the first that a socket does; a stream that sends without a connection stays as it is. */

@@ -382,11 +382,37 @@ def waiting(address, port):
         check(got == [b"%d" % i for i in range(20)], f"{len(got)} answers after {time.monotonic() - started:.1f} s")
 
 
+def racing(address, port):
+    """A thread begins to wait while another's first question makes the socket what it is: in a process of its own each
+    time, since the first time takes long."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for milliseconds in (0, 1, 2, 3, 5, 8, 13, 21, 34):
+        child = os.fork()
+        if child:
+            check(os.waitpid(child, 0)[1] == 0, f"no answer to who began to wait {milliseconds} ms after the question")
+            continue
+        s = socket.socket(family, socket.SOCK_DGRAM)
+        got, asked = [], threading.Event()
+
+        def wait(s=s, got=got, asked=asked, seconds=milliseconds / 1000):
+            asked.wait()
+            time.sleep(seconds)
+            got.extend(s.recvfrom(100)[0] for _ in range(20))
+
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        asked.set()
+        for i in range(20):
+            s.sendto(b"%d" % i, (address, port))
+        thread.join(3)
+        os._exit(got != [b"%d" % i for i in range(20)])
+
+
 def main():
     if sys.argv[1] == "serve":
         serve(*sys.argv[2:])
     what = {"sizes": sizes, "flood": flood, "refused": refused, "many": many, "info": info, "calls": calls,
-            "tags": tags, "mixed": mixed, "waiting": waiting}[sys.argv[1]]
+            "tags": tags, "mixed": mixed, "waiting": waiting, "racing": racing}[sys.argv[1]]
     what(sys.argv[2], int(sys.argv[3]))
     print("good")
 

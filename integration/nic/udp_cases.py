@@ -42,6 +42,14 @@ def udp_waiting(w, column):
     ask(w.b, "waiting", w.a.ip6)
 
 
+@case("udp: a thread begins to wait while another sends the first question")
+def udp_racing(w, column):
+    serve(w, "block")
+    for _ in range(2):
+        ask(w.b, "racing", w.a.ip4)
+    ask(w.b, "racing", w.a.ip6)
+
+
 @case("udp: 10,000 datagrams to an edge-triggered set")
 def udp_edge(w, column):
     serve(w, "edge")

@@ -4,12 +4,14 @@ namespace Accel.Posix;
 
 /// <summary>
 /// A process ends while its connections are not done: what it wrote is still sent, and its FINs, as the kernel would do
-/// for it. The process stays until then, or until the peers have been silent for some seconds.
+/// for it. The process stays a moment for that, which is enough for most; acceld gives the rest to the kernel when it has
+/// gone. Without acceld it stays until all is done, or the peers have been silent for some seconds.
 /// </summary>
 public static unsafe class Linger
 {
     private const int StateBegan = 0;
     private const long SilenceNs = 5_000_000_000, MostNs = 120_000_000_000, LookNs = 50_000_000;
+    private const long MomentNs = 50_000_000;
 
     /// <summary>The last call of a process; entered again after each sleep.</summary>
     public static long Exit(PosixStack s, AccelThread* t)
@@ -27,12 +29,13 @@ public static unsafe class Linger
         nic.PumpDry(t);
         long began = (long)t->Wait.State[StateBegan];
         long heard = Math.Max(began, nic.Engine.LastActivityNs);
-        if (nic.Engine.IsDrained || now - heard > SilenceNs || now - began > MostNs)
+        long most = nic.Control.IsConnected ? MomentNs : MostNs;
+        if (nic.Engine.IsDrained || now - heard > SilenceNs || now - began > most)
             return Leave(s, t);
         PollFd* fds = (PollFd*)t->Wait.Small;
         t->Wait.FdCount = nic.Queues.Descriptors(fds, AccelWait.SmallFds);
         t->Wait.Fds = fds;
-        t->Wait.Deadline = Math.Min(nic.Engine.NextDeadline, now + LookNs);
+        t->Wait.Deadline = Math.Min(nic.Engine.NextDeadline, Math.Min(now + LookNs, began + most));
         t->Wait.Kind = AccelWait.SleepPoll;
         return AccelResult.Wait;
     }
