@@ -437,3 +437,16 @@ DUO(ep_listener_edge_two, "an edge-triggered listener: each client is an edge")
     EPOLL(ep, 4, 0);
     FD(accept(l, NULL, NULL));
 }
+
+PAIR(ep_wait_nowhere, "an event comes to who waits with an array that cannot be written to: EFAULT, and it is not lost")
+{
+    int ep = set_of(a, EPOLLIN);
+    void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < 2; i++) {
+        later_send(30, b, "x");
+        TIMED(SAY(epoll_wait(ep, nowhere, 4, 3000)), 30);
+        join_later();
+        EPOLL(ep, 4, 1000);
+        RECV(a, 1, 0);
+    }
+}

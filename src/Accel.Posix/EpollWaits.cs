@@ -11,7 +11,7 @@ namespace Accel.Posix;
 /// </summary>
 public static unsafe class EpollWaits
 {
-    private const int StateSet = 0, StateDeadline = 1, StateMissed = 2, StateWatchdog = 3;
+    private const int StateSet = 0, StateDeadline = 1, StateMissed = 2, StateWatchdog = 3, StateNowhere = 4;
     private const int MaxReady = 1024;
 
     private ref struct Ready
@@ -44,15 +44,21 @@ public static unsafe class EpollWaits
         if (t->Wait.Phase != 0)
         {
             have = AfterSleep(s, t, set, events);
+            if (t->Wait.Result == -Errno.EFAULT)
+            {
+                // The kernel had an event, perhaps one of ours, and could not write it there.
+                t->Wait.State[StateNowhere] = 1;
+                TakeInner(s, t, set);
+            }
             if (t->Wait.Result == 0)
                 EpollHeat.WarmReady(s, t, set);
         }
         else
             s.CountHot(t, Counter.EpollWaits);
         EpollEvent nowhere;
-        bool bad = (ulong)events < 4096;
+        bool bad = (ulong)events < 4096 || t->Wait.State[StateNowhere] != 0;
         long result = bad
-            ? Collect(s, t, set, index, epfd, &nowhere, 0, 1, 0)
+            ? Collect(s, t, set, index, epfd, &nowhere, 0, 1, t->Wait.State[StateNowhere] != 0 ? timeoutNs : 0)
             : Collect(s, t, set, index, epfd, events, have, max, timeoutNs);
         if (bad && result > 0)
             result = -Errno.EFAULT;
