@@ -209,7 +209,9 @@ internal sealed unsafe class NicListeners(NicCore core)
     }
 
     /// <summary>
-    /// True if a segment for a block is the end of a handshake that the program on the interfaces began meanwhile.
+    /// True if a segment for a block is the end of a handshake that the program on the interfaces began meanwhile. Of a
+    /// connection with timestamps (RFC 7323) such a segment echoes one of ours of the cookie's age, too: ending one by
+    /// guesses shall not be easier than with a RST (RFC 5961 3.2).
     /// </summary>
     public bool BringsCookie(NicBlock* block, in TcpSegment seg)
     {
@@ -219,8 +221,15 @@ internal sealed unsafe class NicListeners(NicCore core)
         if (index < 0 || core.Region.ListenerAt(index)->HasAnswer == 0)
             return false;
         TcpFlow flow = NicOptions.Flow(in block->Route);
+        if ((block->Tcb.Flags & TcbFlags.Timestamps) != 0
+            && (!seg.Options.Has(TcpOptionKinds.Timestamps)
+                || EchoAgeMs(in flow, in seg) > CookieValidNs / TcpContext.NsPerMs))
+            return false;
         return SynCookie.TryRead(in flow, in seg, core.Context, out _);
     }
+
+    private uint EchoAgeMs(in TcpFlow flow, in TcpSegment seg) =>
+        core.Context.NowMs - (seg.Options.TsEcr - InitialSequence.TimestampOffset(in flow, in core.Head->Settings));
 
     /// <summary>What the listener's own options say of the way out.</summary>
     private static void Prepare(ref NicRoute route, NicListening* listening)

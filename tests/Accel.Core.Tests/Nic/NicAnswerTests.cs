@@ -98,6 +98,31 @@ public unsafe class NicAnswerTests
         Talk(net, c, s);
     }
 
+    [Theory]
+    [InlineData(false, 0u)]
+    [InlineData(true, 200_000u)]
+    public void A_good_cookie_without_a_good_timestamp_ends_nothing(bool timestamps, uint age)
+    {
+        using var net = new TestNetwork();
+        var listener = Listen(net);
+        var (c, s) = net.Connect(listener);
+        TcpCounters counters = default;
+        var opening = Opening(net, 40000, false);
+        TcpContext ctx = new(net.Now, default, ref net.Server.Region.Tables->Settings, ref counters);
+        var answer = TcpOpen.CookieAnswer(new TcpSegment { Seq = new(5), Flags = TcpFlags.Syn }, opening, ctx);
+        var offset = InitialSequence.TimestampOffset(opening.Flow, net.Server.Region.Tables->Settings);
+        TcpHeader ack = new() { Flags = TcpFlags.Ack, Seq = new(6), Ack = answer.Seq + 1, Window = 1000 };
+        if (timestamps)
+            ack.Options = new TcpOptions
+            {
+                Present = TcpOptionKinds.Timestamps, TsVal = 1, TsEcr = ctx.NowMs / 64 * 64 - age + offset,
+            };
+        net.Server.Link.Inject(Frames.Tcp(net.Server.Name(80), net.Client.Name(40000), ack, []));
+        net.Settle();
+        Assert.False(net.Server.WasReset(s));
+        Talk(net, c, s);
+    }
+
     [Fact]
     public void Who_only_guesses_ends_nothing()
     {
@@ -145,6 +170,20 @@ public unsafe class NicAnswerTests
         Assert.Equal("there"u8.ToArray(), net.Client.Read(c));
     }
 
+    static TcpOpening Opening(TestNetwork net, ushort from, bool v6)
+    {
+        Endpoint local = net.Server.Name(80, v6), remote = net.Client.Name(from, v6);
+        return new TcpOpening
+        {
+            Mtu = 1500, ReceiveSpace = 16384,
+            Flow = new TcpFlow
+            {
+                LocalLow = local.AddressLow, LocalHigh = local.AddressHigh, RemoteLow = remote.AddressLow,
+                RemoteHigh = remote.AddressHigh, LocalPort = 80, RemotePort = from, IsV6 = v6,
+            },
+        };
+    }
+
     /// <summary>From now on the client's SYNs are answered on their way.</summary>
     static void Answer(TestNetwork net) => net.Client.Link.Hook = frame =>
     {
@@ -154,18 +193,9 @@ public unsafe class NicAnswerTests
             return frame;
         TcpOptions.TryParse(tcp.OptionBytes, out var options);
         TcpSegment syn = new() { Seq = tcp.Seq, Flags = tcp.Flags, Options = options };
-        Endpoint local = net.Server.Name(tcp.DestinationPort, v6), remote = net.Client.Name(tcp.SourcePort, v6);
+        Endpoint local = net.Server.Name(80, v6), remote = net.Client.Name(tcp.SourcePort, v6);
         TcpCounters counters = default;
-        var opening = new TcpOpening
-        {
-            Mtu = 1500, ReceiveSpace = 16384,
-            Flow = new TcpFlow
-            {
-                LocalLow = local.AddressLow, LocalHigh = local.AddressHigh, RemoteLow = remote.AddressLow,
-                RemoteHigh = remote.AddressHigh, LocalPort = local.Port, RemotePort = remote.Port, IsV6 = v6,
-            },
-        };
-        var answer = TcpOpen.CookieAnswer(syn, opening,
+        var answer = TcpOpen.CookieAnswer(syn, Opening(net, tcp.SourcePort, v6),
             new TcpContext(net.Now, default, ref net.Server.Region.Tables->Settings, ref counters));
         net.Client.Link.Inject(Frames.Tcp(remote, local, new TcpHeader
         {
