@@ -57,7 +57,7 @@ def agrees(w, column):
     if moved["steered"] != moved["rx_frames"]:
         raise Failure(f"{moved['steered']} frames were steered to the stack, it took {moved['rx_frames']}")
     others = sum(moved[n] for n in ("not_ip", "other_mac", "not_ours", "fragment", "other_protocol", "kernel_port",
-                                    "kernel_connection", "no_socket", "syn_dropped"))
+                                    "kernel_connection", "no_socket", "syn_dropped", "syn_answered", "syn_unfit"))
     if moved["veth in"] != moved["rx_frames"] + others:
         raise Failure(f"the interface received {moved['veth in']}, the stack {moved['rx_frames']}, others {others}")
     if moved["segments_in"] > moved["rx_frames"] or moved["drops"] != 0:

@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
 using Accel.Control.Broker;
 using Accel.Control.Steering;
+using Accel.Core.Nic;
 using Accel.Os.Control;
+using Accel.Wire;
 
 namespace Accel.Control.Tests;
 
@@ -26,6 +28,14 @@ public partial class SteeringHeaderTests
     [InlineData("PORT_NOT_V6", PortEntry.NotV6)]
     [InlineData("PORT_NOT_V4", PortEntry.NotV4)]
     [InlineData("PORT_TAG_SHIFT", (ulong)PortEntry.TagShift)]
+    [InlineData("PORT_LEAVING", PortEntry.Leaving)]
+    [InlineData("INTERFACE_UP", (ulong)InterfaceConfig.Up)]
+    [InlineData("INTERFACE_ANSWERS", (ulong)InterfaceConfig.Answers)]
+    [InlineData("INTERFACE_PARTIAL_CHECKSUMS", (ulong)InterfaceConfig.PartialChecksums)]
+    [InlineData("ANSWER_SCALE", (ulong)TcpOptionKinds.WindowScale)]
+    [InlineData("ANSWER_SACK", (ulong)TcpOptionKinds.SackPermitted)]
+    [InlineData("ANSWER_TIMESTAMPS", (ulong)TcpOptionKinds.Timestamps)]
+    [InlineData("ANSWER_ECN", (ulong)SynAnswer.Ecn)]
     public void Numbers_are_the_same(string name, ulong value)
     {
         var text = Regex.Match(Header, $@"#define {name} +(\S.*?)( +/\*.*)?$", RegexOptions.Multiline).Groups[1].Value;
@@ -49,6 +59,8 @@ public partial class SteeringHeaderTests
         Assert.Equal(20, sizeof(ExactKey));
         Assert.Equal(16, sizeof(SlotHolder));
         Assert.Equal(16, sizeof(AddressKey));
+        Assert.Equal(16, sizeof(InterfaceConfig));
+        Assert.Equal(48, sizeof(SynAnswer));
     }
 
     [GeneratedRegex(@"\(1ull << (\d+)\)")]

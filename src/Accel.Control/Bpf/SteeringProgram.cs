@@ -11,7 +11,8 @@ public sealed unsafe class SteeringProgram : IDisposable
 {
     public const string Name = "accel_steer";
 
-    private static readonly string[] MapNames = ["ports", "exact", "addresses", "slots", "xsks", "config", "counts"];
+    private static readonly string[] MapNames =
+        ["ports", "exact", "answers", "addresses", "slots", "xsks", "link_config", "counts"];
     private static readonly StringBuilder Complaints = new();
 
     private nint _object;

@@ -1,7 +1,7 @@
 /*
  * Decides for each frame of an accelerated interface: a stack's AF_XDP socket, or the kernel as ever. Whatever is in
- * any way unusual is the kernel's. It drops nothing but SYNs of a flood: a stack that is gone falls through to the
- * kernel, which answers.
+ * any way unusual is the kernel's. It answers and drops nothing but SYNs of a flood (cookies.h): a stack that is gone
+ * falls through to the kernel, which answers.
  */
 #include <stddef.h>
 #include <linux/bpf.h>
@@ -13,15 +13,17 @@
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
-#include "steering.h"
-
-#define MAX_EXTENSIONS 4
 
 #define SECOND 1000000000ull
 
+#include "cookies.h"
+#include "steering.h"
+#include "target.h"
+
+#define MAX_EXTENSIONS 4
+
 /* 134 ms. */
 #define SYN_WINDOW_BITS 27
-#define SYN_WINDOW_MOST ((__u32)(((__u64)SYNS_PER_SECOND << SYN_WINDOW_BITS) / SECOND))
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -58,7 +60,7 @@ struct {
     __uint(max_entries, 1);
     __type(key, __u32);
     __type(value, struct interface_config);
-} config SEC(".maps");
+} link_config SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -67,13 +69,13 @@ struct {
     __type(value, __u64);
 } counts SEC(".maps");
 
-/* How many SYNs may still be steered by this CPU, as of when; and how many came in the present window of time. */
+/* How many SYNs came on this CPU in the present window of time; and how many of a flood may still be steered, as of
+ * when. */
 struct syn_budget {
     __u64 at;
     __u64 left;
     __u64 window;
-    __u32 seen;
-    __u32 is_flood; /* the window before had too many */
+    __u64 seen;
 };
 
 struct {
@@ -83,6 +85,14 @@ struct {
     __type(value, struct syn_budget);
 } syns SEC(".maps");
 
+/* The window with which the flood ends that some CPU has seen. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u64);
+} flood SEC(".maps");
+
 /* Who has which slot. Not looked at here: acceld finds it again through the program after it died. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -90,15 +100,6 @@ struct {
     __type(key, __u32);
     __type(value, struct slot_holder);
 } slots SEC(".maps");
-
-/* Where a segment or datagram goes. */
-struct target {
-    __u32 source[4];
-    __u32 address[4];
-    void *transport;
-    __u8 protocol;
-    __u8 is_v6;
-};
 
 static __always_inline int pass(enum count why)
 {
@@ -125,13 +126,13 @@ static __always_inline int parse_v4(struct target *to, void *at, void *end)
         return COUNT_NOT_IP;
     if (ip->frag_off & bpf_htons(0x3FFF))
         return COUNT_FRAGMENT;
-    to->source[0] = to->source[1] = to->address[0] = to->address[1] = 0;
-    to->source[2] = to->address[2] = bpf_htonl(0xFFFF);
-    to->source[3] = ip->saddr;
-    to->address[3] = ip->daddr;
+    to->names.source[0] = to->names.source[1] = to->names.address[0] = to->names.address[1] = 0;
+    to->names.source[2] = to->names.address[2] = bpf_htonl(0xFFFF);
+    to->names.source[3] = ip->saddr;
+    to->names.address[3] = ip->daddr;
     to->protocol = ip->protocol;
     to->transport = at + ip->ihl * 4;
-    to->is_v6 = 0;
+    to->names.is_v6 = 0;
     return -1;
 }
 
@@ -140,9 +141,9 @@ static __always_inline int parse_v6(struct target *to, void *at, void *end)
     struct ipv6hdr *ip = at;
     if ((void *)(ip + 1) > end || ip->version != 6)
         return COUNT_NOT_IP;
-    __builtin_memcpy(to->source, &ip->saddr, 16);
-    __builtin_memcpy(to->address, &ip->daddr, 16);
-    to->is_v6 = 1;
+    __builtin_memcpy(to->names.source, &ip->saddr, 16);
+    __builtin_memcpy(to->names.address, &ip->daddr, 16);
+    to->names.is_v6 = 1;
     __u8 next = ip->nexthdr;
     at = ip + 1;
     for (int i = 0; i < MAX_EXTENSIONS; i++) {
@@ -169,15 +170,15 @@ static __always_inline int is_of_kernel(struct xdp_md *ctx, const struct target 
 {
     struct bpf_sock_tuple tuple;
     __u32 size;
-    if (to->is_v6) {
-        __builtin_memcpy(tuple.ipv6.saddr, to->source, 16);
-        __builtin_memcpy(tuple.ipv6.daddr, to->address, 16);
+    if (to->names.is_v6) {
+        __builtin_memcpy(tuple.ipv6.saddr, to->names.source, 16);
+        __builtin_memcpy(tuple.ipv6.daddr, to->names.address, 16);
         tuple.ipv6.sport = source;
         tuple.ipv6.dport = port;
         size = sizeof(tuple.ipv6);
     } else {
-        tuple.ipv4.saddr = to->source[3];
-        tuple.ipv4.daddr = to->address[3];
+        tuple.ipv4.saddr = to->names.source[3];
+        tuple.ipv4.daddr = to->names.address[3];
         tuple.ipv4.sport = source;
         tuple.ipv4.dport = port;
         size = sizeof(tuple.ipv4);
@@ -190,28 +191,30 @@ static __always_inline int is_of_kernel(struct xdp_md *ctx, const struct target 
     return connected;
 }
 
-/* True while more SYNs come than can be meant. It is what comes that counts, not what was steered: those who only
- * connect often are not held down by having once been too many. */
-static __always_inline int is_flood(struct syn_budget *budget, __u64 now)
+/* True while more SYNs come than can be meant, and for a window after. It is what comes that counts, not what was
+ * steered: those who only connect often are not held down by having once been too many. A sender may be on another CPU
+ * by now than when it was noticed; and answering slows one down that is on this host, which does not end the flood. */
+static __always_inline int is_flood(struct syn_budget *budget, __u64 now, __u32 most_per_second)
 {
-    __u64 window = now >> SYN_WINDOW_BITS;
+    __u32 zero = 0;
+    __u64 *end = bpf_map_lookup_elem(&flood, &zero);
+    if (!end)
+        return 0;
+    __u64 window = now >> SYN_WINDOW_BITS, most = ((__u64)most_per_second << SYN_WINDOW_BITS) / SECOND;
     if (window != budget->window) {
-        budget->is_flood = window == budget->window + 1 && budget->seen > SYN_WINDOW_MOST;
         budget->window = window;
         budget->seen = 0;
     }
-    return ++budget->seen > SYN_WINDOW_MOST || budget->is_flood;
+    int goes_on = window < *end;
+    if (++budget->seen > (goes_on ? most / 2 : most) && *end != window + 2)
+        *end = window + 2;
+    return window < *end;
 }
 
 /* A flood of SYNs would take a stack's time, and the room in its ring, from the connections that it has. */
-static __always_inline int may_open(void)
+static __always_inline int may_open(struct syn_budget *budget, __u64 now)
 {
-    __u32 zero = 0;
-    struct syn_budget *budget = bpf_map_lookup_elem(&syns, &zero);
-    if (!budget)
-        return 1;
-    __u64 now = bpf_ktime_get_ns();
-    __u64 each = is_flood(budget, now) ? SECOND / SYNS_PER_SECOND_OF_FLOOD : SECOND / SYNS_PER_SECOND;
+    const __u64 each = SECOND / SYNS_PER_SECOND_OF_FLOOD;
     __u64 earned = (now - budget->at) / each;
     if (earned) {
         budget->at += earned * each;
@@ -232,8 +235,8 @@ int accel_steer(struct xdp_md *ctx)
         return pass(COUNT_NOT_IP);
 
     __u32 zero = 0;
-    struct interface_config *own = bpf_map_lookup_elem(&config, &zero);
-    if (!own || !own->up)
+    struct interface_config *own = bpf_map_lookup_elem(&link_config, &zero);
+    if (!own || !own->flags)
         return pass(COUNT_OTHER_MAC);
     /* Broadcast, multicast, and frames for somebody else behind a bridge or a tap. */
     if (__builtin_memcmp(ethernet->h_dest, own->mac, 4)
@@ -266,34 +269,41 @@ int accel_steer(struct xdp_md *ctx)
     if (!entry)
         return pass(COUNT_KERNEL_PORT);
 
-    __u32 *interface = bpf_map_lookup_elem(&addresses, to.address);
+    __u32 *interface = bpf_map_lookup_elem(&addresses, to.names.address);
     if (!interface || (*interface && *interface != ctx->ingress_ifindex))
         return pass(COUNT_NOT_OURS);
 
     if (entry & PORT_EXACT) {
         struct exact_key key = { .port = port, .udp = to.protocol == IPPROTO_UDP };
-        __builtin_memcpy(key.address, to.address, 16);
+        __builtin_memcpy(key.address, to.names.address, 16);
         __u64 *one = bpf_map_lookup_elem(&exact, &key);
         if (one)
             entry = *one;
     }
     if (entry & PORT_TAGGED) {
-        __u32 fold = to.is_v6 ? to.address[0] ^ to.address[1] ^ to.address[2] ^ to.address[3] : to.address[3];
+        const __u32 *words = to.names.address;
+        __u32 fold = to.names.is_v6 ? words[0] ^ words[1] ^ words[2] ^ words[3] : words[3];
         if (fold != entry >> PORT_TAG_SHIFT)
             return pass(COUNT_KERNEL_PORT);
     }
-    if (!(entry & PORT_SLOT) || (entry & (to.is_v6 ? PORT_NOT_V6 : PORT_NOT_V4)))
+    if (!(entry & PORT_SLOT) || (entry & (to.names.is_v6 ? PORT_NOT_V6 : PORT_NOT_V4)))
         return pass(COUNT_KERNEL_PORT);
 
+    const struct syn_answer *how = 0;
     if (to.protocol == IPPROTO_TCP) {
         if ((void *)(tcp + 1) > end)
             return pass(COUNT_NOT_IP);
         /* Who listens now: another program's socket, or none, and then the kernel refuses. */
         if ((entry & PORT_LEAVING) && tcp->syn && !tcp->ack)
             return pass(COUNT_KERNEL_PORT);
-        if (tcp->syn && !tcp->ack && !may_open()) {
-            add(COUNT_SYN_DROPPED, 1);
-            return XDP_DROP;
+        struct syn_budget *budget = tcp->syn && !tcp->ack ? bpf_map_lookup_elem(&syns, &zero) : 0;
+        __u64 now = budget ? bpf_ktime_get_ns() : 0;
+        if (budget && is_flood(budget, now, own->most_syns)) {
+            how = own->flags & INTERFACE_ANSWERS ? find_answer(&to.names, port, entry) : 0;
+            if (!how && !may_open(budget, now)) {
+                add(COUNT_SYN_DROPPED, 1);
+                return XDP_DROP;
+            }
         }
         /* A SYN too: the kernel's TIME-WAIT of that name would get what follows it. The kernel takes such a SYN for its
          * own listener, or refuses it, by RFC 6191. */
@@ -304,7 +314,13 @@ int accel_steer(struct xdp_md *ctx)
     __u32 queue = ctx->rx_queue_index;
     if (queue >= MAX_QUEUES)
         return pass(COUNT_NO_SOCKET);
-    long action = bpf_redirect_map(&xsks, ((entry & PORT_SLOT) - 1) * MAX_QUEUES + queue, XDP_PASS);
+    __u32 socket = ((entry & PORT_SLOT) - 1) * MAX_QUEUES + queue;
+    if (how && bpf_map_lookup_elem(&xsks, &socket)) {
+        int answered = answer_syn(ctx, &to.names, how, own);
+        add(answered ? COUNT_SYN_ANSWERED : COUNT_SYN_UNFIT, 1);
+        return answered ? XDP_TX : XDP_DROP;
+    }
+    long action = bpf_redirect_map(&xsks, socket, XDP_PASS);
     if (action != XDP_REDIRECT)
         return pass(COUNT_NO_SOCKET);
     add(COUNT_STEERED, 1);

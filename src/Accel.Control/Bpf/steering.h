@@ -8,9 +8,8 @@
 #define MAX_ADDRESSES 4096
 #define MAX_EXACT 16384
 
-/* SYNs that a CPU steers in a second, and at once: more than any stack can make connections of. While more than that
- * come it is a flood, and each that is answered takes time from the connections that there are: then so many. */
-#define SYNS_PER_SECOND 100000
+/* SYNs of a flood are answered in the stack's name. Where that cannot be, each that the stack answers takes time from
+ * the connections that there are: so many then come through on a CPU in a second, and at once. */
 #define SYNS_PER_SECOND_OF_FLOOD 8000
 #define SYN_BURST 1000
 
@@ -35,8 +34,34 @@ struct exact_key {
 /* Of the interface that the program runs on. */
 struct interface_config {
     __u8 mac[6];
-    __u16 up; /* 0: everything to the kernel */
+    __u16 flags; /* INTERFACE_*; 0: everything to the kernel */
+    __u32 mtu;
+    __u32 most_syns; /* on a CPU in a second: more is a flood */
 };
+
+#define INTERFACE_UP 1
+#define INTERFACE_ANSWERS 2           /* what the program sends back leaves */
+#define INTERFACE_PARTIAL_CHECKSUMS 4 /* of peers on this host: the pseudo header's alone */
+
+/* What a listener's SYN-ACK with a cookie is made from. Keys in the order in which the hashes take them. */
+struct syn_answer {
+    __u64 cookie_key[2];
+    __u64 timestamp_key[2];
+    __u16 slot; /* as in an entry of the table of ports */
+    __u16 window;
+    __u16 max_segment; /* TCP_MAXSEG; 0: what the MTU says */
+    __u8 ttl;          /* 0: the default */
+    __u8 tos;
+    __u8 scale;
+    __u8 offers;       /* ANSWER_* */
+    __u8 owner;        /* acceld's */
+    __u8 unused[5];
+};
+
+#define ANSWER_SCALE 2
+#define ANSWER_SACK 4
+#define ANSWER_TIMESTAMPS 8
+#define ANSWER_ECN 16
 
 struct slot_holder {
     __u64 stack; /* 0: free */
@@ -56,7 +81,9 @@ enum count {
     COUNT_KERNEL_PORT,
     COUNT_KERNEL_CONNECTION, /* steered port, but the connection is the kernel's */
     COUNT_NO_SOCKET,  /* the stack has no socket on the queue: the kernel answers */
-    COUNT_SYN_DROPPED, /* more SYNs than a stack can answer */
+    COUNT_SYN_DROPPED, /* of a flood, at a listener whose SYNs the program cannot answer */
+    COUNT_SYN_ANSWERED, /* of a flood, with a cookie */
+    COUNT_SYN_UNFIT,   /* of a flood, and not to be answered: martian, broken, unusual */
     COUNTS,
 };
 

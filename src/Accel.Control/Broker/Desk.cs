@@ -277,6 +277,8 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
             // A server that was killed, and started again at once.
             if (refusal == NicRefusal.PortTaken && stacks.FinishDying(ports))
                 refusal = ports.Add(wanted.Transport, wanted.Local, stack.Slot, v6Only, flags);
+            if (mayHaveOthers && refusal == NicRefusal.None)
+                ports.Answers.Set(wanted.Local, v6Only, stack.Slot, HasOurTime(wanted) ? wanted.Answer : default);
             if (mayHaveOthers)
                 ListenersChanged?.Invoke();
         }
@@ -286,6 +288,16 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
         {
             Header = MessageHeader.Of(MessageKind.Answer, wanted.Header.Serial, refusal),
         });
+    }
+
+    /// <summary>
+    /// In a time namespace a stack's clock may be another than the one of the program on the interfaces, which then
+    /// could not make cookies that the stack takes for its own.
+    /// </summary>
+    private static bool HasOurTime(in SteerMessage wanted)
+    {
+        const long mostApart = 5_000_000_000;
+        return Math.Abs(wanted.NowNs - DaemonKernel.Shared.NowNs()) < mostApart;
     }
 
     private List<string> NamesOf(Stack stack) =>

@@ -16,7 +16,7 @@ public static unsafe class StatusReport
     internal static readonly string[] CountNames =
     [
         "steered", "steered_bytes", "not_ip", "other_mac", "not_ours", "fragment", "other_protocol",
-        "kernel_port", "kernel_connection", "no_socket", "syn_dropped",
+        "kernel_port", "kernel_connection", "no_socket", "syn_dropped", "syn_answered", "syn_unfit",
     ];
 
     internal static byte[] Write(BrokerOptions options, InterfaceSet interfaces, StackRegistry stacks, PortTable ports,

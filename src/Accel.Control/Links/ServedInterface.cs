@@ -87,7 +87,7 @@ public sealed unsafe class ServedInterface : IDisposable
             if (maps != null)
                 foreach ((string key, BpfMap map) in maps.All)
                     given[key] = map;
-            foreach (string own in (string[])["xsks", "config", "counts"])
+            foreach (string own in (string[])["xsks", "link_config", "counts"])
                 if (left.TryGetValue(own, out BpfMap? map))
                     given[own] = map;
             program = SteeringProgram.Load(given);
@@ -165,14 +165,23 @@ public sealed unsafe class ServedInterface : IDisposable
         return QueueMemory.Create(Device, queue, sizes, ref flags, out refusal, out isBusy);
     }
 
-    /// <summary>Tells the program the interface's address.</summary>
+    /// <summary>
+    /// What the program sends back leaves. A native program on a veth is dropped what it sends if the peer has neither
+    /// a program nor GRO, which cannot be seen from here.
+    /// </summary>
+    private bool CanAnswer => Mode == XdpMode.Generic || !Device.IsVirtualPair;
+
+    /// <summary>Tells the program what it has to know of the interface.</summary>
     public void Configure(NetInterface device)
     {
         Device = device;
-        ulong config = 0;
-        device.Mac.AsSpan(0, 6).CopyTo(new Span<byte>(&config, 8));
-        config |= 1ul << 48;
-        _program.Maps["config"].Set(0u, config);
+        BpfMap told = _program.Maps["link_config"];
+        // A stack's buffers are for the MTU that was when it came: never offer more than the least that was.
+        uint mtu = told.TryGet(0u, out InterfaceConfig before) && before.Mtu != 0
+            ? Math.Min(before.Mtu, device.Mtu) : device.Mtu;
+        int flags = InterfaceConfig.Up | (CanAnswer ? InterfaceConfig.Answers : 0)
+            | (device.IsVirtualPair ? InterfaceConfig.PartialChecksums : 0);
+        told.Set(0u, InterfaceConfig.Of(device.Mac, flags, mtu, SteeringLimits.MostSyns(Queues)));
     }
 
     /// <summary>The memory of a queue, made now if there is none. Null, and why.</summary>

@@ -26,6 +26,8 @@ public sealed unsafe class PortTable(SteeringMaps maps)
             && (IsAny || Local.SameAddress(other.Local));
     }
 
+    public AnswerTable Answers { get; } = new(maps);
+
     /// <summary>Addresses that an entry's fold may stand for.</summary>
     public IReadOnlyCollection<Endpoint> OwnAddresses { get; set; } = [];
 
@@ -69,6 +71,7 @@ public sealed unsafe class PortTable(SteeringMaps maps)
     /// <summary>A stack's listener has closed: it keeps the port for the connections that it has.</summary>
     public bool Leave(Transport transport, in Endpoint local, uint slot)
     {
+        ForgetAnswer(transport, local, slot);
         int index = PortEntry.IndexOf(transport, local.Port);
         Import(index, Read(index), local.Port);
         Endpoint plain = local.Unmapped();
@@ -85,6 +88,7 @@ public sealed unsafe class PortTable(SteeringMaps maps)
 
     public bool Remove(Transport transport, in Endpoint local, uint slot)
     {
+        ForgetAnswer(transport, local, slot);
         int index = PortEntry.IndexOf(transport, local.Port);
         Import(index, Read(index), local.Port);
         Endpoint plain = local.Unmapped();
@@ -94,6 +98,12 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         LeaveFoundPart(transport, there, slot, plain);
         Write(transport, local.Port);
         return true;
+    }
+
+    private void ForgetAnswer(Transport transport, in Endpoint local, uint slot)
+    {
+        if (transport == Transport.Tcp)
+            Answers.Remove(local, slot);
     }
 
     /// <summary>
@@ -139,6 +149,7 @@ public sealed unsafe class PortTable(SteeringMaps maps)
     /// <summary>The ports of a stack go back to the kernel. Returns how many.</summary>
     public int RemoveSlot(uint slot)
     {
+        Answers.RemoveSlot(slot);
         int removed = 0;
         for (int index = 0; index < 2 * PortEntry.PortsPerTransport; index++)
         {

@@ -35,6 +35,20 @@ public record struct ExactKey(uint Word0, uint Word1, uint Word2, uint Word3, us
         };
 }
 
+/// <summary>struct interface_config</summary>
+public record struct InterfaceConfig(ulong MacAndFlags, uint Mtu, uint MostSyns)
+{
+    public const int Up = 1, Answers = 2, PartialChecksums = 4;
+
+    public static InterfaceConfig Of(ReadOnlySpan<byte> mac, int flags, uint mtu, uint mostSyns)
+    {
+        ulong packed = (ulong)flags << 48;
+        for (int i = 0; i < 6; i++)
+            packed |= (ulong)mac[i] << (8 * i);
+        return new InterfaceConfig(packed, mtu, mostSyns);
+    }
+}
+
 /// <summary>struct slot_holder</summary>
 public record struct SlotHolder(ulong Stack, uint Uid, uint Unused);
 
@@ -44,7 +58,7 @@ public record struct SlotHolder(ulong Stack, uint Uid, uint Unused);
 /// </summary>
 public sealed unsafe class SteeringMaps : IDisposable
 {
-    public static readonly string[] Names = ["ports", "exact", "addresses", "slots"];
+    public static readonly string[] Names = ["ports", "exact", "answers", "addresses", "slots"];
 
     private readonly Dictionary<string, BpfMap> _maps;
 
@@ -78,6 +92,8 @@ public sealed unsafe class SteeringMaps : IDisposable
     public int PortsFd => _maps["ports"].Fd;
 
     public BpfMap Exact => _maps["exact"];
+
+    public BpfMap Answers => _maps["answers"];
 
     public BpfMap Addresses => _maps["addresses"];
 

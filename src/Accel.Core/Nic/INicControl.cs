@@ -74,9 +74,11 @@ public unsafe interface INicControl
     /// <summary>
     /// Frames for a local port go to this stack's links from now on. <paramref name="descriptor"/> is the kernel socket
     /// that holds the port, which proves the right to it. <paramref name="listener"/>: others of the kernel may have
-    /// connections on the same port, so frames of those still go to the kernel.
+    /// connections on the same port, so frames of those still go to the kernel; and <paramref name="answer"/> is what
+    /// SYNs of a flood are answered with in its name. Once more: as it is now.
     /// </summary>
-    NicRefusal Steer(Transport transport, in Endpoint local, int descriptor, bool listener);
+    NicRefusal Steer(
+        Transport transport, in Endpoint local, int descriptor, bool listener, in SynAnswer answer = default);
 
     /// <summary>
     /// The listener has closed, and connections are left that it took: frames of these go on coming, those that would

@@ -177,6 +177,33 @@ internal sealed unsafe class NicConnections
         _core.Head->InHand = 0;
     }
 
+    /// <summary>
+    /// A peer that has just been through another handshake knows nothing of the connection of that name. Its SYN would
+    /// have ended it: TIME-WAIT by RFC 6191, a half-open one by RFC 9293 3.5.1. It went to the program on the
+    /// interfaces; the cookie that comes back is as good a witness. True if the block has given way.
+    /// </summary>
+    public bool GivesWay(int index, in TcpSegment seg)
+    {
+        NicBlock* block = _core.Region.BlockAt(index);
+        ref Tcb tcb = ref block->Tcb;
+        // Whatever acknowledges what was sent is this connection's.
+        if (seg.Ack.Value - tcb.SndUna.Value <= tcb.SndNxt.Value - tcb.SndUna.Value)
+            return false;
+        bool handedOver = block->Use == NicUse.HandedOver;
+        if ((block->IsStill && !handedOver) || !_core.Listeners.BringsCookie(block, in seg))
+            return false;
+        if (handedOver)
+        {
+            Discard(index);
+            return true;
+        }
+        if (block->Use == NicUse.Live)
+            _core.Context.Count(TcpCounter.EstablishedResets);
+        Fail(block, TcpError.Reset);
+        Free(index);
+        return true;
+    }
+
     /// <summary>A block's timer is due.</summary>
     public void OnTimer(int index)
     {

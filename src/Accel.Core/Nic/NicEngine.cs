@@ -306,6 +306,9 @@ public sealed unsafe class NicEngine
     public bool Listen(int listener, in Endpoint local, in NicSettings settings) =>
         _core.Listeners.Listen(listener, in local, in settings);
 
+    /// <summary>What the program on the interfaces may answer SYNs for a listener with, which listens here.</summary>
+    public SynAnswer AnswerOf(int listener) => _core.Listeners.AnswerOf(listener);
+
     /// <summary>
     /// Ends that. Half-open connections are forgotten; what is in the accept queue is the caller's to reset. False if
     /// it did not listen.

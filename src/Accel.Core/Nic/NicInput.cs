@@ -199,7 +199,7 @@ internal sealed unsafe class NicInput(NicCore core)
     {
         uint hash = NicDemux.HashOf(core.Region, in route.Local, in route.Remote);
         int index = NicDemux.Find(core.Region, in route.Local, in route.Remote, hash);
-        if (index < 0)
+        if (index < 0 || core.Connections.GivesWay(index, in seg))
         {
             core.Listeners.OnStranger(ref route, in seg, in payload);
             return;

@@ -67,6 +67,19 @@ internal sealed unsafe class NicListeners(NicCore core)
         return true;
     }
 
+    /// <summary>
+    /// What a listener's cookies are made from. ACKs that bring some back are looked for from now on: of when the
+    /// program on the interfaces sends them nobody here is told.
+    /// </summary>
+    public SynAnswer AnswerOf(int index)
+    {
+        if ((uint)index >= LocalRegion.MaxListeners || core.Region.ListenerAt(index)->Open == 0)
+            return default;
+        NicListening* listening = core.Region.ListenerAt(index);
+        listening->HasAnswer = 1;
+        return SynAnswer.Of(in core.Head->Settings, in listening->Settings, FirstSpace(core.Local.ListenerAt(index)));
+    }
+
     /// <summary>A segment that belongs to no block. Its route is the way back.</summary>
     public void OnStranger(ref NicRoute route, in TcpSegment seg, in NicPayload payload)
     {
@@ -159,11 +172,19 @@ internal sealed unsafe class NicListeners(NicCore core)
     {
         NicListening* listening = core.Region.ListenerAt(index);
         Listener* listener = core.Local.ListenerAt(index);
-        if (listening->CookieSentNs == 0 || core.NowNs - listening->CookieSentNs > CookieValidNs
-            || !IsOpen(listening, listener))
+        bool expected = listening->CookieSentNs != 0 && core.NowNs - listening->CookieSentNs <= CookieValidNs;
+        if ((!expected && listening->HasAnswer == 0) || !IsOpen(listening, listener))
             return false;
         Prepare(ref route, listening);
         TcpOpening opening = Opening(in route, listening, listener);
+        // Most that is no cookie is known before anything is taken for it.
+        if (!SynCookie.TryRead(in opening.Flow, in seg, core.Context, out _))
+        {
+            if (expected)
+                core.Context.Count(TcpCounter.CookieRefused);
+            return false;
+        }
+        listening->CookieSentNs = core.NowNs;
         int block = NicDemux.Take(core.Region, in route, NicUse.HalfOpen);
         if (block < 0)
         {
@@ -187,6 +208,29 @@ internal sealed unsafe class NicListeners(NicCore core)
         return true;
     }
 
+    /// <summary>
+    /// True if a segment for a block is the end of a handshake that the program on the interfaces began meanwhile. Of a
+    /// connection with timestamps (RFC 7323) such a segment echoes one of ours of the cookie's age, too: ending one by
+    /// guesses shall not be easier than with a RST (RFC 5961 3.2).
+    /// </summary>
+    public bool BringsCookie(NicBlock* block, in TcpSegment seg)
+    {
+        if ((seg.Flags & (TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Ack)) != TcpFlags.Ack)
+            return false;
+        int index = NicDemux.FindListener(core.Region, in block->Route.Local, block->Hash);
+        if (index < 0 || core.Region.ListenerAt(index)->HasAnswer == 0)
+            return false;
+        TcpFlow flow = NicOptions.Flow(in block->Route);
+        if ((block->Tcb.Flags & TcbFlags.Timestamps) != 0
+            && (!seg.Options.Has(TcpOptionKinds.Timestamps)
+                || EchoAgeMs(in flow, in seg) > CookieValidNs / TcpContext.NsPerMs))
+            return false;
+        return SynCookie.TryRead(in flow, in seg, core.Context, out _);
+    }
+
+    private uint EchoAgeMs(in TcpFlow flow, in TcpSegment seg) =>
+        core.Context.NowMs - (seg.Options.TsEcr - InitialSequence.TimestampOffset(in flow, in core.Head->Settings));
+
     /// <summary>What the listener's own options say of the way out.</summary>
     private static void Prepare(ref NicRoute route, NicListening* listening)
     {
@@ -198,10 +242,12 @@ internal sealed unsafe class NicListeners(NicCore core)
     {
         Flow = NicOptions.Flow(in route),
         Mtu = core.Links[route.Link].Info->Mtu,
-        ReceiveSpace = Math.Min(NicStreams.FirstSpace, listener->ReceiveLimit),
+        ReceiveSpace = FirstSpace(listener),
         Options = NicOptions.Tuning(in listening->Settings),
         Congestion = NicOptions.Congestion(in listening->Settings, in core.Head->Settings),
     };
+
+    private static uint FirstSpace(Listener* listener) => Math.Min(NicStreams.FirstSpace, listener->ReceiveLimit);
 
     private void Begin(int index, int listenerIndex, NicListening* listening)
     {

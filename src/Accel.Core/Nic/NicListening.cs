@@ -27,7 +27,10 @@ public struct NicListening
     /// <summary>IPV6_V6ONLY.</summary>
     [FieldOffset(80)] public uint V6Only;
 
-    /// <summary>When a SYN was last answered with a cookie; 0: never.</summary>
+    /// <summary>1: the program on the interfaces may answer SYNs for it (see <see cref="SynAnswer"/>).</summary>
+    [FieldOffset(84)] public uint HasAnswer;
+
+    /// <summary>When a SYN was last answered with a cookie, as far as is known here; 0: never.</summary>
     [FieldOffset(88)] public long CookieSentNs;
     [FieldOffset(96)] public ulong Syns;
     [FieldOffset(104)] public ulong Drops;

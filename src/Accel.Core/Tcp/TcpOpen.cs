@@ -88,7 +88,7 @@ public static class TcpOpen
         bool v6 = opening.Flow.IsV6;
         TcpOptionKinds agreed = syn.Options.Present & Offers(in ctx.Settings);
         bool ecn = syn.Has(TcpFlags.Ece) && syn.Has(TcpFlags.Cwr) && ctx.Settings.Ecn != EcnMode.Off
-            && !opening.SynWasMarked && (agreed & TcpOptionKinds.Timestamps) != 0;
+            && !opening.SynWasMarked && !syn.CongestionExperienced && (agreed & TcpOptionKinds.Timestamps) != 0;
         ushort peer = syn.Options.Has(TcpOptionKinds.Mss) ? syn.Options.Mss : DefaultMss;
         emit.Seq = SynCookie.Make(in opening.Flow, syn.Seq, peer, in ctx);
         emit.Ack = syn.Seq + 1;
@@ -96,6 +96,8 @@ public static class TcpOpen
         emit.Window = (ushort)Math.Min(opening.ReceiveSpace, Window.MaxUnscaled);
         emit.Options.Present = TcpOptionKinds.Mss;
         emit.Options.Mss = Pmtu.MssOf(opening.Mtu, v6);
+        if (opening.Options.MaxSegment != 0)
+            emit.Options.Mss = Math.Min(emit.Options.Mss, opening.Options.MaxSegment);
         // What cannot be written into the cookie's timestamp is not offered.
         if ((agreed & TcpOptionKinds.Timestamps) == 0)
             return emit;
@@ -109,7 +111,7 @@ public static class TcpOpen
         return emit;
     }
 
-    private static TcpOptionKinds Offers(in TcpSettings settings) => TcpOptionKinds.Mss
+    internal static TcpOptionKinds Offers(in TcpSettings settings) => TcpOptionKinds.Mss
         | (settings.Timestamps ? TcpOptionKinds.Timestamps : 0)
         | (settings.Sack ? TcpOptionKinds.SackPermitted : 0)
         | (settings.WindowScaling ? TcpOptionKinds.WindowScale : 0);

@@ -100,7 +100,8 @@ public sealed unsafe partial class AcceldClient : INicControl
         return [.. links];
     }
 
-    public NicRefusal Steer(Transport transport, in Endpoint local, int descriptor, bool listener)
+    public NicRefusal Steer(
+        Transport transport, in Endpoint local, int descriptor, bool listener, in SynAnswer answer = default)
     {
         // What acceld was asked to take away it might take away after this: then it has to be the one that gives.
         bool mayBeTaken = Forgive(transport, local);
@@ -118,6 +119,8 @@ public sealed unsafe partial class AcceldClient : INicControl
             Transport = transport,
             IsListener = (byte)(listener ? 1 : 0),
             Local = local,
+            Answer = answer,
+            NowNs = _kernel.NowNs(),
         };
         NicRefusal refusal = Ask(question, question.Header.Serial, [descriptor]);
         // Nothing was heard. It may have been done, or be done late, and then frames would come to a stack that knows

@@ -19,7 +19,7 @@ public static class Protocol
     public const uint Magic = 0x50444341;
 
     /// <summary>Raised with every change of what packets mean. The layout's hash is told apart from it.</summary>
-    public const ushort Version = 1;
+    public const ushort Version = 2;
 
     public const int MessageBytes = 128;
     public const int MaxDescriptors = 4;
@@ -188,6 +188,12 @@ public struct SteerMessage
     [FieldOffset(16)] public Transport Transport;
     [FieldOffset(17)] public byte IsListener;
     [FieldOffset(24)] public Endpoint Local;
+
+    /// <summary>Of a listener that is steered: what SYNs of a flood are answered with.</summary>
+    [FieldOffset(48)] public SynAnswer Answer;
+
+    /// <summary>What time it is for the stack, whose cookies have the time in them.</summary>
+    [FieldOffset(96)] public long NowNs;
 }
 
 /// <summary>A connection that the kernel is to have. Descriptor: a file with the bytes of its queues.</summary>

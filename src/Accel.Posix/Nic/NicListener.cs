@@ -18,9 +18,9 @@ public static unsafe class NicListener
             || (!name.IsAny && !nic.Control.Tables.IsLocalAddress(name)))
             return;
         // Before the first segment can come.
-        if (!nic.Listen(t, listenerIndex, socket->Local, NicOptions.Read(s, socket, fd)))
+        if (!nic.Listen(t, listenerIndex, socket->Local, NicOptions.Read(s, socket, fd), out SynAnswer answer))
             return;
-        NicRefusal refusal = nic.Steering.Steer(t, Transport.Tcp, socket->Local, fd, listener: true);
+        NicRefusal refusal = nic.Steering.Steer(t, Transport.Tcp, socket->Local, fd, listener: true, answer);
         if (refusal == NicRefusal.None)
         {
             s.Count(t, Counter.NicListens);
@@ -33,6 +33,13 @@ public static unsafe class NicListener
             nic.Ports.Keep(t, name, -1);
         s.S.Tables->NicRefusal = (byte)refusal;
         s.Count(t, Counter.NicRefused);
+    }
+
+    /// <summary>An option of a listening socket has changed.</summary>
+    public static void Tune(PosixStack s, AccelThread* t, NicPath nic, Socket* socket, int fd)
+    {
+        if (nic.Listen(t, (int)socket->Index, socket->Local, NicOptions.Read(s, socket, fd), out SynAnswer answer))
+            nic.Steering.Steer(t, Transport.Tcp, socket->Local, fd, listener: true, answer);
     }
 
     /// <summary>

@@ -30,7 +30,7 @@ public static unsafe class NicOptions
         if (s.Nic is not { } nic)
             return;
         if (socket->State == (uint)SocketState.Listening && socket->Region == nic.RegionNumber)
-            nic.Listen(t, (int)socket->Index, socket->Local, Read(s, socket, fd));
+            NicListener.Tune(s, t, nic, socket, fd);
         else if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting
             && s.Sides(socket, out Wire wire) && NicConnector.IsOverNic(wire))
             nic.Configure(t, wire.Index, Read(s, socket, fd));

@@ -216,11 +216,13 @@ public sealed unsafe class NicPath : INicHost
         return error;
     }
 
-    public bool Listen(AccelThread* t, int listener, in Endpoint local, in NicSettings settings)
+    public bool Listen(
+        AccelThread* t, int listener, in Endpoint local, in NicSettings settings, out SynAnswer answer)
     {
         Engine.Enter(t->Tid);
         _t = t;
         bool listens = Engine.Listen(listener, local, settings);
+        answer = Engine.AnswerOf(listener);
         Engine.Exit(t->Tid, _s.Kernel.NowNs());
         return listens;
     }

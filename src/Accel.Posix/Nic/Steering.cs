@@ -13,10 +13,11 @@ public sealed unsafe class Steering(PosixStack s, INicControl control)
 {
     private int _lock;
 
-    public NicRefusal Steer(AccelThread* t, Transport transport, in Endpoint local, int descriptor, bool listener)
+    public NicRefusal Steer(AccelThread* t, Transport transport, in Endpoint local, int descriptor, bool listener,
+        in SynAnswer answer = default)
     {
         s.Lock(ref _lock, t);
-        NicRefusal refusal = control.Steer(transport, local, descriptor, listener);
+        NicRefusal refusal = control.Steer(transport, local, descriptor, listener, answer);
         PosixStack.Unlock(ref _lock);
         return refusal;
     }
