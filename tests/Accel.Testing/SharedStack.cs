@@ -30,6 +30,7 @@ public sealed unsafe partial class SharedStack : IDisposable
         process->Pid = Environment.ProcessId;
         process->State = ProcessSlot.Live;
         Stack.RegionAt(0)->Id = LocalId + id;
+        Stack.Tables->RegionsHigh = 1;
         foreach (OptionRow row in OptionTable.Rows) Stack.Tables->Options.Values[(int)row.Option] = row.Default;
     }
 
@@ -95,6 +96,12 @@ public sealed unsafe partial class SharedStack : IDisposable
 
     /// <summary>How much memory the files take.</summary>
     public long StackBlocks() => Blocks(_stackFile) + Blocks(_localFile) + (_nicFile < 0 ? 0 : Blocks(_nicFile));
+
+    /// <summary>Cuts the stack's file off, or lets it grow: the region must not be touched where there is none.</summary>
+    public void Resize(long bytes)
+    {
+        if (Truncate(_stackFile, bytes) != 0) throw new IOException("the file cannot be resized");
+    }
 
     public void Dispose()
     {
