@@ -97,7 +97,7 @@ public sealed unsafe partial class SharedStack : IDisposable
     /// <summary>How much memory the files take.</summary>
     public long StackBlocks() => Blocks(_stackFile) + Blocks(_localFile) + (_nicFile < 0 ? 0 : Blocks(_nicFile));
 
-    /// <summary>Cuts the stack's file off, or lets it grow: the region must not be touched where there is none.</summary>
+    /// <summary>Cuts the stack's file off, or lets it grow: what is not there must not be touched.</summary>
     public void Resize(long bytes)
     {
         if (Truncate(_stackFile, bytes) != 0) throw new IOException("the file cannot be resized");

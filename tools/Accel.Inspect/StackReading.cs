@@ -31,7 +31,7 @@ public sealed class StackReading
 
     public uint Uid { get; }
 
-    /// <summary>CLOCK_MONOTONIC of the look at this stack: one that acceld shows may be older than the others'.</summary>
+    /// <summary>CLOCK_MONOTONIC of the look at this stack: what acceld shows may be older than the rest.</summary>
     public long AtNs { get; }
 
     /// <summary>See <see cref="StackView.Seen"/>.</summary>

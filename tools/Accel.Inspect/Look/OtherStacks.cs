@@ -18,7 +18,7 @@ public sealed class OtherStacks(string? socketPath = null) : IDisposable
     private LookReply? _last;
     private long _askedAt;
 
-    /// <summary>Adds them to a machine; says in <see cref="Machine.Unseen"/> what cannot be seen, if anything.</summary>
+    /// <summary>Adds them to a machine, and to <see cref="Machine.Unseen"/> what cannot be seen.</summary>
     public void AddTo(Machine machine)
     {
         if (_last is null || Environment.TickCount64 - _askedAt >= AgainMilliseconds)

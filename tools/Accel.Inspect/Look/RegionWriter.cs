@@ -5,7 +5,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Accel.Inspect.Look;
 
-/// <summary>Writes of a region what its tables let through, out of its file, which may change or end at any time.</summary>
+/// <summary>Writes what its tables let through of a region, whose file may change or end at any time.</summary>
 internal sealed class RegionWriter(BinaryWriter to, LookBudget budget)
 {
     private const int ChunkBytes = 1 << 18, MostHolders = StackRegion.MaxProcesses;
@@ -105,7 +105,7 @@ internal sealed class RegionWriter(BinaryWriter to, LookBudget budget)
             onKernel.Add((int)index);
     }
 
-    /// <summary>Of a socket that the kernel has, the descriptor by which a reader finds it in the kernel's table.</summary>
+    /// <summary>Of a socket that the kernel has, the descriptor by which it is found in the kernel's table.</summary>
     private static void NoteDescriptors(Slot slot, long index, ReadOnlyMemory<byte> item, HashSet<int> onKernel,
         Dictionary<int, (int Pid, int Descriptor)> kernel)
     {

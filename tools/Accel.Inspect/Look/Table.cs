@@ -130,6 +130,7 @@ public static unsafe class Tables
         const int itemBytes = 256;
         ulong[] all = new ulong[itemBytes / Packing.Word];
         Array.Fill(all, ulong.MaxValue);
-        return new(typeof(uint), (long)at, itemBytes, (count * sizeof(uint) + itemBytes - 1) / itemBytes, all, null, null);
+        int items = (count * sizeof(uint) + itemBytes - 1) / itemBytes;
+        return new(typeof(uint), (long)at, itemBytes, items, all, null, null);
     }
 }
