@@ -82,6 +82,10 @@ public partial class LookTests
         Assert.True(again < 0 || Write(again, "x"u8, 1) < 0, "the file can be opened again and written");
         Assert.Equal(0x1 | 0x4 | 0x8, Control(fd, 1034, 0) & ~0x10);
         Assert.Equal("look 1 of all", Text(reply));
+        // Whoever else has got it has a position of its own.
+        using LookReply other = LookQuery.Ask(broker.SocketPath);
+        Assert.Equal(4, Seek(fd, 4, 0));
+        Assert.Equal(0, Seek((int)other.File!.DangerousGetHandle(), 0, 1));
         for (int i = 0; i < 100 && RandomAccess.GetLength(reply.File!) > 0; i++)
             Thread.Sleep(100);
         Assert.Equal(0, RandomAccess.GetLength(reply.File!));
@@ -186,6 +190,9 @@ public partial class LookTests
 
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Open(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "lseek")]
+    private static partial long Seek(int fd, long offset, int whence);
 
     [LibraryImport("libc", EntryPoint = "fcntl")]
     private static partial int Control(int fd, int command, nint argument);

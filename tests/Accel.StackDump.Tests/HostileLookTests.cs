@@ -132,6 +132,36 @@ public sealed unsafe class HostileLookTests : IDisposable
         Assert.Null(Mine(others));
     }
 
+    /// <summary>Names of regions can be seen, and so used again: nobody hides or dresses up another's stack by it.
+    /// </summary>
+    [Fact]
+    public void AStackWithTheNameOfAnotherUsersIsAnotherStack()
+    {
+        using SharedStack imposter = new(_stack.Id);
+        foreach ((SharedStack one, int queued) in ((SharedStack, int)[])[(_stack, 3), (imposter, 99)])
+        {
+            Listener* listener = one.Local.ListenerAt(one.Local.TakeListener());
+            (listener->Backlog, listener->Queued) = (128, queued);
+            one.Add(4, SocketState.Listening, PathReason.Local)->Region = 1;
+            one.Nic.Tables->Tcp[0] = (ulong)queued;
+        }
+        imposter.GiveTo(12345);
+        using Machine seen = LookTests.Read(LookTests.Take()), live = Machine.Look();
+        foreach (Machine machine in (Machine[])[seen, live])
+        {
+            StackView[] both = [.. machine.Stacks.Where(s => s.Id == _stack.Id)];
+            Assert.Equal([0u, 12345u], both.Select(s => s.Header.OwnerUid).Order());
+            foreach (StackView stack in both)
+            {
+                long queued = stack.Header.OwnerUid == 0 ? 3 : 99;
+                Assert.Equal(queued, SocketLine.Of(machine, stack.Sockets()[0]).ReceiveQueue);
+                Assert.Equal((ulong)queued, machine.Nic(stack)!.Region.Tables->Tcp[0]);
+            }
+        }
+        using Machine own = LookTests.Read(LookTests.Take(only: 12345));
+        Assert.Equal(12345u, Assert.Single(own.Stacks).Header.OwnerUid);
+    }
+
     /// <summary>A slot with the pid of a process that does not hold the region tells nothing of that process.</summary>
     [Fact]
     public void AStackCannotNameProcessesThatAreNotIts()

@@ -103,6 +103,13 @@ public sealed unsafe partial class SharedStack : IDisposable
         if (Truncate(_stackFile, bytes) != 0) throw new IOException("the file cannot be resized");
     }
 
+    /// <summary>From now on the files are another user's, as the kernel has it.</summary>
+    public void GiveTo(uint user)
+    {
+        foreach (int file in (int[])[_stackFile, _localFile, _nicFile])
+            if (file >= 0 && ChangeOwner(file, user, user) != 0) throw new IOException("the file cannot be given away");
+    }
+
     public void Dispose()
     {
         _ = Close(_stackFile);
@@ -132,6 +139,9 @@ public sealed unsafe partial class SharedStack : IDisposable
 
     [LibraryImport("libc", EntryPoint = "ftruncate")]
     private static partial int Truncate(int file, long bytes);
+
+    [LibraryImport("libc", EntryPoint = "fchown")]
+    private static partial int ChangeOwner(int file, uint user, uint group);
 
     [LibraryImport("libc", EntryPoint = "fstat")]
     private static partial int FStat(int file, byte* stat);

@@ -108,16 +108,17 @@ public sealed class Machine : IDisposable
     public LocalView? Local(ulong id, uint user) => _locals.GetValueOrDefault((id, user))
         ?? Only(_locals.Values.Where(l => l.Header.Id == id), user, l => l.Header);
 
-    public LocalView? OwnLocal(StackView stack) =>
-        Only(_locals.Values.Where(l => l.Header.StackId == stack.Id), stack.Header.OwnerUid, l => l.Header);
+    public LocalView? OwnLocal(StackView stack) => _locals.Values.FirstOrDefault(
+        l => l.Header.StackId == stack.Id && l.Header.OwnerUid == stack.Header.OwnerUid);
 
     /// <summary>The stack's network path, or null if it has none.</summary>
     public unsafe NicView? Nic(StackView stack)
     {
         (ulong id, uint user) = (stack.Region.Tables->NicRegionId, stack.Header.OwnerUid);
-        return _nics.GetValueOrDefault((id, user))
-            ?? Only(_nics.Values.Where(n => n.Header.Id == id), user, n => n.Header)
-            ?? Only(_nics.Values.Where(n => n.Header.StackId == stack.Id), user, n => n.Header);
+        NicView? named = id == 0 ? null : _nics.GetValueOrDefault((id, user))
+            ?? Only(_nics.Values.Where(n => n.Header.Id == id), user, n => n.Header);
+        return named ?? _nics.Values.FirstOrDefault(
+            n => n.Header.StackId == stack.Id && n.Header.OwnerUid == user);
     }
 
     /// <summary>

@@ -13,8 +13,8 @@ namespace Accel.Control.Broker;
 /// </summary>
 internal sealed class LookDesk(BrokerOptions options, Action wake) : IDisposable
 {
-    /// <summary>As long as one who asks should wait.</summary>
-    public const int AnswerMilliseconds = 5000;
+    /// <summary>As long as one who asks should wait: less than a client without a stack may stay.</summary>
+    public const int AnswerMilliseconds = 4000;
 
     /// <summary>A look is given out for so long, or five times as long as it took, within bounds.</summary>
     private const int FreshMilliseconds = 500, PauseFactor = 5, OldMilliseconds = 10_000;
@@ -111,16 +111,20 @@ internal sealed class LookDesk(BrokerOptions options, Action wake) : IDisposable
 
     private static void Answer(Client client, uint serial, Taken taken)
     {
-        if (taken.File is null)
+        int fd = taken.File?.Open() ?? -1;
+        if (fd < 0)
+        {
             Answer(client, serial, NicRefusal.Failed);
-        else
-            Answer(client, serial, NicRefusal.None, taken.File.Fd);
+            return;
+        }
+        Answer(client, serial, NicRefusal.None, fd);
+        Libc.Close(fd);
     }
 
     private static void Answer(Client client, uint serial, NicRefusal refusal, params int[] descriptors)
     {
         client.Send(new Message { Header = MessageHeader.Of(MessageKind.Answer, serial, refusal) }, descriptors);
-        // Who does not read gets nothing: the file may be closed by the time.
+        // Who does not read gets nothing: the descriptor is closed by then.
         if (client.HasOutput)
             client.Fault = "";
     }

@@ -15,10 +15,7 @@ internal sealed class LookFile : IDisposable
 
     private readonly SafeFileHandle _own;
 
-    private LookFile(SafeFileHandle own, int fd, long bytes) => (_own, Fd, Bytes) = (own, fd, bytes);
-
-    /// <summary>The descriptor to give away.</summary>
-    public int Fd { get; }
+    private LookFile(SafeFileHandle own, long bytes) => (_own, Bytes) = (own, bytes);
 
     public long Bytes { get; }
 
@@ -36,12 +33,10 @@ internal sealed class LookFile : IDisposable
             using (var stream = new FileStream(
                 new SafeFileHandle(made, ownsHandle: false), FileAccess.Write, 1 << 18))
                 write(stream);
-            int fd;
-            fixed (byte* path = System.Text.Encoding.ASCII.GetBytes($"/proc/self/fd/{made}\0"))
-                fd = Libc.ChangeMode(made, OwnerReads) < 0 ? -1 : Libc.Open(path, ReadOnly, 0);
-            if (fd < 0 || Libc.Fcntl(made, AddSeals, SealSeal | SealGrow | SealWrite) < 0)
+            if (Libc.ChangeMode(made, OwnerReads) < 0
+                || Libc.Fcntl(made, AddSeals, SealSeal | SealGrow | SealWrite) < 0)
                 throw new IOException($"a look cannot be sealed: {Libc.Error}");
-            return new LookFile(own, fd, RandomAccess.GetLength(own));
+            return new LookFile(own, RandomAccess.GetLength(own));
         }
         catch
         {
@@ -50,10 +45,19 @@ internal sealed class LookFile : IDisposable
         }
     }
 
+    /// <summary>
+    /// A descriptor to give away, or minus one: opened for each one anew, since those that were opened together share
+    /// a position and flags that any of them can change.
+    /// </summary>
+    public unsafe int Open()
+    {
+        fixed (byte* path = System.Text.Encoding.ASCII.GetBytes($"/proc/self/fd/{(int)_own.DangerousGetHandle()}\0"))
+            return Libc.Open(path, ReadOnly, 0);
+    }
+
     public void Dispose()
     {
         _ = Libc.Truncate((int)_own.DangerousGetHandle(), 0);
-        Libc.Close(Fd);
         _own.Dispose();
     }
 }
