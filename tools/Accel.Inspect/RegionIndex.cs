@@ -5,11 +5,10 @@ namespace Accel.Inspect;
 /// every few seconds only, and in between those that were regions then. A process without regions is looked at each
 /// time, and so is one with few descriptors.
 /// </summary>
-public sealed class RegionIndex
+/// <param name="againMilliseconds">Time until all are looked at again.</param>
+public sealed class RegionIndex(long againMilliseconds = 5000)
 {
     private const int Few = 500;
-
-    private const long AgainMilliseconds = 5000;
 
     private readonly Dictionary<int, Found> _found = [];
 
@@ -25,7 +24,7 @@ public sealed class RegionIndex
     public IEnumerable<RegionFile> Of(
         int pid, ICollection<string> refusals, long nowMilliseconds, Func<bool> goOn)
     {
-        if (_found.TryGetValue(pid, out Found? known) && nowMilliseconds - known.AtMilliseconds < AgainMilliseconds)
+        if (_found.TryGetValue(pid, out Found? known) && nowMilliseconds - known.AtMilliseconds < againMilliseconds)
         {
             RegionFile[] still = [.. RegionFile.Of(pid, known.Descriptors.TakeWhile(_ => goOn()), refusals)];
             if (still.Length == known.Descriptors.Length) return still;

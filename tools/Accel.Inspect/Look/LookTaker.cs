@@ -12,7 +12,10 @@ namespace Accel.Inspect.Look;
 /// </summary>
 public sealed class LookTaker(LookLimits limits)
 {
-    private readonly RegionIndex _index = new();
+    /// <summary>Of a process with 100,000 connections the descriptors cost more than all of its tables.</summary>
+    private const long IndexMilliseconds = 30_000;
+
+    private readonly RegionIndex _index = new(IndexMilliseconds);
 
     /// <summary>A region, once, with all that hold it.</summary>
     private sealed record Found(RegionFile File)
