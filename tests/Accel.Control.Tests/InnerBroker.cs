@@ -16,7 +16,8 @@ sealed class InnerBroker : IDisposable
     readonly ConcurrentQueue<string> _log = new();
     Exception? _error;
 
-    public InnerBroker(NetworkPair pair, IAccessPolicy? policy = null, QueueSizes? sizes = null)
+    public InnerBroker(NetworkPair pair, IAccessPolicy? policy = null, QueueSizes? sizes = null,
+        ILookSource? looks = null)
     {
         SocketPath = $"/run/accel/inner-{pair.Near}.sock";
         Mirror = new FixedMirror(pair);
@@ -27,6 +28,7 @@ sealed class InnerBroker : IDisposable
             Policy = policy ?? new RootOnlyPolicy(),
             Sizes = sizes ?? QueueSizes.For(512),
             Log = _log.Enqueue,
+            Looks = looks,
         }, Mirror);
         using var started = new ManualResetEventSlim();
         _thread = new Thread(() => NetworkPair.In(pair.Near, () =>

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Accel.Core.Stack;
 using Accel.Inspect;
+using Accel.Inspect.Look;
 using Accel.Testing;
 
 namespace Accel.Stat.Tests;
@@ -70,6 +71,47 @@ public sealed unsafe class ReportTests
         Assert.Equal("5", cells[Array.IndexOf(titles, "sleeps")]);
         Assert.Equal("250000000", cells[Array.IndexOf(titles, "spin_ns")]);
         Assert.Contains("bytes_in", titles);
+    }
+
+    /// <summary>
+    /// acceld's looks come when they come: a stack's rates are of the time between the looks at it, and stay while the
+    /// same look is shown again.
+    /// </summary>
+    [Fact]
+    public void RatesOfOtherUsersStacksAreOfTheirLooksOwnTime()
+    {
+        using SharedStack stack = NewStack();
+        stack.Add(4, SocketState.Unconnected, PathReason.NotYetRouted);
+        long* sleeps = &stack.Stack.ShardAt(0)->Values[(int)Counter.Sleeps];
+        Figure figure = Figures.Find("sleeps")!;
+        byte[] earlier = Look();
+        *sleeps += 100;
+        Thread.Sleep(50);
+        byte[] later = Look();
+        StackReading first = Foreign(stack, earlier), second = Foreign(stack, later);
+        Assert.Equal("acceld", first.Seen);
+        double expected = 100 / ((second.AtNs - first.AtNs) / 1e9);
+        Sample one = Sample.Of([first], [], 1_000_000_000, null);
+        Sample two = Sample.Of([second], [], 2_000_000_000, one);
+        Sample again = Sample.Of([Foreign(stack, later)], [], 3_000_000_000, two);
+        Assert.Equal(expected, two.Value(two.Stacks[0], figure), 3);
+        Assert.Equal(expected, again.Value(again.Stacks[0], figure), 3);
+        Assert.EndsWith(",acceld", Assert.Single(Reports.Csv(two, figure, false)), StringComparison.Ordinal);
+        Assert.Equal("acceld", (string?)Reports.Json(two)["stacks"]![0]!["seen"]);
+    }
+
+    private static byte[] Look()
+    {
+        using var to = new MemoryStream();
+        new LookTaker(new LookLimits()).Take(null, to);
+        return to.ToArray();
+    }
+
+    private static StackReading Foreign(SharedStack stack, byte[] look)
+    {
+        using var machine = new Machine { Surroundings = new SavedSurroundings() };
+        LookReader.AddTo(machine, new MemoryStream(look));
+        return StackReading.Of(machine, machine.Stacks.Single(s => s.Id == stack.Id));
     }
 
     [Fact]

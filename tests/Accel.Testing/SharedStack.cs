@@ -30,6 +30,7 @@ public sealed unsafe partial class SharedStack : IDisposable
         process->Pid = Environment.ProcessId;
         process->State = ProcessSlot.Live;
         Stack.RegionAt(0)->Id = LocalId + id;
+        Stack.Tables->RegionsHigh = 1;
         foreach (OptionRow row in OptionTable.Rows) Stack.Tables->Options.Values[(int)row.Option] = row.Default;
     }
 
@@ -96,6 +97,19 @@ public sealed unsafe partial class SharedStack : IDisposable
     /// <summary>How much memory the files take.</summary>
     public long StackBlocks() => Blocks(_stackFile) + Blocks(_localFile) + (_nicFile < 0 ? 0 : Blocks(_nicFile));
 
+    /// <summary>Cuts the stack's file off, or lets it grow: what is not there must not be touched.</summary>
+    public void Resize(long bytes)
+    {
+        if (Truncate(_stackFile, bytes) != 0) throw new IOException("the file cannot be resized");
+    }
+
+    /// <summary>From now on the files are another user's, as the kernel has it.</summary>
+    public void GiveTo(uint user)
+    {
+        foreach (int file in (int[])[_stackFile, _localFile, _nicFile])
+            if (file >= 0 && ChangeOwner(file, user, user) != 0) throw new IOException("the file cannot be given away");
+    }
+
     public void Dispose()
     {
         _ = Close(_stackFile);
@@ -125,6 +139,9 @@ public sealed unsafe partial class SharedStack : IDisposable
 
     [LibraryImport("libc", EntryPoint = "ftruncate")]
     private static partial int Truncate(int file, long bytes);
+
+    [LibraryImport("libc", EntryPoint = "fchown")]
+    private static partial int ChangeOwner(int file, uint user, uint group);
 
     [LibraryImport("libc", EntryPoint = "fstat")]
     private static partial int FStat(int file, byte* stat);

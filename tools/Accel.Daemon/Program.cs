@@ -32,7 +32,8 @@ var socket = new Option<string?>("--socket")
 };
 var policy = new Option<FileInfo?>("--policy")
 {
-    Description = "File that says who may have what (read again on SIGHUP); without it, root only",
+    Description = "File that says who may have what, and look at whose stacks (read again on SIGHUP); without it, root "
+        + "only may have something, and all may look",
 };
 var keep = new Option<bool>("--keep")
 {

@@ -8,6 +8,7 @@ using Accel.Control.Mirror;
 using Accel.Control.Native;
 using Accel.Control.Policy;
 using Accel.Daemon.Telemetry;
+using Accel.Inspect.Look;
 using Accel.Os.Control;
 
 namespace Accel.Daemon;
@@ -40,6 +41,7 @@ static class Serving
             Policy = policy ?? (IAccessPolicy)new RootOnlyPolicy(),
             Log = Log,
             KeepWhenStopping = wishes.Keep,
+            Looks = new Looks(),
         };
         EndPoint? metrics = wishes.Metrics is { } text ? MetricsAddress.Parse(text) : null;
         var mirror = new NetMirror();
@@ -67,6 +69,14 @@ static class Serving
             context.Cancel = true;
             policy?.Reload();
         }
+    }
+
+    /// <summary>What other users see of stacks.</summary>
+    private sealed class Looks : ILookSource
+    {
+        private readonly LookTaker _taker = new(new LookLimits());
+
+        public void Take(uint? only, Stream to) => _taker.Take(only, to);
     }
 
     private static void Log(string line) => Console.Error.WriteLine($"acceld: {line}");

@@ -10,7 +10,7 @@ namespace Accel.Inspect;
 /// </summary>
 public sealed class EventFeed
 {
-    private readonly Dictionary<string, Known> _stacks = [];
+    private readonly Dictionary<(ulong Id, uint Uid), Known> _stacks = [];
 
     /// <summary>What was told of a stack already.</summary>
     private sealed class Known
@@ -28,15 +28,18 @@ public sealed class EventFeed
         foreach (StackView stack in stacks)
         {
             string id = $"{stack.Id:x16}";
-            bool isNew = !_stacks.TryGetValue(id, out Known? known);
-            if (known is null) _stacks[id] = known = new Known { NextEvent = Written(stack) };
+            (ulong, uint) key = Key(stack);
+            bool isNew = !_stacks.TryGetValue(key, out Known? known);
+            if (known is null) _stacks[key] = known = new Known { NextEvent = Written(stack) };
             TellLog(to, id, stack, known);
             TellDrops(to, id, StackReading.Of(machine, stack), known, isNew);
             if (machine.Nic(stack) is { } nic) TellRetransmissions(to, id, nic, known, isNew);
         }
-        foreach (string gone in _stacks.Keys.Where(k => machine.Stacks.All(s => $"{s.Id:x16}" != k)).ToList())
+        foreach ((ulong, uint) gone in _stacks.Keys.Where(k => machine.Stacks.All(s => Key(s) != k)).ToList())
             _stacks.Remove(gone);
     }
+
+    private static (ulong, uint) Key(StackView stack) => (stack.Id, stack.Header.OwnerUid);
 
     private static unsafe ulong Written(StackView stack) => stack.Region.Events->Next;
 

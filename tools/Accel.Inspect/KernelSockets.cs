@@ -17,7 +17,7 @@ public static class KernelSockets
     ];
 
     /// <summary>All TCP sockets of a process's network namespace, by inode.</summary>
-    public static Dictionary<string, KernelSocket> Table(int pid)
+    public static Dictionary<string, KernelSocket> Table(string pid)
     {
         var sockets = new Dictionary<string, KernelSocket>();
         foreach (string table in (string[])["tcp", "tcp6"])

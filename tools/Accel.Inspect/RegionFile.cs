@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.IO.Enumeration;
 using System.Runtime.InteropServices;
-using System.Text;
 using Accel.Core.Memory;
 using Microsoft.Win32.SafeHandles;
 
@@ -10,8 +9,11 @@ namespace Accel.Inspect;
 /// <summary>
 /// A region's file as a process holds it: reached through /proc/PID/fd, so that there is no registry to go stale.
 /// </summary>
-public sealed partial record RegionFile(int Pid, int Descriptor, RegionHeader Header)
+public sealed record RegionFile(int Pid, int Descriptor, RegionHeader Header)
 {
+    /// <summary>The file itself, whoever holds it, and the user who made it: the header may say anything.</summary>
+    public FileIdentity Identity { get; init; }
+
     /// <summary>The names of the memory files, which /proc shows, and what they hold.</summary>
     private static readonly Dictionary<string, RegionKind> Kinds = new()
     {
@@ -30,12 +32,15 @@ public sealed partial record RegionFile(int Pid, int Descriptor, RegionHeader He
         foreach (int descriptor in descriptors)
         {
             string entry = $"/proc/{pid}/fd/{descriptor}";
-            if (Target(entry) is not { } target || !Kinds.TryGetValue(target, out RegionKind kind)) continue;
+            if (ProcLink.Target(entry, "/memfd:accel-"u8) is not { } target
+                || !Kinds.TryGetValue(target, out RegionKind kind))
+                continue;
             string name = target["/memfd:".Length..^" (deleted)".Length];
             RegionHeader header;
+            FileIdentity identity;
             try
             {
-                using SafeFileHandle file = File.OpenHandle(entry);
+                using SafeFileHandle file = FileIdentity.OpenMemory(entry, out identity);
                 if (!TryReadHeader(file, out header)) continue; // being made just now
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -46,15 +51,24 @@ public sealed partial record RegionFile(int Pid, int Descriptor, RegionHeader He
             if (RegionHeader.Refusal(header, kind, LayoutHash.Value) is { } refusal)
                 refusals.Add($"{name} of process {pid}: {refusal}");
             else
-                yield return new(pid, descriptor, header);
+                yield return new(pid, descriptor, header with { OwnerUid = identity.Uid }) { Identity = identity };
         }
     }
 
     /// <summary>A copy of the region's first bytes; zeros behind its end, wherever that lies.</summary>
     public SparseCopy Copy(long bytes)
     {
-        using SafeFileHandle file = File.OpenHandle($"/proc/{Pid}/fd/{Descriptor}");
+        using SafeFileHandle file = Open();
         return new SparseCopy(file, bytes);
+    }
+
+    /// <summary>The region again. Throws if its process has closed it meanwhile.</summary>
+    public SafeFileHandle Open()
+    {
+        SafeFileHandle file = FileIdentity.OpenMemory($"/proc/{Pid}/fd/{Descriptor}", out FileIdentity identity);
+        if (identity == Identity) return file;
+        file.Dispose();
+        throw new IOException("the process has put another file in its place");
     }
 
     private static bool TryReadHeader(SafeFileHandle file, out RegionHeader header)
@@ -65,13 +79,26 @@ public sealed partial record RegionFile(int Pid, int Descriptor, RegionHeader He
     }
 
     /// <summary>All that a process has open; none if it has ended meanwhile, or is not ours to look at.</summary>
-    internal static int[] Descriptors(int pid)
+    internal static int[] Descriptors(int pid) => Descriptors(pid, static () => true, out _);
+
+    /// <summary>The same, as long as the caller wants more.</summary>
+    internal static int[] Descriptors(int pid, Func<bool> goOn, out bool isDenied)
     {
+        isDenied = false;
         try
         {
-            return [.. new FileSystemEnumerable<int>($"/proc/{pid}/fd", Number, Everything).Where(d => d >= 0)];
+            return
+            [
+                .. new FileSystemEnumerable<int>($"/proc/{pid}/fd", Number, Everything).Where(d => d >= 0)
+                    .TakeWhile(_ => goOn()),
+            ];
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (UnauthorizedAccessException)
+        {
+            isDenied = true;
+            return [];
+        }
+        catch (IOException)
         {
             return [];
         }
@@ -81,15 +108,4 @@ public sealed partial record RegionFile(int Pid, int Descriptor, RegionHeader He
 
     private static int Number(ref FileSystemEntry entry) =>
         int.TryParse(entry.FileName, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : -1;
-
-    private static string? Target(string link)
-    {
-        // Of thousands of descriptors a few are regions: no objects for the others.
-        Span<byte> target = stackalloc byte[64];
-        int length = (int)ReadLink(link, target, (nuint)target.Length);
-        return length <= 0 || !target.StartsWith("/memfd:accel-"u8) ? null : Encoding.UTF8.GetString(target[..length]);
-    }
-
-    [LibraryImport("libc", EntryPoint = "readlink", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial nint ReadLink(string path, Span<byte> target, nuint size);
 }

@@ -25,8 +25,8 @@ public static unsafe class SavedLook
         writer.Write(machine.NowNs);
         NicView[] nics = [.. stacks.Select(machine.Nic).OfType<NicView>()];
         foreach (NicView nic in nics) ForgetKeys(nic.Region.Tables);
-        WriteProcesses(machine, stacks, writer);
-        WriteKernelSockets(machine, stacks, writer);
+        WriteProcesses(stacks, writer);
+        WriteKernelSockets(stacks, writer);
         writer.Write(stacks.Count + nics.Length + machine.Locals.Count);
         foreach (StackView stack in stacks) Write(writer, stack.Header, stack.Copy);
         foreach (NicView nic in nics) Write(writer, nic.Header, nic.Copy);
@@ -72,11 +72,12 @@ public static unsafe class SavedLook
         }
     }
 
-    private static void WriteProcesses(Machine machine, IReadOnlyCollection<StackView> stacks, BinaryWriter writer)
+    private static void WriteProcesses(IReadOnlyCollection<StackView> stacks, BinaryWriter writer)
     {
         var processes = new List<(int Pid, string Name, char State)>();
-        foreach (int pid in stacks.SelectMany(s => s.Processes).Select(p => p.Pid).Distinct())
-            if (machine.Surroundings.Status(pid) is ({ } name, var state)) processes.Add((pid, name, state));
+        foreach ((int pid, StackView stack) in stacks.SelectMany(s => s.Processes.Select(p => (p.Pid, s)))
+            .DistinctBy(p => p.Pid))
+            if (stack.Surroundings.Status(pid) is ({ } name, var state)) processes.Add((pid, name, state));
         writer.Write(processes.Count);
         foreach ((int pid, string name, char state) in processes)
         {
@@ -86,12 +87,13 @@ public static unsafe class SavedLook
         }
     }
 
-    private static void WriteKernelSockets(Machine machine, IReadOnlyCollection<StackView> stacks, BinaryWriter writer)
+    private static void WriteKernelSockets(IReadOnlyCollection<StackView> stacks, BinaryWriter writer)
     {
         var sockets = new Dictionary<(int Pid, int Descriptor), KernelSocket>();
-        foreach (Holder holder in stacks.SelectMany(s => s.Sockets()).SelectMany(s => s.Holders))
+        foreach ((Holder holder, StackView stack) in stacks.SelectMany(s => s.Sockets())
+            .SelectMany(s => s.Holders.Select(h => (h, s.Stack))))
         {
-            if (machine.Surroundings.Kernel(holder.Process.Pid, holder.Descriptor) is { } found)
+            if (stack.Surroundings.Kernel(holder.Process.Pid, holder.Descriptor) is { } found)
                 sockets[(holder.Process.Pid, holder.Descriptor)] = found;
         }
         writer.Write(sockets.Count);

@@ -27,7 +27,7 @@ public sealed record SocketLine(
         if (onKernel)
         {
             KernelSocket? k = view.Holders.Count == 0 ? null
-                : machine.Surroundings.Kernel(view.Holders[0].Process.Pid, view.Holders[0].Descriptor);
+                : view.Stack.Surroundings.Kernel(view.Holders[0].Process.Pid, view.Holders[0].Descriptor);
             return k is null ? new("KERNEL", 0, 0, local, remote, Kernel, path)
                 : new(k.State, k.ReceiveQueue, k.SendQueue, k.Local, k.Remote, Kernel, path);
         }

@@ -10,7 +10,6 @@ namespace Accel.Inspect;
 /// </summary>
 public sealed unsafe partial class SparseCopy : IDisposable
 {
-    private const int SeekData = 3, SeekHole = 4;
     private const int ProtectReadWrite = 3, MapPrivate = 2, MapAnonymous = 0x20, MapNoReserve = 0x4000;
 
     private readonly nuint _bytes;
@@ -28,9 +27,9 @@ public sealed unsafe partial class SparseCopy : IDisposable
     public SparseCopy(SafeFileHandle file, long bytes)
         : this(bytes)
     {
-        for (long at = 0; (at = Seek(file, at, SeekData)) >= 0 && at < bytes;)
+        for (long at = 0; (at = FileData.Next(file, at)) >= 0 && at < bytes;)
         {
-            long end = Math.Min(Seek(file, at, SeekHole), bytes);
+            long end = Math.Min(FileData.NextHole(file, at), bytes);
             if (end < at) break; // cut short meanwhile
             _runs.Add((at, end - at));
             while (at < end)
@@ -63,9 +62,6 @@ public sealed unsafe partial class SparseCopy : IDisposable
         if (Address != null) _ = Unmap(Address, _bytes);
         Address = null;
     }
-
-    [LibraryImport("libc", EntryPoint = "lseek", SetLastError = true)]
-    private static partial long Seek(SafeFileHandle file, long offset, int whence);
 
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     private static partial byte* Map(void* address, nuint length, int protection, int flags, int fd, long offset);

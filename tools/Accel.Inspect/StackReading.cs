@@ -20,13 +20,25 @@ public sealed class StackReading
     {
         Id = stack.Id.ToString("x16", CultureInfo.InvariantCulture);
         Uid = stack.Header.OwnerUid;
+        AtNs = stack.NowNs;
+        Seen = stack.Seen;
+        IsForeign = stack.IsForeign;
         Processes = [.. stack.Processes.Select(p => new ProcessReading(p.Pid, p.Name,
-            !p.Alive ? "dead" : p.Stopped ? "stopped" : "running", p.Alive ? ProcessCpu.Nanoseconds(p.Pid) : 0))];
+            !p.Alive ? "dead" : p.Stopped ? "stopped" : "running", p.Alive ? stack.Surroundings.CpuNs(p.Pid) : 0))];
     }
 
     public string Id { get; }
 
     public uint Uid { get; }
+
+    /// <summary>CLOCK_MONOTONIC of the look at this stack: what acceld shows may be older than the rest.</summary>
+    public long AtNs { get; }
+
+    /// <summary>See <see cref="StackView.Seen"/>.</summary>
+    public string Seen { get; }
+
+    /// <summary>See <see cref="StackView.IsForeign"/>.</summary>
+    public bool IsForeign { get; }
 
     public IReadOnlyList<ProcessReading> Processes { get; }
 

@@ -17,15 +17,31 @@ public sealed unsafe class StackView : IDisposable
 {
     private List<SocketView>? _sockets;
 
-    public StackView(RegionHeader header, SparseCopy copy, Surroundings surroundings)
+    public StackView(
+        RegionHeader header, SparseCopy copy, Surroundings surroundings, long nowNs, bool isForeign = false)
     {
         Header = header;
         Copy = copy;
+        Surroundings = surroundings;
+        NowNs = nowNs;
+        IsForeign = isForeign;
         Region = new StackRegion(copy.Address);
         Processes = [.. FindProcesses(surroundings)];
     }
 
     public SparseCopy Copy { get; }
+
+    /// <summary>What is known of its processes and of the kernel's sockets.</summary>
+    public Surroundings Surroundings { get; }
+
+    /// <summary>CLOCK_MONOTONIC of the look at it, which deadlines in its regions are told by.</summary>
+    public long NowNs { get; }
+
+    /// <summary>Another user's, as acceld shows it: some fields are not there.</summary>
+    public bool IsForeign { get; }
+
+    /// <summary>How it was seen, in one word.</summary>
+    public string Seen => IsForeign ? "acceld" : "own";
 
     public ulong Id => Header.Id;
 
@@ -73,7 +89,7 @@ public sealed unsafe class StackView : IDisposable
     public LocalView? RegionOf(Machine machine, in Socket socket)
     {
         if (socket.Region == 0 || socket.Region > StackRegion.MaxRegions) return null;
-        return machine.Local(Region.RegionAt((int)socket.Region - 1)->Id);
+        return machine.Local(Region.RegionAt((int)socket.Region - 1)->Id, Header.OwnerUid);
     }
 
     public void Dispose() => Copy.Dispose();

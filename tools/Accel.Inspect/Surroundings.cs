@@ -10,6 +10,9 @@ public abstract class Surroundings
 
     /// <summary>The kernel's view of a descriptor's socket, or null.</summary>
     public abstract KernelSocket? Kernel(int pid, int descriptor);
+
+    /// <summary>CPU time that a process has used.</summary>
+    public virtual long CpuNs(int pid) => ProcessCpu.Nanoseconds(pid);
 }
 
 /// <summary>Asked of /proc, each table once.</summary>
@@ -18,13 +21,15 @@ public sealed class LiveSurroundings : Surroundings
     private readonly Dictionary<string, Dictionary<string, KernelSocket>> _tables = [];
     private readonly Dictionary<int, string> _namespaces = [];
 
-    public override (string? Name, char State) Status(int pid)
+    public override (string? Name, char State) Status(int pid) => Read(pid);
+
+    internal static (string? Name, char State) Read(int pid)
     {
         try
         {
             string stat = File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/stat"));
             int open = stat.IndexOf('(', StringComparison.Ordinal), close = stat.LastIndexOf(')');
-            return (stat[(open + 1)..close], stat[close + 2]);
+            return (RegionText.Clean(stat[(open + 1)..close]), stat[close + 2]);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -38,14 +43,12 @@ public sealed class LiveSurroundings : Surroundings
         {
             if (!_namespaces.TryGetValue(pid, out string? network))
             {
-                network = new FileInfo($"/proc/{pid}/ns/net").LinkTarget ?? $"of {pid}";
+                network = ProcLink.Network($"{pid}") ?? $"of {pid}";
                 _namespaces[pid] = network;
             }
             if (!_tables.TryGetValue(network, out Dictionary<string, KernelSocket>? table))
-                _tables[network] = table = KernelSockets.Table(pid);
-            string? target = new FileInfo($"/proc/{pid}/fd/{descriptor}").LinkTarget;
-            return target is not null && target.StartsWith("socket:[", StringComparison.Ordinal)
-                ? table.GetValueOrDefault(target[8..^1]) : null;
+                _tables[network] = table = KernelSockets.Table($"{pid}");
+            return ProcLink.Socket(pid, descriptor) is { } inode ? table.GetValueOrDefault(inode) : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

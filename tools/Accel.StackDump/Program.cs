@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using Accel.Inspect;
+using Accel.Inspect.Look;
 using Accel.Manual;
 using Accel.StackDump;
 using Accel.StackDump.Verbs;
@@ -42,6 +43,7 @@ int Show(ParseResult parsed, Func<Machine, Output> verb)
     finally
     {
         foreach (string refusal in machine?.Refusals ?? []) Console.Error.WriteLine($"stackdump: {refusal}");
+        if (machine?.Unseen is { } unseen) Console.Error.WriteLine($"stackdump: {unseen}");
         machine?.Dispose();
     }
     return 0;
@@ -49,14 +51,19 @@ int Show(ParseResult parsed, Func<Machine, Output> verb)
 
 static Machine Look(string? file)
 {
-    if (file is null) return Machine.Look();
+    if (file is null)
+    {
+        using var others = new OtherStacks();
+        return Machine.Look(null, others);
+    }
     using FileStream stream = File.OpenRead(file);
     return SavedLook.Load(stream);
 }
 
 var root = new Command("stackdump", """
     What Accel's stacks hold, read from outside while their processes run, hang, are stopped or have died.
-    Without a verb: the stacks with their processes.
+    Without a verb: the stacks with their processes. Other users' stacks are shown as acceld lets this user see them:
+    sockets and counters, but no sequence numbers and no segments.
     """) { new HelpOption(), json, from };
 root.SetAction(parsed => Show(parsed, m => StacksVerb.Show(m, Selection.All)));
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Accel.Inspect;
+using Accel.Inspect.Look;
 
 namespace Accel.Stat;
 
@@ -15,11 +16,17 @@ public sealed class EventLines(TextWriter output, bool isJson) : IStackEvents
         var lines = new EventLines(output, isJson);
         var feed = new EventFeed();
         var index = new RegionIndex();
+        using var others = new OtherStacks();
+        string? told = null;
         long? end = time is null ? null : Environment.TickCount64 + (long)time.Value.TotalMilliseconds;
         do
         {
-            using (Machine machine = Machine.Look(index))
+            using (Machine machine = Machine.Look(index, others))
+            {
+                if (machine.Unseen is { } unseen && told != unseen)
+                    Console.Error.WriteLine($"accelstat: {told = unseen}");
                 feed.Look(machine, machine.Stacks.Where(s => pid is null || s.Processes.Any(p => p.Pid == pid)), lines);
+            }
             output.Flush();
             Thread.Sleep(Interval);
         }

@@ -1,4 +1,5 @@
 using Accel.Inspect;
+using Accel.Inspect.Look;
 
 namespace Accel.Stat;
 
@@ -8,14 +9,17 @@ public static class Lines
     public static int Run(Wishes wishes, TextWriter output, TextWriter errors)
     {
         var index = new RegionIndex();
+        using var others = new OtherStacks();
         // Rates need a reading before the first that is shown; JSON has its totals and needs none.
-        Sample? before = wishes.IsTotal || wishes.Form == Form.Json ? null : Sample.Take(wishes.Pid, null, index);
+        Sample? before = wishes.IsTotal || wishes.Form == Form.Json ? null
+            : Sample.Take(wishes.Pid, null, index, others);
         var told = new HashSet<string>();
         for (int i = 0; wishes.Count is null || i < wishes.Count; i++)
         {
             if (before is not null) Thread.Sleep(wishes.Interval);
-            Sample sample = Sample.Take(wishes.Pid, before, index);
+            Sample sample = Sample.Take(wishes.Pid, before, index, others);
             foreach (string refusal in sample.Refusals.Where(told.Add)) errors.WriteLine($"accelstat: {refusal}");
+            if (sample.Unseen is { } unseen && told.Add(unseen)) errors.WriteLine($"accelstat: {unseen}");
             if (wishes.Pid is { } pid && sample.Stacks.Count == 0)
             {
                 errors.WriteLine(before is null || i == 0 && before.Stacks.Count == 0

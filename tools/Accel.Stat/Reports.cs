@@ -10,11 +10,11 @@ public static class Reports
     public static List<string> Table(Sample sample, Figure sort, bool reverse)
     {
         Figure[] shown = Figures.All;
-        var table = new TextTable([.. shown.Select(f => f.Title), "stack", "processes"])
+        var table = new TextTable([.. shown.Select(f => f.Title), "stack", "seen", "processes"])
             .Right([.. Enumerable.Range(0, shown.Length)]);
         foreach (StackReading stack in Sorted(sample, sort, reverse))
             table.Add([.. shown.Select(f => Numbers.Text(sample.Value(stack, f), f, sample.HasRates)), stack.Id,
-                Owners(stack)]);
+                stack.Seen, Owners(stack)]);
         return sample.Stacks.Count == 0 ? ["no accelerated process that this user may look at"] : table.Lines();
     }
 
@@ -37,17 +37,18 @@ public static class Reports
     {
         ["monotonic_ns"] = sample.At,
         ["stacks"] = new JsonArray([.. sample.Stacks.Select(stack => Json(sample, stack))]),
+        ["unseen"] = sample.Unseen,
         ["unreadable"] = new JsonArray([.. sample.Refusals.Select(r => JsonValue.Create(r))]),
     };
 
     public static string CsvHeader() => string.Join(',',
-        (string[])["monotonic_ns", "stack", "pids", "process", .. Figures.All.Select(CsvName)]);
+        (string[])["monotonic_ns", "stack", "pids", "process", .. Figures.All.Select(CsvName), "seen"]);
 
     public static IEnumerable<string> Csv(Sample sample, Figure sort, bool reverse) =>
         Sorted(sample, sort, reverse).Select(stack => string.Join(',',
             (string[])[Text(sample.At), stack.Id, string.Join(' ', stack.Processes.Select(p => p.Pid)),
                 Quoted(stack.Processes.Count == 0 ? "" : stack.Processes[0].Name),
-                .. Figures.All.Select(f => Text(sample.Value(stack, f)))]));
+                .. Figures.All.Select(f => Text(sample.Value(stack, f))), stack.Seen]));
 
     private static string CsvName(Figure figure) =>
         figure.Unit.Length == 0 || figure.Name.Contains(figure.Unit, StringComparison.Ordinal) ? figure.Name
@@ -67,6 +68,7 @@ public static class Reports
         {
             ["stack"] = stack.Id,
             ["uid"] = stack.Uid,
+            ["seen"] = stack.Seen,
             ["processes"] = new JsonArray([.. stack.Processes.Select(p => new JsonObject
             {
                 ["pid"] = p.Pid,

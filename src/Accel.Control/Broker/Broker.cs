@@ -25,6 +25,7 @@ public sealed class Broker : IDisposable
     private readonly INetMirror _mirror;
     private readonly InterfaceSet _interfaces;
     private readonly StackRegistry _stacks;
+    private readonly LookDesk _looks;
     private readonly List<Client> _clients = [];
     private readonly ConcurrentQueue<IcmpEvent> _reports = new();
     private readonly int _wake = Libc.EventFd(0, Libc.SockCloexec | Libc.SockNonBlock);
@@ -43,6 +44,7 @@ public sealed class Broker : IDisposable
         _mirror = mirror;
         _interfaces = new InterfaceSet(options);
         _stacks = new StackRegistry(options, _interfaces);
+        _looks = new LookDesk(options, Wake);
     }
 
     private static long Now => Environment.TickCount64;
@@ -87,7 +89,7 @@ public sealed class Broker : IDisposable
                 ? $"no interface is named {string.Join(" or ", _options.Patterns)}"
                 : string.Join('\n', _interfaces.Refusals.Select(r => $"{r.Key}: {r.Value}")));
         _ports = new PortTable(_interfaces.Maps);
-        _desk = new Desk(_options, _interfaces, _stacks, _ports, _mirror, Status);
+        _desk = new Desk(_options, _interfaces, _stacks, _ports, _mirror, Status, _looks);
         _desk.ListenersChanged += () => _mixedAt = Math.Min(_mixedAt, Now + MixedSoonMilliseconds);
         if (isTakingOver)
         {
@@ -196,6 +198,7 @@ public sealed class Broker : IDisposable
             return;
         if (client.Fault is { Length: > 0 } fault)
             _options.Log($"process {client.Peer.Pid}: {fault}");
+        _looks.Forget(client);
         client.Dispose();
         if (client.Stack is { } stack)
         {
@@ -216,6 +219,7 @@ public sealed class Broker : IDisposable
         while (_reports.TryDequeue(out IcmpEvent report))
             Forward(report);
         _stacks.Tick(_ports, now);
+        _looks.Tend();
         if (now >= _mixedAt)
         {
             _mixedAt = now + MixedMilliseconds;
@@ -331,6 +335,7 @@ public sealed class Broker : IDisposable
         foreach (Client client in _clients)
             client.Dispose();
         _clients.Clear();
+        _looks.Dispose();
         _interfaces.Dispose();
         _mirror.Dispose();
         _listener?.Dispose();

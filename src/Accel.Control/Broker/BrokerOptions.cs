@@ -21,6 +21,9 @@ public sealed record BrokerOptions
 
     public Action<string> Log { get; init; } = static _ => { };
 
+    /// <summary>Takes looks at stacks for other users; null: nobody may look.</summary>
+    public ILookSource? Looks { get; init; }
+
     /// <summary>
     /// How long stacks of an acceld that died may take to come back, before what they had is given to the kernel.
     /// </summary>

@@ -12,7 +12,7 @@ namespace Accel.Control.Broker;
 /// <summary>Answers what stacks ask. Trusts nothing in a packet; a refusal is an answer, nonsense ends the
 /// conversation.</summary>
 internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, StackRegistry stacks, PortTable ports,
-    INetMirror mirror, Func<byte[]> status)
+    INetMirror mirror, Func<byte[]> status, LookDesk looks)
 {
     private readonly Restorer _restorer = new(options, ports);
     private readonly HostKeys _keys = HostKeys.Load();
@@ -41,6 +41,9 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
         {
             case MessageKind.Status:
                 SendStatus(client, header.Serial);
+                break;
+            case MessageKind.Look:
+                looks.Ask(client, header.Serial);
                 break;
             case MessageKind.Hello when client.Stack == null:
                 OnHello(client, Conversation.As<HelloMessage>(packet));

@@ -9,6 +9,14 @@ public sealed record Peer(int Pid, uint Uid, uint Gid, IReadOnlyList<uint> Group
     public bool IsRoot => Uid == 0;
 }
 
+/// <summary>Whose stacks a user may look at: their sockets and counters, never what they send.</summary>
+public enum LookScope
+{
+    None,
+    Own,
+    All,
+}
+
 /// <summary>
 /// Decides who may have what. Asked on the broker's thread, so it must answer at once. A refusal is a sentence for the
 /// log; null: allowed.
@@ -24,6 +32,9 @@ public interface IAccessPolicy
     /// </summary>
     string? RefuseSteer(
         Peer peer, Transport transport, in Endpoint local, bool listener, IReadOnlyCollection<string> interfaces);
+
+    /// <summary>Without a word on it all may be looked at by all, as sockets by `ss`.</summary>
+    LookScope MayLook(Peer peer) => LookScope.All;
 }
 
 /// <summary>Without a policy file: root only.</summary>

@@ -15,7 +15,7 @@ internal static unsafe class Libc
     public const int SolNetlink = 270, NetlinkAddMembership = 1, NetlinkStrictCheck = 12;
     public const short PollIn = 1, PollOut = 4, PollHup = 16;
     public const int EPERM = 1, ENOENT = 2, EINTR = 4, EAGAIN = 11, EBUSY = 16, EEXIST = 17, ENODEV = 19;
-    public const int EADDRINUSE = 98, EOPNOTSUPP = 95, ENOBUFS = 105;
+    public const int EADDRINUSE = 98, EOPNOTSUPP = 95, ENOBUFS = 105, ECONNREFUSED = 111;
 
     private const string Name = "libc";
 
@@ -81,6 +81,12 @@ internal static unsafe class Libc
 
     [DllImport(Name, EntryPoint = "ftruncate")]
     public static extern int Truncate(int fd, long bytes);
+
+    [DllImport(Name, EntryPoint = "fchmod")]
+    public static extern int ChangeMode(int fd, uint mode);
+
+    [DllImport(Name, EntryPoint = "setpriority")]
+    public static extern int SetPriority(int which, uint who, int priority);
 
     [DllImport(Name, EntryPoint = "open")]
     public static extern int Open(byte* path, int flags, uint mode);

@@ -6,8 +6,8 @@ namespace Accel.Control.Policy;
 
 /// <summary>
 /// Who may have what, by the lines of a file. The first line that is about the user, the interface and the port
-/// decides; after the last line root and the daemon's own user may have everything, and nobody else anything. See the
-/// README for the format.
+/// decides; after the last line root and the daemon's own user may have everything, and nobody else anything. Lines
+/// about looks are a list of their own, after which everybody may look at everything. See the README for the format.
 /// </summary>
 public sealed class PolicyFile : IAccessPolicy
 {
@@ -67,7 +67,7 @@ public sealed class PolicyFile : IAccessPolicy
     {
         foreach (PolicyLine line in _lines)
         {
-            if (line.IsAbout(peer) && line.IsAboutInterface(interfaceName)
+            if (line.Look is null && line.IsAbout(peer) && line.IsAboutInterface(interfaceName)
                 && (line.Allows || !line.IsAboutSomePorts))
                 return Answer(line, $"user {peer.Uid} on {interfaceName}");
         }
@@ -85,12 +85,17 @@ public sealed class PolicyFile : IAccessPolicy
         return null;
     }
 
+    /// <summary>Root and the daemon's own user could look without asking.</summary>
+    public LookScope MayLook(Peer peer) => peer.IsRoot || peer.Uid == _ownUid ? LookScope.All
+        : _lines.FirstOrDefault(l => l.Look is not null && l.IsAbout(peer))?.Look ?? LookScope.All;
+
     private string? RefusePort(Peer peer, string interfaceName, Transport transport, ushort port)
     {
         string what = $"user {peer.Uid} on {interfaceName}, {transport} port {port}".ToLowerInvariant();
         foreach (PolicyLine line in _lines)
         {
-            if (line.IsAbout(peer) && line.IsAboutInterface(interfaceName) && line.IsAboutPort(transport, port))
+            if (line.Look is null && line.IsAbout(peer) && line.IsAboutInterface(interfaceName)
+                && line.IsAboutPort(transport, port))
                 return Answer(line, what);
         }
         return ByDefault(peer, what);

@@ -17,6 +17,9 @@ internal sealed record PolicyLine(
     int Number, bool Allows, IReadOnlyList<NumberRange>? Users, IReadOnlyList<NumberRange>? Groups,
     IReadOnlyList<string>? Interfaces, Transport? Transport, IReadOnlyList<NumberRange>? Ports)
 {
+    /// <summary>Of a line about looks, which is about nothing else: whose stacks. Null: a line about sockets.</summary>
+    public LookScope? Look { get; init; }
+
     public bool IsAbout(Peer peer) =>
         (Users is null || Users.Any(r => r.Has(peer.Uid)))
         && (Groups is null || Groups.Any(r => r.Has(peer.Gid) || peer.Groups.Any(r.Has)));

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Accel.Control.Broker;
 using Accel.Core.Nic;
 
 namespace Accel.Control.Policy;
@@ -6,17 +7,38 @@ namespace Accel.Control.Policy;
 /// <summary>Reads one line of a policy. What makes no sense is a FormatException that says what was expected.</summary>
 internal sealed class PolicyParser(IAccountNames names)
 {
-    private const string Clauses = "uid, gid, interface, transport or ports";
+    private const string Clauses = "uid, gid, interface, transport or ports", LookClauses = "uid or gid";
 
     public PolicyLine Parse(string line, int number)
     {
         string[] words = line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+        if (words[0] == "look")
+            return ParseLook(words, number);
         bool allows = words[0] switch
         {
             "allow" => true,
             "deny" => false,
-            _ => throw new FormatException($"\"{words[0]}\": a line begins with allow or deny"),
+            _ => throw new FormatException($"\"{words[0]}\": a line begins with allow, deny or look"),
         };
+        return ParseClauses(words, number, allows, Clauses);
+    }
+
+    /// <summary>look all|own|none, and whom it is about.</summary>
+    private PolicyLine ParseLook(string[] words, int number)
+    {
+        LookScope scope = words.ElementAtOrDefault(1) switch
+        {
+            "all" => LookScope.All,
+            "own" => LookScope.Own,
+            "none" => LookScope.None,
+            _ => throw new FormatException("look: at whose stacks? (all, own or none)"),
+        };
+        PolicyLine line = ParseClauses([$"look {words[1]}", .. words[2..]], number, true, LookClauses);
+        return line with { Look = scope };
+    }
+
+    private PolicyLine ParseClauses(string[] words, int number, bool allows, string known)
+    {
         if (words.Length == 1)
             throw new FormatException($"whom? (\"{words[0]} any\" is everybody)");
         int at = words[1] == "any" ? 2 : 1;
@@ -24,8 +46,9 @@ internal sealed class PolicyParser(IAccountNames names)
         for (; at < words.Length; at += 2)
         {
             string clause = words[at];
-            if (clause is not ("uid" or "gid" or "interface" or "transport" or "ports"))
-                throw new FormatException($"\"{clause}\": expected {Clauses}");
+            if (clause is not ("uid" or "gid" or "interface" or "transport" or "ports")
+                || (known == LookClauses && clause is not ("uid" or "gid")))
+                throw new FormatException($"\"{clause}\": expected {known}");
             if (at + 1 == words.Length)
                 throw new FormatException($"{clause}: what? ({Example(clause)})");
             if (!clauses.TryAdd(clause, words[at + 1]))

@@ -30,4 +30,6 @@ public sealed class ReloadablePolicy(string path, Action<string> log) : IAccessP
     public string? RefuseSteer(
         Peer peer, Transport transport, in Endpoint local, bool listener, IReadOnlyCollection<string> interfaces) =>
         _now.RefuseSteer(peer, transport, local, listener, interfaces);
+
+    public LookScope MayLook(Peer peer) => _now.MayLook(peer);
 }

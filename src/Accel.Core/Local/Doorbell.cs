@@ -23,7 +23,7 @@ public unsafe struct Doorbell
     [FieldOffset(8)] public uint Stack;
 
     /// <summary>Random part of the wake socket's name.</summary>
-    [FieldOffset(16)] public ulong WakeName;
+    [FieldOffset(16), Hidden] public ulong WakeName;
 
     /// <summary>1 while the owner sleeps, or is about to.</summary>
     [FieldOffset(64)] public uint Sleeping;

@@ -10,3 +10,10 @@ public sealed class SharedLayoutAttribute : Attribute;
 [AttributeUsage(
     AttributeTargets.Method | AttributeTargets.Class | AttributeTargets.Struct | AttributeTargets.Constructor)]
 public sealed class ColdPathAttribute : Attribute;
+
+/// <summary>
+/// Marks a field of a shared struct that other users are never shown (acceld's looks leave it out): by it a connection
+/// could be forged, a sleeper woken, or a program's memory mapped out. Sequence numbers are hidden by their type.
+/// </summary>
+[AttributeUsage(AttributeTargets.Field)]
+public sealed class HiddenAttribute : Attribute;

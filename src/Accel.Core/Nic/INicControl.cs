@@ -26,6 +26,7 @@ public enum NicRefusal : byte
     Failed,
     NotYourConnection,
     KernelRefused,
+    Busy,
 }
 
 /// <summary>

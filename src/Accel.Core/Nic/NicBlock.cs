@@ -68,14 +68,14 @@ public struct NicRoute
 
     /// <summary>VLAN tag control information plus 0x10000; 0: untagged.</summary>
     [FieldOffset(56)] public uint Vlan;
-    [FieldOffset(60)] public ushort Identification;
+    [FieldOffset(60), Hidden] public ushort Identification;
     [FieldOffset(62)] public byte Ttl;
 
     /// <summary>Without the two bits of ECN.</summary>
     [FieldOffset(63)] public byte Tos;
 
     /// <summary>RFC 6437.</summary>
-    [FieldOffset(64)] public uint FlowLabel;
+    [FieldOffset(64), Hidden] public uint FlowLabel;
 
     /// <summary>Index of the link.</summary>
     [FieldOffset(68)] public byte Link;
@@ -95,7 +95,7 @@ public struct NicBlock
     [FieldOffset(8)] public NicUse Use;
     [FieldOffset(12)] public NicBlockFlags Flags;
     [FieldOffset(16)] public NicRoute Route;
-    [FieldOffset(88)] public uint Hash;
+    [FieldOffset(88), Hidden] public uint Hash;
 
     /// <summary>Index plus one of the connection in the stack's own local region; 0: none.</summary>
     [FieldOffset(92)] public uint Conn;
@@ -126,7 +126,7 @@ public struct NicBlock
     [FieldOffset(184)] public NicSettings Settings;
 
     /// <summary>With <see cref="NicBlockFlags.Holds"/>.</summary>
-    [FieldOffset(224)] public TcpEmit Held;
+    [FieldOffset(224), Hidden] public TcpEmit Held;
     [FieldOffset(320)] public Tcb Tcb;
 
     public readonly bool Is(NicBlockFlags flags) => (Flags & flags) == flags;

@@ -20,5 +20,6 @@ public static class NicRefusalText
         "the conversation with acceld failed",
         "the connection is another stack's",
         "the kernel refused what acceld asked of it",
+        "acceld has too much to do just now",
     ];
 }

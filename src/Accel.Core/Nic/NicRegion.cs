@@ -32,7 +32,7 @@ public struct NicTables
 
 
     /// <summary>Key of the hash table, so that strangers cannot fill one bucket.</summary>
-    [FieldOffset(232)] public ulong HashKey;
+    [FieldOffset(232), Hidden] public ulong HashKey;
 
     /// <summary>RSTs to strangers that may still be sent, and since when they are counted.</summary>
     [FieldOffset(240)] public long ResetTokens;

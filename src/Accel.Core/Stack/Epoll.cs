@@ -30,7 +30,7 @@ public unsafe struct Waker
 
     /// <summary>Threads asleep on it.</summary>
     [FieldOffset(12)] public int Sleepers;
-    [FieldOffset(16)] public ulong Name;
+    [FieldOffset(16), Hidden] public ulong Name;
     [FieldOffset(24)] public uint BellCount;
     [FieldOffset(28)] public int Lock;
 
@@ -72,7 +72,7 @@ public unsafe struct EpollSet
     /// listeners. The program's descriptor reports it with <see cref="Marker"/> as data.
     /// </summary>
     [FieldOffset(20)] public int Inner;
-    [FieldOffset(24)] public ulong Marker;
+    [FieldOffset(24), Hidden] public ulong Marker;
 
     /// <summary>All items: index plus one of the first.</summary>
     [FieldOffset(32)] public uint Items;
@@ -139,7 +139,7 @@ public struct EpollItem
     [FieldOffset(12)] public int Descriptor;
     [FieldOffset(16)] public uint Events;
     [FieldOffset(20)] public uint Flags;
-    [FieldOffset(24)] public ulong Data;
+    [FieldOffset(24), Hidden] public ulong Data;
 
     /// <summary>State of the socket when it was last reported: an edge is a difference to it.</summary>
     [FieldOffset(32)] public ulong ReportedTail;

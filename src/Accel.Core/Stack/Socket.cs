@@ -152,7 +152,7 @@ public unsafe struct Socket
     [FieldOffset(192)] public fixed int Options[MaxOptions];
 
     /// <summary>The kernel's cookie of the file by which it was last sent to another process; 0: never.</summary>
-    [FieldOffset(384)] public ulong PassedCookie;
+    [FieldOffset(384), Hidden] public ulong PassedCookie;
 
     /// <summary>Messages on their way that it is in. Each holds a reference.</summary>
     [FieldOffset(392)] public int InFlight;

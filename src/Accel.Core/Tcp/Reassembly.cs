@@ -27,8 +27,8 @@ public struct Reassembly
     [FieldOffset(16)] public SackBlocks Recent;
 
     /// <summary>Lowest and highest; links of the pool, 0 = none.</summary>
-    [FieldOffset(48)] public uint First;
-    [FieldOffset(52)] public uint Last;
+    [FieldOffset(48), Hidden] public uint First;
+    [FieldOffset(52), Hidden] public uint Last;
 
     public readonly bool IsEmpty => Count == 0;
 

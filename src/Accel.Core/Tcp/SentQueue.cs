@@ -22,10 +22,10 @@ public partial struct SentQueue
     /// <summary>A peer whose SACK blocks cut everything in pieces is not followed further than this.</summary>
     private const uint MaxRecords = 8192;
 
-    [FieldOffset(0)] public uint Head;
-    [FieldOffset(4)] public uint Tail;
-    [FieldOffset(8)] public uint Oldest;
-    [FieldOffset(12)] public uint Newest;
+    [FieldOffset(0), Hidden] public uint Head;
+    [FieldOffset(4), Hidden] public uint Tail;
+    [FieldOffset(8), Hidden] public uint Oldest;
+    [FieldOffset(12), Hidden] public uint Newest;
 
     /// <summary>What is in the queue: [Una, Nxt).</summary>
     [FieldOffset(16)] public SeqNum Una;
@@ -43,10 +43,10 @@ public partial struct SentQueue
     [FieldOffset(40)] public uint Records;
 
     /// <summary>No lost and unsent record lies before this one; 0: start at the head.</summary>
-    [FieldOffset(44)] public uint LostHint;
+    [FieldOffset(44), Hidden] public uint LostHint;
 
     /// <summary>Where SACK was last at work.</summary>
-    [FieldOffset(48)] public uint SackHint;
+    [FieldOffset(48), Hidden] public uint SackHint;
 
     /// <summary>End of the highest run reported by SACK; Una if there is none.</summary>
     [FieldOffset(52)] public SeqNum HighestSacked;

@@ -132,8 +132,8 @@ public struct Tcb
     [FieldOffset(32)] public uint RcvWnd;
 
     /// <summary>RFC 7323 4.3.</summary>
-    [FieldOffset(36)] public uint TsRecent;
-    [FieldOffset(40)] public uint TsOffset;
+    [FieldOffset(36), Hidden] public uint TsRecent;
+    [FieldOffset(40), Hidden] public uint TsOffset;
 
     /// <summary>Size of the peer's full segments, as seen.</summary>
     [FieldOffset(44)] public ushort RcvMss;

@@ -97,10 +97,10 @@ public struct TcpSettings
     [FieldOffset(68)] public uint CompressedSackSlackNs;
 
     /// <summary>Keys of sequence numbers, timestamp offsets and SYN cookies; random, made once per stack.</summary>
-    [FieldOffset(128)] public ulong SequenceKey0;
-    [FieldOffset(136)] public ulong SequenceKey1;
-    [FieldOffset(144)] public ulong CookieKey0;
-    [FieldOffset(152)] public ulong CookieKey1;
+    [FieldOffset(128), Hidden] public ulong SequenceKey0;
+    [FieldOffset(136), Hidden] public ulong SequenceKey1;
+    [FieldOffset(144), Hidden] public ulong CookieKey0;
+    [FieldOffset(152), Hidden] public ulong CookieKey1;
 
     /// <summary>Linux's defaults, with keys that the caller has drawn.</summary>
     public static TcpSettings Linux(ulong key0, ulong key1, ulong key2, ulong key3) => new()

@@ -36,7 +36,7 @@ public struct UdpBinding
     /// <summary>ICMP errors heard of, and those after which the kernel's socket was asked for its error.</summary>
     [FieldOffset(84)] public uint Errors;
     [FieldOffset(88)] public uint ErrorsSeen;
-    [FieldOffset(92)] public ushort Identification;
+    [FieldOffset(92), Hidden] public ushort Identification;
 
     [FieldOffset(96)] public ulong Received;
     [FieldOffset(104)] public ulong ReceivedBytes;

@@ -60,6 +60,11 @@ public enum MessageKind : ushort
     /// <summary>Stack to acceld; the answer brings a socket.</summary>
     Restore = 8,
 
+    /// <summary>
+    /// Anybody to acceld, without Hello: at the stacks of others. The answer may take a moment; it brings a file.
+    /// </summary>
+    Look = 9,
+
     /// <summary>acceld to stack.</summary>
     Welcome = 16,
     Link = 17,

@@ -92,7 +92,12 @@ public class PolicyFileTests
     }
 
     [Theory]
-    [InlineData("permit uid 3", "\"permit\": a line begins with allow or deny")]
+    [InlineData("permit uid 3", "\"permit\": a line begins with allow, deny or look")]
+    [InlineData("look", "look: at whose stacks? (all, own or none)")]
+    [InlineData("look some any", "look: at whose stacks? (all, own or none)")]
+    [InlineData("look own", "whom? (\"look own any\" is everybody)")]
+    [InlineData("look own any ports 80", "\"ports\": expected uid or gid")]
+    [InlineData("look none uid", "uid: what? (uid 33, uid www-data, uid 1000-1999)")]
     [InlineData("allow", "whom? (\"allow any\" is everybody)")]
     [InlineData("allow interface eth0", "whom? (uid, gid, or \"any\" after the first word)")]
     [InlineData("allow any uid 3", "\"any\" and a uid or gid contradict each other")]
@@ -155,5 +160,24 @@ public class PolicyFileTests
         Assert.Equal(0u, new AccountFiles().Uid("root"));
         Assert.Equal(0u, new AccountFiles().Gid("root"));
         Assert.Null(new AccountFiles().Uid("nobody of this name"));
+    }
+
+    [Fact]
+    public void Looks_have_lines_of_their_own_and_are_free_without()
+    {
+        var policy = Parse("deny any", "look own gid web", "look none uid 1000-1999", "look all uid 1000", "allow any");
+        Assert.Equal(LookScope.Own, policy.MayLook(User(7, 44)));
+        Assert.Equal(LookScope.Own, policy.MayLook(User(1000, 5, 44)));
+        Assert.Equal(LookScope.None, policy.MayLook(User(1000)));
+        Assert.Equal(LookScope.All, policy.MayLook(User(33)));
+        Assert.False(Attaches(policy, User(33)));
+        Assert.False(Attaches(policy, User(7, 44)));
+        var strict = Parse("look none any");
+        Assert.Equal(LookScope.None, strict.MayLook(User(33)));
+        Assert.Equal(LookScope.All, strict.MayLook(User(0)));
+        Assert.Equal(LookScope.All, strict.MayLook(User(Daemon)));
+        Assert.False(Attaches(strict, User(33)));
+        Assert.Equal(LookScope.All, Parse("allow uid 33 ports 80").MayLook(User(34)));
+        Assert.Equal(LookScope.All, ((IAccessPolicy)new RootOnlyPolicy()).MayLook(User(34)));
     }
 }

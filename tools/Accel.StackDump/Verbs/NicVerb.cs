@@ -21,7 +21,7 @@ internal static class NicVerb
             var row = new JsonObject { ["stack"] = id };
             if (machine.Nic(stack) is { } nic)
             {
-                row["engine"] = Engine(machine, nic, lines);
+                row["engine"] = Engine(stack, nic, lines);
                 row["listeners"] = Listeners(nic, lines);
                 row["settings"] = Settings(nic, lines);
                 row["counters"] = Counters(nic, lines);
@@ -53,17 +53,17 @@ internal static class NicVerb
         return json;
     }
 
-    private static unsafe JsonObject Engine(Machine machine, NicView nic, List<string> lines)
+    private static unsafe JsonObject Engine(StackView stack, NicView nic, List<string> lines)
     {
         NicTables* t = nic.Region.Tables;
         var uses = nic.Blocks().GroupBy(b => Use(nic, b)).ToDictionary(g => g.Key, g => g.Count());
         var json = new JsonObject
         {
             ["lock_holder"] = t->Lock.Word,
-            ["last_poll_ms_ago"] = Ago(machine, t->LastPollNs),
-            ["last_activity_ms_ago"] = Ago(machine, t->LastActivityNs),
+            ["last_poll_ms_ago"] = Ago(stack, t->LastPollNs),
+            ["last_activity_ms_ago"] = Ago(stack, t->LastActivityNs),
             ["next_deadline_ms"] = t->NextDeadlineNs == long.MaxValue ? null
-                : Math.Round((t->NextDeadlineNs - machine.NowNs) / 1e6, 3),
+                : Math.Round((t->NextDeadlineNs - stack.NowNs) / 1e6, 3),
             ["timers_armed"] = nic.Region.Wheel->Armed,
             ["live"] = uses.GetValueOrDefault(NicUse.Live),
             ["half_open"] = uses.GetValueOrDefault(NicUse.HalfOpen),
@@ -122,5 +122,5 @@ internal static class NicVerb
 
     private static unsafe NicUse Use(NicView nic, int block) => nic.Region.BlockAt(block)->Use;
 
-    private static double? Ago(Machine machine, long ns) => ns == 0 ? null : Math.Round((machine.NowNs - ns) / 1e6, 3);
+    private static double? Ago(StackView stack, long ns) => ns == 0 ? null : Math.Round((stack.NowNs - ns) / 1e6, 3);
 }

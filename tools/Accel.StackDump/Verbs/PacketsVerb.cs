@@ -25,8 +25,11 @@ internal static unsafe class PacketsVerb
         {
             int before = lines.Count;
             var packets = new JsonArray();
-            if (listed.Line.Block >= 0 && machine.Nic(listed.Stack) is { } nic)
-                Network(nic, nic.Region.BlockAt(listed.Line.Block), listed.Line, machine.NowNs, packets,
+            NicView? nic = listed.Line.Block < 0 ? null : machine.Nic(listed.Stack);
+            if (nic is not null && listed.Stack.IsForeign)
+                Foreign(nic.Region.BlockAt(listed.Line.Block), packets, lines);
+            else if (nic is not null)
+                Network(nic, nic.Region.BlockAt(listed.Line.Block), listed.Line, listed.Stack.NowNs, packets,
                     lines, seen);
             else if (listed is { Socket: { } view, Line.Route: SocketLine.Shared })
                 Shared(machine, view, listed.Line, packets, lines);
@@ -43,6 +46,21 @@ internal static unsafe class PacketsVerb
         }
         if (lines.Count == 0) lines.Add("no bytes lie in any connection");
         return new(json, lines);
+    }
+
+    /// <summary>Another user's: how much, but no sequence number of any of it.</summary>
+    private static void Foreign(NicBlock* b, JsonArray json, List<string> lines)
+    {
+        long inFlight = b->Tcb.SndNxt - b->Tcb.SndUna;
+        if (inFlight <= 0) return;
+        lines.Add($"  {"sent",-22} {inFlight} bytes, not acknowledged (segments are not shown to other users)");
+        json.Add(new JsonObject
+        {
+            ["where"] = "sent",
+            ["header"] = null,
+            ["seq"] = null,
+            ["length"] = inFlight,
+        });
     }
 
     private static void Network(NicView nic, NicBlock* b, SocketLine line, long nowNs, JsonArray json,

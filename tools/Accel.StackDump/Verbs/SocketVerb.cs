@@ -53,7 +53,7 @@ internal static class SocketVerb
             ["holders"] = string.Join(' ', view.Holders.Select(h => $"{h.Process.Pid}:{h.Descriptor}")),
         });
         Section("socket", Fields.Of(*s));
-        if (line.Block >= 0 && machine.Nic(stack) is { } nic) Network(machine, nic, line.Block, Section);
+        if (line.Block >= 0 && machine.Nic(stack) is { } nic) Network(stack, nic, line.Block, Section);
         LocalView? region = stack.RegionOf(machine, *s);
         if (region is not null && s->State == (uint)SocketState.Listening && s->Index < LocalRegion.MaxListeners)
             Section("listener", Fields.Of(*region.Region.ListenerAt((int)s->Index)));
@@ -79,13 +79,13 @@ internal static class SocketVerb
     }
 
     /// <summary>The engine's end: its block, the way out, and all of TCP.</summary>
-    private static unsafe void Network(Machine machine, NicView nic, int block, Action<string, JsonObject> section)
+    private static unsafe void Network(StackView stack, NicView nic, int block, Action<string, JsonObject> section)
     {
         NicBlock* b = nic.Region.BlockAt(block);
-        JsonObject tcp = TcpText.Info(in b->Tcb, machine.NowNs);
+        JsonObject tcp = TcpText.Info(in b->Tcb, stack.NowNs);
         tcp["state"] = TcpText.State(b->Tcb.State);
         tcp["link"] = nic.LinkName(b->Route.Link);
-        if (TcpText.Timer(in b->Tcb, machine.NowNs) is var (name, millis))
+        if (TcpText.Timer(in b->Tcb, stack.NowNs) is var (name, millis))
             tcp["timer"] = string.Create(CultureInfo.InvariantCulture, $"{name} in {millis} ms");
         section("tcp", tcp);
         var held = new List<string>();

@@ -18,7 +18,7 @@ internal static class SocketsVerb
         return new(() => new JsonArray([.. listed.Select(l =>
         {
             JsonObject row = Json(l.Stack, l.Socket, l.Line);
-            if (Nic(l.Stack, l.Line) is { } nic) Describe(row, nic, l.Line.Block, machine.NowNs);
+            if (Nic(l.Stack, l.Line) is { } nic) Describe(row, nic, l.Line.Block, l.Stack.NowNs);
             return row;
         })]), () =>
         {
@@ -28,8 +28,8 @@ internal static class SocketsVerb
             {
                 NicView? nic = Nic(stack, line);
                 table.Add(line.State, Text(line.ReceiveQueue), Text(line.SendQueue), line.Local, line.Remote,
-                    Owners(socket), line.Path + (nic is null ? "" : Timer(nic, line.Block, machine.NowNs)));
-                if (info) insides.Add(nic is null ? null : Inside(nic, line.Block, machine.NowNs));
+                    Owners(socket), line.Path + (nic is null ? "" : Timer(nic, line.Block, stack.NowNs)));
+                if (info) insides.Add(nic is null ? null : Inside(nic, line.Block, stack.NowNs));
             }
             return info ? Woven(table.Lines(), insides) : table.Lines();
         });
@@ -76,6 +76,7 @@ internal static class SocketsVerb
     private static JsonObject Json(StackView stack, SocketView? socket, SocketLine line) => new()
     {
         ["stack"] = stack.Id.ToString("x16", CultureInfo.InvariantCulture),
+        ["seen"] = stack.Seen,
         ["state"] = line.State,
         ["recv_q"] = line.ReceiveQueue,
         ["send_q"] = line.SendQueue,

@@ -16,9 +16,10 @@ internal static class StacksVerb
             int inUse = stack.Region.Tables->Sockets.InUse;
             DateTimeOffset created = Created(stack);
             var processes = new JsonArray();
+            string foreign = stack.IsForeign ? "  (as acceld shows it)" : "";
             lines.Add(string.Create(CultureInfo.InvariantCulture,
                 $"stack {stack.Id:x16}  user {stack.Header.OwnerUid}  "
-                + $"since {created.LocalDateTime:yyyy-MM-dd HH:mm:ss}  {inUse} sockets"));
+                + $"since {created.LocalDateTime:yyyy-MM-dd HH:mm:ss}  {inUse} sockets{foreign}"));
             foreach (ProcessView p in stack.Processes)
             {
                 string state = !p.Alive ? "dead" : p.Stopped ? "stopped" : "running";
@@ -29,6 +30,7 @@ internal static class StacksVerb
             {
                 ["stack"] = stack.Id.ToString("x16", CultureInfo.InvariantCulture),
                 ["uid"] = stack.Header.OwnerUid,
+                ["seen"] = stack.Seen,
                 ["created"] = created.ToString("O", CultureInfo.InvariantCulture),
                 ["sockets"] = inUse,
                 ["processes"] = processes,

@@ -14,7 +14,7 @@ internal static class TimersVerb
         foreach (Listed listed in Listed.Of(machine, selection))
         {
             if (listed.Line.Block < 0 || machine.Nic(listed.Stack) is not { } nic) continue;
-            foreach ((string name, double millis) in Timers(nic, listed.Line.Block, machine.NowNs))
+            foreach ((string name, double millis) in Timers(nic, listed.Line.Block, listed.Stack.NowNs))
                 rows.Add((millis, name, listed));
         }
         rows.Sort((a, b) => a.Millis.CompareTo(b.Millis));

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Accel.Inspect;
+using Accel.Inspect.Look;
 using Spectre.Console;
 
 namespace Accel.Stat.Screen;
@@ -28,7 +29,8 @@ internal static class LiveScreen
         }))];
         using var output = new StreamWriter(Console.OpenStandardOutput());
         var index = new RegionIndex();
-        Machine machine = Machine.Look(index);
+        using var others = new OtherStacks();
+        Machine machine = Machine.Look(index, others);
         Sample sample = Sample.Take(machine, wishes.Pid, null);
         long taken = Stopwatch.GetTimestamp();
         try
@@ -41,7 +43,7 @@ internal static class LiveScreen
                 if (Stopwatch.GetElapsedTime(taken) >= wishes.Interval)
                 {
                     machine.Dispose();
-                    machine = Machine.Look(index);
+                    machine = Machine.Look(index, others);
                     sample = Sample.Take(machine, wishes.Pid, sample);
                     taken = Stopwatch.GetTimestamp();
                     picture = null;

@@ -75,9 +75,11 @@ public sealed class Picture
             f == _state.Sort ? 0 : 2 + Array.IndexOf(Ranked, f.Name), true, row => Text(_stacks[row], f));
         var table = new ScreenTable(
             [.. Figures.All.Where(f => f == _state.Sort || Ranked.Contains(f.Name)).Select(Of),
+                new("seen", 30, false, row => _stacks[row].Seen),
                 new("processes", 1, false, row => Reports.Owners(_stacks[row]))],
             _stacks.Length, _state.Row);
-        ScreenLine[] refusals = [.. _sample.Refusals.Take(3).Select(r => new ScreenLine(r, ScreenLine.Warning))];
+        ScreenLine[] refusals = [.. _sample.Refusals.Take(3).Concat(_sample.Unseen is { } unseen ? [unseen] : [])
+            .Select(r => new ScreenLine(r, ScreenLine.Warning))];
         if (_stacks.Length > 0) _lines.AddRange(table.Lines(_width, height - _lines.Count - 1 - refusals.Length));
         _lines.AddRange(refusals);
         return "q: quit  Enter: into a stack  s S: sort  r: reverse  /: filter";
@@ -85,7 +87,8 @@ public sealed class Picture
 
     private string Stack(StackReading stack, int height)
     {
-        Head($"{_sockets.Count} sockets of stack {stack.Id}, user {stack.Uid}");
+        Head($"{_sockets.Count} sockets of stack {stack.Id}, user {stack.Uid}"
+            + (stack.IsForeign ? ", as acceld shows it" : ""));
         Figure cpu = Figures.Find("cpu")!;
         List<ScreenLine> above =
         [
@@ -142,7 +145,7 @@ public sealed class Picture
         if (line.Block >= 0 && machine.Nic(stack) is { } nic)
         {
             NicBlock* block = nic.Region.BlockAt(line.Block);
-            _lines.AddRange(ScreenLine.Flow(TcpText.Info(in block->Tcb, machine.NowNs)
+            _lines.AddRange(ScreenLine.Flow(TcpText.Info(in block->Tcb, stack.NowNs)
                 .Select((KeyValuePair<string, JsonNode?> f) => $"{f.Key} {f.Value}"), _width, ScreenLine.Plain));
         }
         return Foot;
