@@ -2,8 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace Accel.Stat.Screen;
 
-/// <summary>Says that nobody is at the other end of standard input any more. The console does not: it takes the end of a
-/// terminal for keys, one after the other.</summary>
+/// <summary>
+/// Says that nobody is at the other end of standard input any more. The console does not: it takes the end of a terminal
+/// for keys, one after the other.
+/// </summary>
 internal static partial class TerminalInput
 {
     private const short HangUp = 0x10, Error = 0x08, Invalid = 0x20;  // POLLHUP, POLLERR, POLLNVAL: poll(2)
