@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0xe696e5d7a4b3a685;
+    public const ulong Value = 0x0e38f53cbef80f7a;
 }
