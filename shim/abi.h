@@ -19,6 +19,9 @@ enum { ACCEL_SLEEP_POLL = 1, ACCEL_SLEEP_EPOLL = 2 };
 #define ACCEL_TRACKED 0x80000000u
 enum { ACCEL_KIND_SOCKET = 1, ACCEL_KIND_EPOLL = 2, ACCEL_KIND_INTERNAL = 15 };
 
+/* Between the process slots' notes of their pids. */
+enum { ACCEL_SLOT_BYTES = 128 };
+
 /* own[7] is the address of a word in which this bit says that the thread has ended. */
 #define ACCEL_ABANDONED 0x80000000u
 
@@ -43,7 +46,7 @@ struct accel_thread {
     int32_t tid;               /* kernel thread id; C keeps it right after fork */
     uint32_t scratch_fds;      /* capacity of scratch */
     struct pollfd *scratch;    /* C-owned; in accel_poll at least nfds + 8 entries */
-    uint64_t own[8];           /* managed's own state of this thread: zero at birth and in a fork child */
+    uint64_t own[9];           /* managed's own state of this thread: zero at birth and in a fork child */
     struct accel_wait wait;
 };
 
@@ -63,11 +66,11 @@ struct accel_process {
     uint32_t (*cpu)(void);   /* number of the CPU that the caller runs on */
     long (*start_progress)(void); /* makes the thread that runs accel_progress, once per process: 0 or -errno */
     int32_t inherited;     /* > 0: the stack of the image that called exec(), by its region's descriptor */
-    int32_t unused;
+    uint32_t pids_before;  /* the pid of slot s is noted at fdmap_base - pids_before + s * ACCEL_SLOT_BYTES */
 };
 
 _Static_assert(sizeof(struct accel_wait) == 160, "Abi.cs mirrors this");
-_Static_assert(sizeof(struct accel_thread) == 248, "Abi.cs mirrors this");
+_Static_assert(sizeof(struct accel_thread) == 256, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_process) == 88, "Abi.cs mirrors this");
 
 #endif

@@ -35,6 +35,16 @@ static void before_fork(struct forking *f)
     s->fork_slot = (int)slot + 1;
 }
 
+/* In the child: who is in the slot, in case the parent is killed before it can say so. Where that was so long ago that
+ * the slot was taken back, the process goes on without the stack. */
+static void note_pid(int32_t pid)
+{
+    uint8_t *at = accel_process.fdmap_base - accel_process.pids_before + accel_process.slot * ACCEL_SLOT_BYTES;
+    int32_t noted = 0;
+    __atomic_compare_exchange_n((int32_t *)at, &noted, pid, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    if (noted < 0) accel_process.fd_limit = 0;
+}
+
 /* In the child, as early as possible: by pthread_atfork, or on return from fork where there was no atfork (_Fork).
  * What its memory says about the process is still the parent's. */
 void shim_fork_child(void)
@@ -51,6 +61,7 @@ void shim_fork_child(void)
     accel_process.slot = (uint32_t)s->fork_slot - 1;
     accel_process.fdmap = (uint32_t *)(accel_process.fdmap_base + accel_process.slot * accel_process.fdmap_stride);
     accel_process.adopted = 0;
+    note_pid(pid);
     __builtin_memset(s->t.own, 0, sizeof s->t.own);
     s->t.inside = s->t.pending = 0;
     s->deferred = 0;

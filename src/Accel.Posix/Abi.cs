@@ -68,7 +68,7 @@ public unsafe struct AccelThread
     public int Tid;
     public uint ScratchFds;
     public PollFd* Scratch;
-    public fixed ulong Own[8];
+    public fixed ulong Own[9];
     public AccelWait Wait;
 }
 
@@ -90,7 +90,7 @@ public unsafe struct AccelProcess
     public void* Cpu;
     public void* StartProgress;
     public int Inherited;
-    public int Unused;
+    public uint PidsBefore;
 }
 
 /// <summary>Results that are no result: see shim/abi.h.</summary>

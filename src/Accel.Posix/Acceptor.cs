@@ -54,7 +54,9 @@ public static unsafe class Acceptor
             return 0;
         }
         LearnName(s, socket, fd);
+        Changes.Begin(s, t);
         PathReason reason = Open(s, t, socket, index, fd, backlog);
+        Changes.End(s, t);
         if (reason == PathReason.Local)
             return 0;
         if (s.Strict is { } strict && Strictness.Refuses(reason))
@@ -169,7 +171,7 @@ public static unsafe class Acceptor
             if (early != -Errno.EAGAIN)
                 return early;
         }
-        if ((Volatile.Read(ref listener->Ordered) | Volatile.Read(ref listener->Arrived)) == 0)
+        if (AcceptOrder.IsEmpty(listener))
             return kernelFirst ? -Errno.EAGAIN : FromKernel(s, t, socket, index, address, length, flags);
         // The descriptor first, as on Linux: without one the connection stays in the queue.
         int place = Placeholder(s, socket->Family, (flags & Af.SOCK_CLOEXEC) != 0);
@@ -191,22 +193,21 @@ public static unsafe class Acceptor
         Listener* listener = region.ListenerAt(listenerIndex);
         uint attachment = s.S.RegionAt((int)regionNumber - 1)->Attachment;
         s.Lock(ref listener->Lock, t);
+        AcceptOrder.Recover(region, listenerIndex);
         int found = -1;
         while (found < 0)
         {
-            if (listener->Ordered == 0)
-                Reverse(region, listener);
-            uint first = listener->Ordered;
+            uint first = AcceptOrder.First(region, listener);
             if (first == 0 || first > LocalRegion.MaxConns)
                 break;
             Conn* conn = region.ConnAt((int)first - 1);
-            listener->Ordered = conn->Next;
-            Interlocked.Decrement(ref listener->Queued);
+            AcceptOrder.Unlink(region, listener, first);
             if (Volatile.Read(ref listener->Waiting) != 0)
                 Connector.Admit(s, t, region, listenerIndex);
             if (conn->Listener == (uint)listenerIndex && !Closer.Discard(s, t, region, (int)first - 1)
                 && Claim(s, conn, attachment))
                 found = (int)first - 1;
+            listener->Taking = 0;
         }
         if (found >= 0)
             listener->Accepted++;
@@ -230,20 +231,6 @@ public static unsafe class Acceptor
         return false;
     }
 
-    /// <summary>Clients push newest first; accept() takes oldest first.</summary>
-    private static void Reverse(LocalRegion region, Listener* listener)
-    {
-        uint at = Interlocked.Exchange(ref listener->Arrived, 0);
-        for (int steps = 0; at != 0 && at <= LocalRegion.MaxConns && steps < LocalRegion.MaxConns; steps++)
-        {
-            Conn* conn = region.ConnAt((int)at - 1);
-            uint next = conn->Next;
-            conn->Next = listener->Ordered;
-            listener->Ordered = at;
-            at = next;
-        }
-    }
-
     /// <summary>
     /// Makes a socket for a connection that was taken from the queue, behind a descriptor that was made before.
     /// </summary>
@@ -252,10 +239,12 @@ public static unsafe class Acceptor
     {
         LocalRegion region = s.Region(regionNumber);
         Wire wire = new(region, region.ConnAt(connIndex), connIndex, 1);
+        Changes.Begin(s, t);
         int index = (uint)fd >= s.Process->FdLimit ? -1 : s.S.TakeSocket();
         if (index < 0)
         {
-            Closer.CloseSide(s, t, wire, abort: true);
+            Changes.End(s, t);
+            Closer.CloseSide(s, t, wire, wire.Conn->Generation, abort: true);
             s.Kernel.Close(fd);
             return -Errno.ENOBUFS;
         }
@@ -291,6 +280,7 @@ public static unsafe class Acceptor
             Taps.Opened(s, socket, wire);
         Volatile.Write(ref socket->State, (uint)SocketState.Connected);
         s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
+        Changes.End(s, t);
         s.Count(t, overNic ? Counter.NicAccepts : Counter.LocalAccepts);
         Diagnostics.Opened(s, socket, accepted: true);
         s.Count(t, Counter.SocketsCreated);
@@ -337,6 +327,7 @@ public static unsafe class Acceptor
             return fd;
         s.Count(t, Counter.KernelAccepts);
         s.Strict?.Say(s, PathReason.AcceptedFromKernel);
+        Changes.Begin(s, t);
         int taken = (uint)fd < s.Process->FdLimit ? s.S.TakeSocket() : -1;
         if (taken >= 0)
         {
@@ -351,6 +342,7 @@ public static unsafe class Acceptor
             Diagnostics.OnKernel(s, accepted);
             s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, taken) | DescriptorEntry.OnKernel);
         }
+        Changes.End(s, t);
         return fd;
     }
 
@@ -360,10 +352,14 @@ public static unsafe class Acceptor
         if (how == Af.SHUT_WR)
             return 0;
         int listenerIndex = (int)socket->Index;
+        Changes.Begin(s, t);
         uint number = Interlocked.Exchange(ref socket->Region, 0);
         LocalRegion region = s.Region(number);
         if (!region.IsMapped)
+        {
+            Changes.End(s, t);
             return AccelResult.Pass;
+        }
         Listener* listener = region.ListenerAt(listenerIndex);
         s.Disown(listener->Meeting, DescriptorEntry.MeetingTag);
         listener->Meeting = -1;
@@ -372,6 +368,7 @@ public static unsafe class Acceptor
         // Those who wait in accept() see the state; the listener may be another's as soon as it is closed.
         Notifier.NotifyListener(s, t, region, listenerIndex);
         Closer.CloseListener(s, t, region, listenerIndex);
+        Changes.End(s, t);
         return AccelResult.Pass;
     }
 }

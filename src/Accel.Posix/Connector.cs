@@ -43,10 +43,18 @@ public static unsafe class Connector
         PathReason reason = Route(
             s, t, socket, fd, address, length, out Endpoint target, out uint region, out int listener);
         if (reason == PathReason.Local)
+        {
+            Changes.Begin(s, t);
             reason = Join(s, t, socket, index, fd, target, region, listener);
+            Changes.End(s, t);
+        }
         else if (reason is PathReason.PeerNotAccelerated or PathReason.NotLocalAddress
             && NicConnector.TryRoute(s, t, socket, target, out Route route, ref reason))
+        {
+            Changes.Begin(s, t);
             reason = NicConnector.Join(s, t, socket, index, fd, target, route);
+            Changes.End(s, t);
+        }
         if (reason is PathReason.Local or PathReason.Nic)
             return Started(s, t, socket, fd, index);
         s.Count(t, Counter.ConnectRefused);

@@ -43,9 +43,11 @@ public static unsafe partial class EpollSets
                 return -Errno.EINVAL;
             // Two threads may add the first member at once.
             s.LockStack(t);
+            Changes.Begin(s, t);
             epollEntry = s.Entry(epfd);
             setIndex = epollEntry >> 24 == DescriptorEntry.KindEpoll
                 ? DescriptorEntry.Index(epollEntry) : Create(s, t, epfd);
+            Changes.End(s, t);
             s.UnlockStack(t);
             if (setIndex < 0)
                 return setIndex;
@@ -334,8 +336,16 @@ public static unsafe partial class EpollSets
     public static bool Release(PosixStack s, AccelThread* t, int setIndex)
     {
         EpollSet* set = s.S.EpollSetAt(setIndex);
-        if (Interlocked.Decrement(ref set->References) != 0)
-            return false;
+        Changes.Begin(s, t);
+        bool isLast = Interlocked.Decrement(ref set->References) == 0;
+        if (isLast)
+            End(s, t, set, setIndex);
+        Changes.End(s, t);
+        return isLast;
+    }
+
+    private static void End(PosixStack s, AccelThread* t, EpollSet* set, int setIndex)
+    {
         s.Lock(ref set->Lock, t);
         UnwatchListeners(s, t, set);
         for (int steps = 0; set->Items != 0 && steps < StackRegion.MaxEpollItems; steps++)
@@ -345,7 +355,6 @@ public static unsafe partial class EpollSets
         s.Disown(set->Inner, DescriptorEntry.SetTag + setIndex);
         Wakers.Close(s, (int)set->Waker);
         s.S.GiveEpollSet(setIndex);
-        return true;
     }
 
     /// <summary>

@@ -137,6 +137,7 @@ public static unsafe class Exec
             process->FdMapBase = (byte*)region.DescriptorsOf(0);
             process->FdMapStride = (ulong)StackRegion.DescriptorStride;
             process->FdMap = region.DescriptorsOf(i);
+            process->PidsBefore = region.PidsBefore;
             process->Adopted = 0;
             process->InternalMin = 0;
             Volatile.Write(ref process->FdLimit, StackRegion.MaxDescriptors);
@@ -150,6 +151,10 @@ public static unsafe class Exec
     {
         s.IsSuccessor = false;
         StackLock.Abandon(&s.S.Tables->Lock, s.Process->Pid);
+        SharedLock.Abandon(ref s.S.Tables->Auditor, s.Process->Pid);
+        // Threads of the old image ended wherever they were.
+        if (Interlocked.Exchange(ref s.S.ProcessAt(s.Slot)->Changing, 0) != 0)
+            Audit.Demand(s);
         SortInternals(s);
         // Before anything is opened that could get the number of what exec() closed.
         ulong* closed = stackalloc ulong[StackRegion.MaxDescriptors / 64];
@@ -237,6 +242,12 @@ public static unsafe class Exec
                 : (int)Math.Min(region.Tables->Listeners.Bumped, LocalRegion.MaxListeners);
             for (int i = 0; i < listeners; i++)
                 SharedLock.Abandon(ref region.ListenerAt(i)->Lock, tid);
+            int high = !region.IsMapped ? 0 : (int)Math.Min(region.Tables->AttachmentsHigh, LocalRegion.MaxAttachments);
+            for (int i = 0; i < high * Attachment.MaxMembers; i++)
+            {
+                Attachment* attachment = region.AttachmentAt(i / Attachment.MaxMembers);
+                SharedLock.Abandon(ref Attachment.MemberAt(attachment, i % Attachment.MaxMembers)->Burier, tid);
+            }
         }
     }
 }
@@ -282,13 +293,22 @@ public sealed unsafe class LeftDescriptors
             Entry entry = _entries[i];
             // What an index meant may have gone with the last of the others, and mean another socket by now.
             if (s.Entry(entry.Descriptor) != 0 || Identity(s, entry.Word) != entry.Identity
-                || !Processes.TryShare(s, entry.Word))
+                || !TryShare(s, t, entry))
                 continue;
-            s.SetEntry(entry.Descriptor, entry.Word);
             if (Identity(s, entry.Word) != entry.Identity)
                 Sockets.Close(s, t, entry.Descriptor);
         }
         _count = 0;
+    }
+
+    private static bool TryShare(PosixStack s, AccelThread* t, in Entry entry)
+    {
+        Changes.Begin(s, t);
+        bool shared = Processes.TryShare(s, entry.Word);
+        if (shared)
+            s.SetEntry(entry.Descriptor, entry.Word);
+        Changes.End(s, t);
+        return shared;
     }
 
     private static bool IsProgram(uint word) =>

@@ -3,9 +3,9 @@ namespace Accel.Posix;
 /// <summary>errno values of Linux, as negative results carry them.</summary>
 public static class Errno
 {
-    public const int EPERM = 1, ENOENT = 2, EINTR = 4, EBADF = 9, EAGAIN = 11, ENOMEM = 12, EFAULT = 14, EBUSY = 16;
-    public const int EEXIST = 17, EINVAL = 22, ENFILE = 23, EMFILE = 24, ENOSPC = 28, ESPIPE = 29, EPIPE = 32;
-    public const int EDOM = 33, ELOOP = 40;
+    public const int EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EBADF = 9, EAGAIN = 11, ENOMEM = 12, EFAULT = 14;
+    public const int EBUSY = 16, EEXIST = 17, EINVAL = 22, ENFILE = 23, EMFILE = 24, ENOSPC = 28, ESPIPE = 29;
+    public const int EPIPE = 32, EDOM = 33, ELOOP = 40;
     public const int ENOTSOCK = 88, EDESTADDRREQ = 89, EMSGSIZE = 90, ENOPROTOOPT = 92, EOPNOTSUPP = 95;
     public const int EAFNOSUPPORT = 97, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENETUNREACH = 101, ECONNRESET = 104;
     public const int ECONNABORTED = 103, ENOBUFS = 105;

@@ -49,7 +49,49 @@ public sealed unsafe class PeerTable
                 continue;
             _seen[i] = changes;
             Scan(t, region, (uint)i + 1);
+            // In the stack's own region all its processes are members.
+            if (_s.S.Tables->OwnRegion == 0 || _s.S.Tables->OwnRegion == (uint)i + 1)
+                ReapUnwatched(t, region, _s.S.RegionAt(i)->Attachment);
         }
+        _s.Nic?.KickAll(t);
+        StackTables* tables = _s.S.Tables;
+        if ((Volatile.Read(ref tables->AuditDue) | Volatile.Read(ref tables->Orphans)) != 0)
+        {
+            Orphans.Look(_s, t);
+            Audit.RunIfDue(_s, t);
+        }
+    }
+
+    /// <summary>
+    /// A relative that died before this process watched it: a neighbour that did has taken it from the members, and
+    /// from their connections, but what it held in the stack is for its relatives to give up.
+    /// </summary>
+    private void ReapUnwatched(AccelThread* t, LocalRegion region, uint attachment)
+    {
+        if (attachment - 1 >= LocalRegion.MaxAttachments)
+            return;
+        Attachment* members = region.AttachmentAt((int)attachment - 1);
+        for (int i = 0; i < StackRegion.MaxProcesses; i++)
+        {
+            ProcessSlot* slot = _s.S.ProcessAt(i);
+            int pid = Volatile.Read(ref slot->Pid);
+            if (pid != 0 && pid != _s.Process->Pid && slot->State == ProcessSlot.Live
+                && Volatile.Read(ref Attachment.MemberAt(members, i)->Pid) == 0 && HasEnded(_s, pid, slot->StartTime))
+                Processes.Reap(_s, t, i, pid);
+        }
+    }
+
+    /// <summary>Asks the kernel for the process itself: there may be no /proc here, as after a chroot().</summary>
+    public static bool HasEnded(PosixStack s, int pid, uint startTime)
+    {
+        int fd = s.Kernel.WatchProcess(pid);
+        if (fd < 0)
+            return fd == -Errno.ESRCH;
+        PollFd watched = new() { Fd = fd, Events = (short)Ev.IN };
+        bool ended = s.Kernel.Poll(&watched, 1) > 0;
+        s.Kernel.Close(fd);
+        uint start = ended ? 0 : s.Kernel.StartTime(pid);
+        return ended || (start != 0 && startTime != 0 && start != startTime);
     }
 
     /// <summary>A region's number means another one now, or one that could not be watched before.</summary>
@@ -99,7 +141,7 @@ public sealed unsafe class PeerTable
         {
             if (fd >= 0)
                 _s.Kernel.Close(fd);
-            if (fd >= 0 || fd == -3)
+            if (fd >= 0 || fd == -Errno.ESRCH)
                 Lost(t, region, number, attachment, slot, pid);
             else if (fd is -Errno.EMFILE or -Errno.ENFILE or -Errno.ENOMEM)
                 LookAgain(number);
@@ -186,18 +228,32 @@ public sealed unsafe class PeerTable
     {
         Member* member = Attachment.MemberAt(region.AttachmentAt((int)attachment - 1), slot);
         bool ours = _s.S.RegionAt((int)number - 1)->Attachment == attachment;
-        if (Interlocked.CompareExchange(ref member->Pid, 0, pid) == pid)
+        if (Volatile.Read(ref member->Pid) == pid)
         {
-            _s.Count(t, Counter.PeersLost);
-            Closer.Bury(_s, t, region, attachment, slot);
-            region.DetachIfEmpty(attachment);
-            Interlocked.Increment(ref region.Tables->MemberChanges);
+            if (SharedLock.TryEnter(ref member->Burier, t->Tid, _s.Kernel))
+                Bury(t, region, attachment, slot, member, pid);
+            else
+                // Somebody is at it, who may die over it.
+                LookAgain(number);
         }
         if (!ours)
             return;
         Processes.Reap(_s, t, slot, pid);
         if (number == _s.S.Tables->OwnRegion)
             Processes.Survive(_s);
+    }
+
+    private void Bury(AccelThread* t, LocalRegion region, uint attachment, int slot, Member* member, int pid)
+    {
+        if (Volatile.Read(ref member->Pid) == pid)
+        {
+            _s.Count(t, Counter.PeersLost);
+            Closer.Bury(_s, t, region, attachment, slot);
+            Volatile.Write(ref member->Pid, 0);
+        }
+        SharedLock.Exit(ref member->Burier);
+        region.DetachIfEmpty(attachment);
+        Interlocked.Increment(ref region.Tables->MemberChanges);
     }
 
     /// <summary>In a fork child: the parent's hub keeps watching for the parent; this process starts its own.</summary>

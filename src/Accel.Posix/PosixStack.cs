@@ -148,10 +148,11 @@ public sealed unsafe class PosixStack
     {
         if ((uint)fd >= Process->FdLimit)
             return;
+        ref int highest = ref S.ProcessAt(Slot)->HighestDescriptor;
+        // Before the entry: whoever buries the process looks no higher.
+        for (int high; entry != 0 && fd >= (high = Volatile.Read(ref highest));)
+            Interlocked.CompareExchange(ref highest, fd + 1, high);
         Volatile.Write(ref Process->FdMap[fd], entry);
-        ProcessSlot* slot = S.ProcessAt(Slot);
-        if (entry != 0 && fd >= slot->HighestDescriptor)
-            slot->HighestDescriptor = fd + 1;
     }
 
     /// <summary>Protects one of the library's own descriptors from the program.</summary>

@@ -25,6 +25,7 @@ public static unsafe class Processes
         process->FdMapBase = (byte*)region.DescriptorsOf(0);
         process->FdMapStride = (ulong)StackRegion.DescriptorStride;
         process->FdMap = region.DescriptorsOf(0);
+        process->PidsBefore = region.PidsBefore;
         process->Adopted = 1;
         process->InternalMin = 0;
         Volatile.Write(ref process->FdLimit, StackRegion.MaxDescriptors);
@@ -49,6 +50,7 @@ public static unsafe class Processes
             slot->Parent = (uint)s.Slot + 1;
             slot->Adopted = 0;
             slot->StartedNs = s.Kernel.NowNs();
+            slot->Changing = 0;
             slot->HighestDescriptor = s.S.ProcessAt(s.Slot)->HighestDescriptor;
         }
         s.UnlockStack(t);
@@ -57,6 +59,7 @@ public static unsafe class Processes
             s.ProgressGate.EndFork(t);
             return -Errno.EAGAIN;
         }
+        Changes.Begin(s, t);
         uint* from = s.S.DescriptorsOf(s.Slot);
         uint* to = s.S.DescriptorsOf(child);
         int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
@@ -70,6 +73,7 @@ public static unsafe class Processes
         // Internal entries of a process that left in order.
         for (int fd = high; fd < stale; fd++)
             to[fd] = 0;
+        Changes.End(s, t);
         s.Count(t, Counter.Forks);
         return child;
     }
@@ -140,6 +144,7 @@ public static unsafe class Processes
         }
     }
 
+    /// <summary>Within <see cref="Changes"/>.</summary>
     private static void Share(PosixStack s, uint entry, int slot)
     {
         uint kind = DescriptorEntry.Kind(entry);
@@ -153,7 +158,8 @@ public static unsafe class Processes
     }
 
     /// <summary>
-    /// One more descriptor of this process refers to what others hold. False if nobody does any more.
+    /// One more descriptor of this process refers to what others hold. False if nobody does any more. Within
+    /// <see cref="Changes"/>.
     /// </summary>
     public static bool TryShare(PosixStack s, uint entry)
     {
@@ -197,15 +203,15 @@ public static unsafe class Processes
             return 0;
         }
         s.LockStack(t);
-        // The child may have been quicker, and even have left again.
-        if (slot->State == ProcessSlot.Reserved)
+        // The child may have been quicker, and even have left again; or been killed before it was among the members.
+        if (slot->State == ProcessSlot.Reserved || (slot->State == ProcessSlot.Live && slot->Pid == pid))
             Enter(s, slotIndex, pid);
         s.UnlockStack(t);
         return 0;
     }
 
     /// <summary>Under the stack lock.</summary>
-    private static void Enter(PosixStack s, int slotIndex, int pid)
+    public static void Enter(PosixStack s, int slotIndex, int pid)
     {
         ProcessSlot* slot = s.S.ProcessAt(slotIndex);
         uint start = s.Kernel.StartTime(pid);
@@ -321,6 +327,7 @@ public static unsafe class Processes
         Volatile.Write(ref slot->DeadPid, pid);
         if (StackLock.Defer(&s.S.Tables->Lock, slotIndex, t->Tid, s.Kernel))
             s.UnlockStack(t);
+        s.Nic?.KickAll(t);
     }
 
     /// <summary>Under the stack lock: a process that was found dead while somebody held it.</summary>
@@ -338,10 +345,17 @@ public static unsafe class Processes
         ProcessSlot* slot = s.S.ProcessAt(slotIndex);
         if (slot->State == ProcessSlot.Unused)
             return;
-        slot->Pid = 0;
+        Changes.Begin(s, t);
+        if (slot->Changing > (slotIndex == s.Slot ? 1 : 0))
+            Audit.Demand(s);
         Sockets.ReleaseTable(s, t, slotIndex);
         Wakers.ReleaseOf(s, t, slotIndex);
-        slot->State = ProcessSlot.Unused;
+        Changes.End(s, t);
+        Orphans.Of(s, slotIndex);
+        // Last of all: should this thread die over it, whoever has the lock next finds the process dead again.
+        Volatile.Write(ref slot->State, ProcessSlot.Unused);
+        slot->Pid = 0;
+        s.Nic?.KicksAreDue();
         s.Count(t, Counter.ProcessesReaped);
     }
 
@@ -352,12 +366,18 @@ public static unsafe class Processes
     public static long Leave(PosixStack s, AccelThread* t, bool ends)
     {
         RestoreBlocking(s);
+        Changes.Begin(s, t);
         Sockets.ReleaseTable(s, t, s.Slot);
         if (ends)
             Wakers.ReleaseOf(s, t, s.Slot);
+        Changes.End(s, t);
         StackTables* tables = s.S.Tables;
         s.LockStack(t);
         ProcessSlot* slot = s.S.ProcessAt(s.Slot);
+        // Other threads end with the process wherever they are.
+        if (Volatile.Read(ref slot->Changing) != 0)
+            Audit.Demand(s);
+        Orphans.Of(s, s.Slot);
         // First of all: a child that does not find this process among the members any more must find it gone.
         Volatile.Write(ref slot->Pid, 0);
         for (uint number = 1; number <= tables->RegionsHigh; number++)

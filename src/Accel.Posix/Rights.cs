@@ -28,8 +28,10 @@ public static unsafe class Rights
             Socket* socket = s.Find(descriptors[i], out int index);
             if (socket == null || !Identify(s, socket, index, descriptors[i]))
                 continue;
+            Changes.Begin(s, t);
             Interlocked.Increment(ref socket->References);
             Interlocked.Increment(ref socket->InFlight);
+            Changes.End(s, t);
         }
         return 0;
     }
@@ -54,8 +56,12 @@ public static unsafe class Rights
         for (int i = 0; i < count; i++)
         {
             Socket* socket = s.Find(descriptors[i], out int index);
-            if (socket != null && CookieOf(s, descriptors[i]) == socket->PassedCookie && TryTake(socket))
+            if (socket == null || CookieOf(s, descriptors[i]) != socket->PassedCookie)
+                continue;
+            Changes.Begin(s, t);
+            if (TryTake(socket))
                 Sockets.Release(s, t, index);
+            Changes.End(s, t);
         }
         return 0;
     }
@@ -73,17 +79,24 @@ public static unsafe class Rights
             if (socket->PassedCookie != cookie || Volatile.Read(ref socket->InFlight) <= 0
                 || socket->State == (uint)SocketState.Free)
                 continue;
-            uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
-            if (!Processes.TryShare(s, entry))
-                return 0;
-            if (!peeked && TryTake(socket))
-                Interlocked.Decrement(ref socket->References);
-            if (HasTwin(s, entry))
-                Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Duplicated);
-            s.SetEntry(fd, entry);
-            return 1;
+            Changes.Begin(s, t);
+            bool shared = TryShare(s, socket, DescriptorEntry.Of(DescriptorEntry.KindSocket, index), fd, peeked);
+            Changes.End(s, t);
+            return shared ? 1 : 0;
         }
         return 0;
+    }
+
+    private static bool TryShare(PosixStack s, Socket* socket, uint entry, int fd, bool peeked)
+    {
+        if (!Processes.TryShare(s, entry))
+            return false;
+        if (!peeked && TryTake(socket))
+            Interlocked.Decrement(ref socket->References);
+        if (HasTwin(s, entry))
+            Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Duplicated);
+        s.SetEntry(fd, entry);
+        return true;
     }
 
     private static bool TryTake(Socket* socket)

@@ -14,9 +14,11 @@ public static unsafe class Sockets
     {
         if ((uint)fd >= s.Process->FdLimit)
             return AccelResult.Pass;
+        Changes.Begin(s, t);
         int index = s.S.TakeSocket();
         if (index < 0)
         {
+            Changes.End(s, t);
             s.Count(t, Counter.NoSockets);
             return AccelResult.Pass;
         }
@@ -33,6 +35,7 @@ public static unsafe class Sockets
         socket->State = (uint)SocketState.Unconnected;
         s.Count(t, Counter.SocketsCreated);
         s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
+        Changes.End(s, t);
         return 0;
     }
 
@@ -51,11 +54,13 @@ public static unsafe class Sockets
         int index = DescriptorEntry.Index(entry);
         if (kind == DescriptorEntry.KindSocket && s.Nic != null)
             NicConnector.KeepPort(s, t, index, fd);
+        Changes.Begin(s, t);
         s.SetEntry(fd, 0);
         if (kind == DescriptorEntry.KindEpoll)
             EpollSets.Release(s, t, index);
         else
             CloseDescriptor(s, t, index, entry);
+        Changes.End(s, t);
         return 0;
     }
 
@@ -107,8 +112,10 @@ public static unsafe class Sockets
     /// <see cref="ProcessSlot"/>, whoever buries the process finds it.
     /// </summary>
     [ColdPath]
-    public static void Hold(PosixStack s, int index, ref uint place)
+    public static void Hold(PosixStack s, AccelThread* t, int index, ref uint place)
     {
+        // Until the end: another thread may have the place.
+        Changes.Begin(s, t);
         Interlocked.Increment(ref s.S.SocketAt(index)->References);
         Interlocked.CompareExchange(ref place, (uint)index + 1, 0);
     }
@@ -118,6 +125,7 @@ public static unsafe class Sockets
     {
         Interlocked.CompareExchange(ref place, 0, (uint)index + 1);
         Release(s, t, index);
+        Changes.End(s, t);
     }
 
     /// <summary>Gives up the references of calls that ended with their process, or its image.</summary>
@@ -138,17 +146,25 @@ public static unsafe class Sockets
     /// <summary>Gives up one reference; the last one closes the socket.</summary>
     public static void Release(PosixStack s, AccelThread* t, int index)
     {
+        Changes.Begin(s, t);
+        if (ReleaseOne(s, t, index))
+            s.S.GiveSocket(index);
+        Changes.End(s, t);
+    }
+
+    private static bool ReleaseOne(PosixStack s, AccelThread* t, int index)
+    {
         Socket* socket = s.S.SocketAt(index);
         // Below zero: a call of a process that ends anyway, after what it held was given up.
         if (Interlocked.Decrement(ref socket->References) != 0)
-            return;
+            return false;
         EpollSets.ForgetSocket(s, t, index);
         s.Lock(ref socket->SendLock, t);
         s.Lock(ref socket->ReceiveLock, t);
         LeaveRegion(s, t, socket, abort: socket->LingerOn != 0 && socket->LingerSeconds == 0);
         PosixStack.Unlock(ref socket->ReceiveLock);
         PosixStack.Unlock(ref socket->SendLock);
-        s.S.GiveSocket(index);
+        return true;
     }
 
     /// <summary>A socket gets a connection on the local path; <see cref="LeaveRegion"/> takes it out of the count.
@@ -162,24 +178,30 @@ public static unsafe class Sockets
     /// <summary>Ends what the socket is in its region: its end of the connection, or the listener.</summary>
     public static void LeaveRegion(PosixStack s, AccelThread* t, Socket* socket, bool abort)
     {
+        const uint Counted = (uint)SocketFlags.OnLocalPath;
         SocketState state = (SocketState)socket->State;
-        LocalRegion region = s.Region(socket->Region);
+        uint number = socket->Region;
+        LocalRegion region = s.Region(number);
         if (!region.IsMapped)
             return;
+        Changes.Begin(s, t);
         if (state == SocketState.Datagram)
             UdpSockets.Leave(s, t, socket);
         else if (state is SocketState.Connected or SocketState.Connecting)
         {
             if (s.Sides(socket, out Wire wire) && wire.Conn->Generation == socket->ConnGeneration)
-                Closer.CloseSide(s, t, wire, abort || state == SocketState.Connecting);
+                Closer.CloseSide(s, t, wire, socket->ConnGeneration, abort || state == SocketState.Connecting);
         }
-        else if (state == SocketState.Listening)
-            Closer.CloseListener(s, t, region, (int)socket->Index);
-        Interlocked.Decrement(ref s.S.RegionAt((int)socket->Region - 1)->Users);
-        socket->Region = 0;
-        const uint Counted = (uint)SocketFlags.OnLocalPath;
+        int listener = state == SocketState.Listening ? (int)socket->Index : -1;
+        // Two may be here: one takes it out of the count, and gives the listener back.
+        bool isFirst = Interlocked.CompareExchange(ref socket->Region, 0, number) == number;
+        if (isFirst && listener >= 0)
+            Closer.CloseListener(s, t, region, listener);
+        if (isFirst)
+            Interlocked.Decrement(ref s.S.RegionAt((int)number - 1)->Users);
         if ((Interlocked.And(ref socket->Flags, ~Counted) & Counted) != 0)
             Interlocked.Decrement(ref s.S.Tables->LocalSockets);
+        Changes.End(s, t);
     }
 
     /// <summary>newfd became a copy of oldfd.</summary>
@@ -192,6 +214,7 @@ public static unsafe class Sockets
         if (entry == 0 && before == 0)
             return newfd;
         uint shared = DescriptorEntry.Kind(entry) == DescriptorEntry.KindInternal ? 0 : entry;
+        Changes.Begin(s, t);
         if (shared != 0)
         {
             if (DescriptorEntry.Kind(shared) == DescriptorEntry.KindEpoll)
@@ -205,6 +228,7 @@ public static unsafe class Sockets
         }
         Close(s, t, newfd);
         s.SetEntry(newfd, shared);
+        Changes.End(s, t);
         return newfd;
     }
 

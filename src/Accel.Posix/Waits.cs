@@ -15,6 +15,7 @@ public static unsafe class Waits
     public const long WatchdogNs = 1_000_000_000;
 
     private const int StateSocket = 0, StateDeadline = 1, StateNeverRestart = 5;
+    private const ulong NotNoted = 1ul << 32;
     private const int OwnSpin = 1, OwnWatched = 2, OwnSleepStart = 3;
     private const long AdaptiveSpinNs = 50_000;
     private const long ProbeEvery = 16;
@@ -41,10 +42,15 @@ public static unsafe class Waits
     {
         if (t->Wait.State[StateSocket] != 0)
         {
+            bool noted = (t->Wait.State[StateSocket] & NotNoted) == 0;
             t->Wait.State[StateSocket] = 0;
-            if (Wakers.ExistingOfThread(t) is var waker && waker >= 0)
-                s.S.WakerAt(waker)->Socket = 0;
+            if (noted)
+            {
+                Changes.Begin(s, t);
+                s.S.WakerAt(Wakers.ExistingOfThread(t))->Socket = 0;
+            }
             Sockets.Release(s, t, index);
+            Changes.End(s, t);
         }
         return result;
     }
@@ -56,10 +62,19 @@ public static unsafe class Waits
     {
         if (t->Wait.State[StateSocket] != 0)
             return;
+        Changes.Begin(s, t);
         Interlocked.Increment(ref socket->References);
+        int waker = Wakers.ExistingOfThread(t);
+        // No waker to be had, or a signal handler sleeps over a call that has noted its own there: nobody may count
+        // references until this one is given back.
+        if (waker < 0 || s.S.WakerAt(waker)->Socket != 0)
+        {
+            t->Wait.State[StateSocket] = NotNoted | (ulong)index + 1;
+            return;
+        }
+        s.S.WakerAt(waker)->Socket = (uint)index + 1;
         t->Wait.State[StateSocket] = (ulong)index + 1;
-        if (Wakers.ExistingOfThread(t) is var waker && waker >= 0)
-            s.S.WakerAt(waker)->Socket = (uint)index + 1;
+        Changes.End(s, t);
     }
 
     /// <summary>When the call must give up, from SO_RCVTIMEO or SO_SNDTIMEO; -1: never.</summary>

@@ -16,13 +16,16 @@ public static unsafe class Wakers
     {
         if (t->Own[OwnWaker] != 0)
             return (int)t->Own[OwnWaker] - 1;
+        Changes.Begin(s, t);
         int index = TakeAbandoned(s);
         if (index < 0)
             index = Open(s);
+        if (index >= 0)
+            s.S.WakerAt(index)->Owner = (uint)s.Slot + 1;
+        Changes.End(s, t);
         if (index < 0)
             return -1;
         Waker* waker = s.S.WakerAt(index);
-        waker->Owner = (uint)s.Slot + 1;
         t->Own[OwnWaker] = (ulong)index + 1;
         t->Own[OwnMark] = (ulong)&waker->Owner;
         return index;
@@ -63,6 +66,7 @@ public static unsafe class Wakers
     /// </summary>
     public static void ReleaseOf(PosixStack s, AccelThread* t, int slot)
     {
+        Changes.Begin(s, t);
         Sockets.ReleaseHeld(s, t, slot);
         int count = (int)Math.Min(s.S.Tables->Wakers.Bumped, StackRegion.MaxWakers);
         for (int i = 0; i < count; i++)
@@ -78,6 +82,7 @@ public static unsafe class Wakers
             GiveBells(s, waker);
             s.S.GiveWaker(i);
         }
+        Changes.End(s, t);
     }
 
     /// <summary>The waker of the calling thread if it has one, else -1.</summary>

@@ -12,6 +12,12 @@ public struct Member
 
     /// <summary>Low bits of the start time from /proc/PID/stat, so that a reused pid is not taken for it.</summary>
     [FieldOffset(4)] public uint StartTime;
+
+    /// <summary>
+    /// A <see cref="SharedLock"/>: thread that takes the process, which has died, from all that it held. The process is
+    /// forgotten only when that is done, so that somebody else goes on if the thread dies over it.
+    /// </summary>
+    [FieldOffset(8)] public int Burier;
 }
 
 /// <summary>A stack (a process and those it forked) that uses a local region, with its processes by slot.</summary>

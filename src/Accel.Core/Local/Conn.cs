@@ -198,19 +198,57 @@ public struct Conn
     [FieldOffset(20)] public uint ListenerGeneration;
 
     /// <summary>
-    /// Who gives the slot back: attachment plus one and process slot, 0 = nobody. If they die over it, others finish.
-    /// </summary>
-    [FieldOffset(24)] public uint Freeing;
-
-    /// <summary>
     /// Side plus one that gives the connection to the kernel: from then on nobody else touches the rings. 0: nobody.
     /// </summary>
     [FieldOffset(28)] public int Leaving;
+
+    /// <summary>
+    /// Who closes each side for good, and who gives the slot back (see <see cref="ConnClaim"/>): one process alone,
+    /// since the slot is another connection's as soon as both are done. If it dies over it, others finish.
+    /// </summary>
+    [FieldOffset(32)] public ulong Closer0;
+    [FieldOffset(40)] public ulong Closer1;
+    [FieldOffset(48)] public ulong Freeing;
+
+    /// <summary>Link in the listener's list of those in order.</summary>
+    [FieldOffset(56)] public uint Later;
 
     [FieldOffset(64)] public Side Side0;
     [FieldOffset(256)] public Side Side1;
     [FieldOffset(448)] public Pipe Pipe0;
     [FieldOffset(640)] public Pipe Pipe1;
+}
+
+/// <summary>
+/// A word of a connection by which one process says that a step of its end is its own: the connection's generation
+/// above, attachment plus one and process slot below, 0 = nobody. The generation is in it because whoever comes late may
+/// find the slot in its next life.
+/// </summary>
+public static unsafe class ConnClaim
+{
+    /// <summary>The TCP engine of the region's owner, which is no process: who recovers it finishes.</summary>
+    public const uint Engine = uint.MaxValue;
+
+    public static uint Of(uint attachmentPlusOne, int slot) => attachmentPlusOne << 8 | (uint)slot;
+
+    /// <summary>The word of a connection's side.</summary>
+    public static ulong* CloserOf(Conn* conn, int side) => side == 0 ? &conn->Closer0 : &conn->Closer1;
+
+    public static ulong Nobody(uint generation) => (ulong)generation << 32;
+
+    /// <summary>False if somebody has it, or the slot is another connection's by now.</summary>
+    public static bool TryTake(ulong* word, uint generation, uint who) =>
+        Interlocked.CompareExchange(ref *word, Nobody(generation) | who, Nobody(generation)) == Nobody(generation);
+
+    /// <summary>Of one who has died, for <paramref name="who"/>. Returns the generation that it was for, 0: none.
+    /// </summary>
+    public static uint TakeOver(ulong* word, uint dead, uint who)
+    {
+        ulong before = Volatile.Read(ref *word);
+        uint generation = (uint)(before >> 32);
+        return (uint)before == dead && dead != 0
+            && Interlocked.CompareExchange(ref *word, Nobody(generation) | who, before) == before ? generation : 0;
+    }
 }
 
 /// <summary>A listening socket as its neighbours see it.</summary>
@@ -272,8 +310,18 @@ public unsafe struct Listener
     // Written by accepting threads, under Lock.
     [FieldOffset(192)] public int Lock;
 
-    /// <summary>Index plus one of the oldest connection already put in order, linked by Conn.Next.</summary>
+    /// <summary>Index plus one of the oldest connection already put in order, linked by Conn.Later.</summary>
     [FieldOffset(196)] public uint Ordered;
     [FieldOffset(200)] public ulong Accepted;
     [FieldOffset(208)] public fixed ulong Holders[4];
+
+    /// <summary>
+    /// Index plus one of the newest connection of those that are being put in order, and of the one that is being taken
+    /// out: should the thread die over it, whoever has the lock next goes on.
+    /// </summary>
+    [FieldOffset(240)] public uint Batch;
+    [FieldOffset(244)] public uint Taking;
+
+    /// <summary>Its generation: should somebody else have finished, the slot may be another connection's.</summary>
+    [FieldOffset(248)] public uint TakingGeneration;
 }

@@ -129,6 +129,7 @@ public readonly unsafe struct LocalRegion(byte* address)
         uint generation = conn->Generation + 1;
         NativeMemory.Clear(conn, (nuint)sizeof(Conn));
         conn->Generation = generation;
+        conn->Closer0 = conn->Closer1 = conn->Freeing = ConnClaim.Nobody(generation);
         conn->Side0.Holders[processSlot >> 6 & 3] = 1ul << (processSlot & 63);
         conn->Listener = MaxListeners;
         conn->Side0.Stack = attachmentPlusOne;
@@ -140,14 +141,20 @@ public readonly unsafe struct LocalRegion(byte* address)
     }
 
     /// <summary>
-    /// One end is closed for good. True if the other was before: then the caller gives the connection back.
+    /// One end is closed for good. True if the other was before and nobody gives the connection back yet: then the
+    /// caller does.
     /// </summary>
-    public bool CloseSide(int index, int side)
+    public bool CloseSide(int index, int side, uint who = ConnClaim.Engine)
     {
-        uint bit = 1u << side;
-        uint before = Interlocked.Or(ref ConnAt(index)->ClosedMask, bit);
-        return (before & bit) == 0 && (before | bit) == 3;
+        Conn* conn = ConnAt(index);
+        uint generation = conn->Generation;
+        Interlocked.Or(ref conn->ClosedMask, 1u << side);
+        return TryFree(index, generation, who);
     }
+
+    /// <summary>True if both ends of a connection are closed and the caller is the one who gives it back.</summary>
+    public bool TryFree(int index, uint generation, uint who) => Volatile.Read(ref ConnAt(index)->ClosedMask) == 3
+        && ConnClaim.TryTake(&ConnAt(index)->Freeing, generation, who);
 
     /// <summary>Gives a connection and its rings back. Only for whoever closed its second side.</summary>
     public void FreeConn(int index)
@@ -157,7 +164,6 @@ public readonly unsafe struct LocalRegion(byte* address)
         PipeOps.Close(this, &conn->Pipe1);
         conn->Side0.Stack = 0;
         conn->Side1.Stack = 0;
-        conn->Freeing = 0;
         Volatile.Write(ref conn->State, (uint)ConnState.Free);
         FreeList.Give(&Tables->Conns, (byte*)ConnAt(0), sizeof(Conn), index);
     }

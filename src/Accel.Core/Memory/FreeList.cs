@@ -55,6 +55,21 @@ public unsafe struct FreeList
         }
     }
 
+    /// <summary>
+    /// While nobody takes or gives: writes a mark for each free slot into a table of as many words as were ever used,
+    /// and returns how many there are.
+    /// </summary>
+    public static int Walk(FreeList* list, byte* links, int strideBytes, int* words, int mark)
+    {
+        int free = 0;
+        for (uint at = (uint)list->Head; at != 0 && at <= list->Bumped && words[at - 1] != mark; free++)
+        {
+            words[at - 1] = mark;
+            at = *(uint*)(links + (long)(at - 1) * strideBytes);
+        }
+        return free;
+    }
+
     /// <summary>Gives a slot back.</summary>
     public static void Give(FreeList* list, byte* links, int strideBytes, int index)
     {

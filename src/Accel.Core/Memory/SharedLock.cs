@@ -38,6 +38,14 @@ public static unsafe class SharedLock
     /// <summary>Takes the lock only if it is free.</summary>
     public static bool TryEnter(ref int word, int tid) => Interlocked.CompareExchange(ref word, tid, 0) == 0;
 
+    /// <summary>Takes the lock if it is free, or its holder has died.</summary>
+    public static bool TryEnter(ref int word, int tid, ILiveness liveness)
+    {
+        int holder = Volatile.Read(ref word);
+        return (holder == 0 || !liveness.IsThreadAlive(holder))
+            && Interlocked.CompareExchange(ref word, tid, holder) == holder;
+    }
+
     public static void Exit(ref int word) => Volatile.Write(ref word, 0);
 
     /// <summary>

@@ -39,6 +39,8 @@ internal sealed unsafe class NicRecovery(NicCore core)
         {
             Conn* conn = core.Local.ConnAt(i);
             int side = NicConn.EngineSide(conn);
+            if (side >= 0 && FinishFreeing(i))
+                continue;
             if (side < 0 || core.Region.ConnBlocks[i] != 0 || (conn->ClosedMask & 1u << side) != 0
                 || Volatile.Read(ref conn->State) == (uint)ConnState.Free)
                 continue;
@@ -56,6 +58,19 @@ internal sealed unsafe class NicRecovery(NicCore core)
             if (core.Local.CloseSide(i, side))
                 core.Local.FreeConn(i);
         }
+    }
+
+    /// <summary>It was giving the connection back, or about to.</summary>
+    private bool FinishFreeing(int index)
+    {
+        Conn* conn = core.Local.ConnAt(index);
+        uint generation = Volatile.Read(ref conn->Generation);
+        if (Volatile.Read(ref conn->State) == (uint)ConnState.Free
+            || (ConnClaim.TakeOver(&conn->Freeing, ConnClaim.Engine, ConnClaim.Engine) == 0
+                && !core.Local.TryFree(index, generation, ConnClaim.Engine)))
+            return false;
+        core.Local.FreeConn(index);
+        return true;
     }
 
     private static void Clear(NicRegion region)

@@ -100,6 +100,9 @@ public unsafe struct EpollSet
     /// <summary>The hub that Inner holds, plus one.</summary>
     [FieldOffset(76)] public int Hub;
 
+    /// <summary>1 if a look for what is lost found the set in no table.</summary>
+    [FieldOffset(92)] public uint Suspect;
+
     /// <summary>1 if the program's set holds the queues of the network interfaces.</summary>
     [FieldOffset(88)] public uint HasLinks;
 

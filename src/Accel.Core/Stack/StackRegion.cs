@@ -21,7 +21,10 @@ public unsafe struct ProcessSlot
     /// <summary>Guards changes of the descriptor table.</summary>
     [FieldOffset(16)] public int Lock;
 
-    /// <summary>Slot plus one of the process that forked this one.</summary>
+    /// <summary>
+    /// Slot plus one of the process that forked this one; 0 in a reserved slot: it has gone, and does not say any more
+    /// who the child is, or that there is none.
+    /// </summary>
     [FieldOffset(20)] public uint Parent;
     [FieldOffset(24)] public long StartedNs;
 
@@ -43,6 +46,9 @@ public unsafe struct ProcessSlot
     /// </summary>
     [FieldOffset(44)] public uint Giving;
     [FieldOffset(48)] public uint Fetching;
+
+    /// <summary>Threads between a count of references and its note. Not 0 when the process dies: one was.</summary>
+    [FieldOffset(52)] public int Changing;
 
     [FieldOffset(64)] public fixed byte Name[64];
 
@@ -110,6 +116,15 @@ public struct StackTables
 
     /// <summary>The paths whose packets somebody captures (CapturePaths); 0: nobody listens.</summary>
     [FieldOffset(492)] public uint Capturing;
+    /// <summary>Thread that counts all references anew, alone; 0: nobody does.</summary>
+    [FieldOffset(496)] public int Auditor;
+
+    /// <summary>1: that is to be done, not before <see cref="NextAuditNs"/>.</summary>
+    [FieldOffset(500)] public uint AuditDue;
+    [FieldOffset(504)] public long NextAuditNs;
+
+    /// <summary>1: a process ended in fork(), and its child has not been seen yet.</summary>
+    [FieldOffset(460)] public uint Orphans;
     [FieldOffset(512)] public OptionValues Options;
 }
 
@@ -212,6 +227,12 @@ public readonly unsafe struct StackRegion(byte* address)
     /// The descriptor table of a process slot: one word per descriptor (see <see cref="DescriptorEntry"/>).
     /// </summary>
     public uint* DescriptorsOf(int slot) => (uint*)(address + DescriptorsAt + slot * DescriptorStride);
+
+    /// <summary>
+    /// Bytes from where the descriptor tables begin back to the pid of the first process slot: a fork child notes its
+    /// own there before it runs any managed code.
+    /// </summary>
+    public uint PidsBefore => (uint)((byte*)DescriptorsOf(0) - (byte*)&ProcessAt(0)->Pid);
 
     public EventLog* Events => (EventLog*)(address + EventsAt);
 

@@ -76,9 +76,14 @@ public static unsafe class Departure
         s.Nic?.Pump(t);
         uint number = socket->Region;
         LocalRegion region = s.Region(number);
-        if (!region.IsMapped || Volatile.Read(ref region.ListenerAt((int)socket->Index)->Queued) != 0
-            || Interlocked.CompareExchange(ref socket->Region, 0, number) != number)
+        if (!region.IsMapped || Volatile.Read(ref region.ListenerAt((int)socket->Index)->Queued) != 0)
             return false;
+        Changes.Begin(s, t);
+        if (Interlocked.CompareExchange(ref socket->Region, 0, number) != number)
+        {
+            Changes.End(s, t);
+            return false;
+        }
         int listenerIndex = (int)socket->Index;
         Core.Local.Listener* listener = region.ListenerAt(listenerIndex);
         s.Disown(listener->Meeting, DescriptorEntry.MeetingTag);
@@ -90,6 +95,7 @@ public static unsafe class Departure
         // Those who wait in accept() see the state, and wait in the kernel.
         Notifier.NotifyListener(s, t, region, listenerIndex);
         Closer.CloseListener(s, t, region, listenerIndex);
+        Changes.End(s, t);
         return true;
     }
 }

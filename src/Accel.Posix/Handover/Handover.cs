@@ -41,7 +41,7 @@ public static unsafe class Handover
             return HandoverRefusal.NoConnection;
         // Nobody may give the socket back under this thread.
         ref uint place = ref s.S.ProcessAt(s.Slot)->Giving;
-        Sockets.Hold(s, index, ref place);
+        Sockets.Hold(s, t, index, ref place);
         HandoverRefusal refusal = Locked(s, t, socket, index, fd);
         for (int i = 1; i < Attempts && refusal == HandoverRefusal.Busy && Gate.Wait(s, t, fd, socket, index); i++)
         {

@@ -41,7 +41,7 @@ internal static unsafe class LocalArrival
     public static void Arrive(PosixStack s, AccelThread* t, Socket* socket, int index)
     {
         ref uint place = ref s.S.ProcessAt(s.Slot)->Fetching;
-        Sockets.Hold(s, index, ref place);
+        Sockets.Hold(s, t, index, ref place);
         s.Lock(ref socket->SendLock, t);
         s.Lock(ref socket->ReceiveLock, t);
         if (IsDue(s, socket) && s.Sides(socket, out Wire wire) && wire.Conn->Generation == socket->ConnGeneration)

@@ -87,6 +87,7 @@ internal static unsafe class Settlement
     /// </summary>
     public static void Leave(PosixStack s, AccelThread* t, Socket* socket, int index, in Wire wire)
     {
+        Changes.Begin(s, t);
         uint region = socket->Region;
         s.LeaveToKernel(t, socket, PathReason.HandedOver);
         uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
@@ -102,9 +103,7 @@ internal static unsafe class Settlement
         Notifier.Notify(s, t, wire.Region, wire.Me, wire.Source);
         socket->Region = 0;
         Interlocked.Decrement(ref s.S.RegionAt((int)region - 1)->Users);
-        Interlocked.Or(ref wire.Me->Flags, (uint)SideFlags.Closed);
-        Volatile.Write(ref wire.Me->Watch, 0);
-        if (wire.Region.CloseSide(wire.Index, wire.SideIndex))
-            Closer.Free(s, in wire);
+        Closer.Leave(s, in wire);
+        Changes.End(s, t);
     }
 }

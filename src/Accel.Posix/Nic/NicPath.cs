@@ -20,6 +20,7 @@ public sealed unsafe class NicPath : INicHost
     private AccelThread* _tending;
     private bool _hasProgress;
     private int _watched = -1;
+    private int _kicksDue;
 
     /// <summary>One conversation with acceld at a time: its answers are for whoever asked.</summary>
     private long _tendedNs;
@@ -164,6 +165,27 @@ public sealed unsafe class NicPath : INicHost
         Engine.Exit(t->Tid, now);
         if (Engine.HasUnresolved)
             AskForNeighbours(t);
+    }
+
+    /// <summary>
+    /// A process of the family was killed, perhaps between what it wrote and the word to the engine; or a neighbour has
+    /// closed its connections, who cannot tell the engine.
+    /// </summary>
+    public void KicksAreDue() => Volatile.Write(ref _kicksDue, 1);
+
+    /// <summary>The engine looks at all connections, if that is due. Without any lock.</summary>
+    public void KickAll(AccelThread* t)
+    {
+        if (Volatile.Read(ref _kicksDue) == 0 || Interlocked.Exchange(ref _kicksDue, 0) == 0)
+            return;
+        LocalRegion region = _s.Region(RegionNumber);
+        int count = (int)Math.Min(region.Tables->Conns.Bumped, LocalRegion.MaxConns);
+        for (int i = 0; i < count; i++)
+        {
+            if (Volatile.Read(ref Engine.Region.ConnBlocks[i]) != 0)
+                Engine.Kick(i);
+        }
+        Pump(t);
     }
 
     /// <summary>The link, by number, that an interface is; -1: none of ours.</summary>

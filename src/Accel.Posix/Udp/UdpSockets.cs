@@ -38,8 +38,17 @@ public static unsafe class UdpSockets
     /// <summary>The kernel has bound the socket.</summary>
     public static void AfterBind(PosixStack s, AccelThread* t, Socket* socket, int index, int fd)
     {
-        if (!IsOpen(socket) && !TryOpen(s, t, socket, index, fd, out PathReason reason))
+        if (!IsOpen(socket) && !TryOpenSafely(s, t, socket, index, fd, out PathReason reason))
             Sockets.HandToKernel(s, t, socket, index, fd, reason);
+    }
+
+    private static bool TryOpenSafely(
+        PosixStack s, AccelThread* t, Socket* socket, int index, int fd, out PathReason reason)
+    {
+        Changes.Begin(s, t);
+        bool opened = TryOpen(s, t, socket, index, fd, out reason);
+        Changes.End(s, t);
+        return opened;
     }
 
     /// <summary>
@@ -226,7 +235,7 @@ public static unsafe class UdpSockets
             uint length = Addresses.Write(nobody, any);
             if (socket->Local.Port == 0 && s.Kernel.Bind(fd, any, length) >= 0)
                 Acceptor.LearnName(s, socket, fd);
-            opened = TryOpen(s, t, socket, index, fd, out reason);
+            opened = TryOpenSafely(s, t, socket, index, fd, out reason);
         }
         if (!opened && socket->State == (uint)SocketState.Datagram)
             Sockets.HandToKernel(s, t, socket, index, fd, reason);
