@@ -221,8 +221,8 @@ public struct Conn
 
 /// <summary>
 /// A word of a connection by which one process says that a step of its end is its own: the connection's generation
-/// above, attachment plus one and process slot below, 0 = nobody. The generation is in it because whoever comes late may
-/// find the slot in its next life.
+/// above, attachment plus one and process slot below, 0 = nobody. The generation is in it because whoever comes late
+/// may find the slot in its next life.
 /// </summary>
 public static unsafe class ConnClaim
 {
