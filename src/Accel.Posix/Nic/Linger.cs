@@ -4,8 +4,8 @@ namespace Accel.Posix;
 
 /// <summary>
 /// A process ends while its connections are not done: what it wrote is still sent, and its FINs, as the kernel would do
-/// for it. The process stays a moment for that, which is enough for most; acceld gives the rest to the kernel when it has
-/// gone. Without acceld it stays until all is done, or the peers have been silent for some seconds.
+/// for it. The process stays a moment for that, which is enough for most; acceld gives the rest to the kernel when it
+/// has gone. Without acceld it stays until all is done, or the peers have been silent for some seconds.
 /// </summary>
 public static unsafe class Linger
 {

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace Accel.Stat.Screen;
 
 /// <summary>
-/// Says that nobody is at the other end of standard input any more. The console does not: it takes the end of a terminal
-/// for keys, one after the other.
+/// Says that nobody is at the other end of standard input any more. The console does not: it takes the end of a
+/// terminal for keys, one after the other.
 /// </summary>
 internal static partial class TerminalInput
 {
