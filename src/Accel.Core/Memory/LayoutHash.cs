@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x429e09338943742e;
+    public const ulong Value = 0xf668a895eb49706d;
 }
