@@ -1,14 +1,14 @@
 """What an ordinary user sees through acceld of another user's programs, beside what root sees; and what nobody sees."""
 import json
 import os
+import re
 import signal
 import subprocess
-import sys
 import time
 
 from accelstat_cases import ACCELSTAT
-from cases import case, until
-from world import STACKDUMP, Failure
+from cases import PYTHON, case, until
+from world import ROOT, STACKDUMP, Failure
 
 SERVER, LOOKER = 64001, 65534
 SECRET = "a-secret-that-nobody-else-may-read-" * 8
@@ -18,7 +18,7 @@ ASK = """
 import os, socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.connect(f"/run/accel/{os.stat('/proc/self/ns/net').st_ino}.sock")
-s.send(struct.pack("<IHHII", 0x50444341, 1, 9, 1, 0).ljust(128, b"\\0"))
+s.send(struct.pack("<IHHII", 0x50444341, int(sys.argv[2]), 9, 1, 0).ljust(128, b"\\0"))
 _, files, _, _ = socket.recv_fds(s, 128, 1)
 look = b"".join(iter(lambda: os.read(files[0], 1 << 20), b""))
 print(len(look), look.count(sys.argv[1].encode()[:64]))
@@ -97,7 +97,7 @@ def others(w, column):
     server = w.a.start(["setpriv", f"--reuid={SERVER}", f"--regid={SERVER}", "--clear-groups", "redis-server", "--port",
                         "6379", "--save", "", "--protected-mode", "no", "--bind", "*", "--dir", "/"], True)
     w.a.wait_listening(6379)
-    idle = w.b.start([sys.executable, "-c", IDLE, w.a.ip4, go, SECRET])
+    idle = w.b.start([PYTHON, "-c", IDLE, w.a.ip4, go, SECRET])
     idle.wait_for("ready")
     time.sleep(1)
     mine, others_ = shown(w, 0)[0], shown(w, LOOKER)[0]
@@ -126,7 +126,9 @@ def others(w, column):
     time.sleep(1)
     if not has_payload(server.pid):
         raise Failure("the server's region does not hold what was sent: nothing is shown by this case")
-    size, count, sealed = as_user(w, LOOKER, sys.executable, "-c", ASK, SECRET)[0].split()
+    with open(os.path.join(ROOT, "src/Accel.Os/Control/Protocol.cs"), encoding="utf8") as f:
+        version = re.search(r"ushort Version = (\d+);", f.read())[1]
+    size, count, sealed = as_user(w, LOOKER, PYTHON, "-c", ASK, SECRET, version)[0].split()
     if int(size) < 5000 or count != "0" or sealed != "sealed":
         raise Failure(f"a look of {size} bytes has the payload {count} times, and is {sealed}")
     with open(policy, "a", encoding="ascii") as f:
