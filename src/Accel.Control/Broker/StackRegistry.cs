@@ -127,15 +127,14 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         stack.BurialAt = now + SettleMilliseconds;
     }
 
-    /// <summary>Waits for those whose connections are still being ended. True if there was one.</summary>
+    /// <summary>Waits a moment for those whose connections are still being ended. True if that helped one.</summary>
     public bool FinishDying(PortTable ports)
     {
         bool any = false;
         foreach (Stack stack in _dying)
         {
-            if (stack.Executor is not { } executor)
+            if (stack.Executor is not { } executor || !executor.TryFinish())
                 continue;
-            executor.Finish();
             EndSteering(stack, ports, Environment.TickCount64);
             any = true;
         }

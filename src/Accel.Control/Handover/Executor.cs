@@ -19,6 +19,8 @@ internal sealed unsafe class Executor(Estate estate, Action<string> log)
     /// <summary>Bytes of one connection's queue; a stack's rings hold less.</summary>
     private const ulong MostBytes = 128ul << 20;
 
+    private const int MostWaitMilliseconds = 1000;
+
     private readonly List<int> _close = [], _reset = [];
     private Task _work = Task.CompletedTask;
 
@@ -54,8 +56,8 @@ internal sealed unsafe class Executor(Estate estate, Action<string> log)
             _work = Task.Run(Work);
     }
 
-    /// <summary>Waits until it is done: somebody wants a port of the stack's.</summary>
-    public void Finish() => _work.Wait();
+    /// <summary>Waits for it, not for long: somebody wants a port of the stack's. True if it is done.</summary>
+    public bool TryFinish() => Task.WaitAny([_work], MostWaitMilliseconds) == 0;
 
     /// <summary>After the steering has ended: what the peers answer is the kernel's already.</summary>
     public void SayLastWords()
@@ -92,9 +94,10 @@ internal sealed unsafe class Executor(Estate estate, Action<string> log)
             return false;
         if (local.Family == Endpoint.V6)
             image.Flags |= ImageFlags.V6Socket;
-        byte* queues = (byte*)NativeMemory.Alloc((nuint)image.QueueBytes + 1);
+        byte* queues = null;
         try
         {
+            queues = (byte*)NativeMemory.Alloc((nuint)image.QueueBytes + 1);
             why = "its bytes make no sense";
             if (!NicRemainder.TryCopy(region, estate.Local, index, in image, queues))
                 return false;
@@ -106,6 +109,11 @@ internal sealed unsafe class Executor(Estate estate, Action<string> log)
             Libc.SetOption(made, Libc.SolSocket, Libc.SoReuseAddr, 1);
             Libc.Close(made);
             return true;
+        }
+        catch (OutOfMemoryException)
+        {
+            why = "no memory";
+            return false;
         }
         finally
         {
