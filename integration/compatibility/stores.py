@@ -97,7 +97,8 @@ def redis(d):
             d.server("redis-server", "--port", node, *common[:-1], d.path(f"node-{node}"), "--cluster-enabled",
                      "yes", "--cluster-config-file", f"nodes-{node}", port=node)
         d.client("redis-cli", "--cluster", "create", *[f"{d.ip4}:{n}" for n in nodes], "--cluster-yes")
-        d.eventually(lambda: "cluster_state:ok" in cli("CLUSTER", "INFO", at=nodes[0]), "no cluster", 20)
+        # Each of them has to know: one hears of it a moment after the others.
+        d.eventually(lambda: all("cluster_state:ok" in cli("CLUSTER", "INFO", at=n) for n in nodes), "no cluster", 20)
         for i in range(20):
             d.expect(cli("-c", "SET", f"k{i}", i, at=nodes[i % 3]).endswith("OK"), "not set")
         d.expect(cli("-c", "GET", "k7", at=nodes[0]).endswith("7"), "another value")
