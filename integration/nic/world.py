@@ -90,6 +90,19 @@ class Program:
                 self.process.wait(5)
 
 
+def forget_daemon(namespace):
+    """What an acceld that was killed has left: the next namespace may have the same number."""
+    try:
+        number = os.stat(f"/run/netns/{namespace}").st_ino
+    except FileNotFoundError:
+        return
+    for path in (f"/run/accel/{number}.sock", f"/run/accel/{number}.sock.lock"):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+
 class Host:
     """One side: a namespace with an interface of a known name."""
 
@@ -227,5 +240,6 @@ class World:
             program.kill()
         for host in (self.a, self.b, self.middle):
             if host is not None:
+                forget_daemon(host.namespace)
                 sh("ip", "netns", "del", host.namespace, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
