@@ -385,6 +385,24 @@ def listeners(w, column):
             raise Failure(text)
 
 
+@case("a listener that epoll tells ready has a connection to accept: clients by every path at once")
+def accepting(w, column):
+    program = [PYTHON, os.path.join(HERE, "accepting.py")]
+    server = w.a.start([*program, "serve", "7400", "1800"])
+    server.wait_for("ready")
+    w.a.wait_listening(7400)
+    clients = [w.b.start([*program, "ask", w.a.ip4, "7400", "600"]), w.b.start([*program, "ask", w.a.ip6, "7400", "600"]),
+               w.a.start([*program, "ask", "127.0.0.1", "7400", "300"]),
+               w.a.start([*program, "ask", "127.0.0.1", "7400", "300"], accelerated=False)]
+    for client in clients:
+        text = client.wait()
+        if not text.startswith("good"):
+            raise Failure(text)
+    text = server.wait()
+    if "good" not in text:
+        raise Failure(text)
+
+
 @case("iperf3: both directions, four streams")
 def iperf3(w, column):
     w.a.start(["iperf3", "-s"])

@@ -17,7 +17,11 @@ public static unsafe class EpollJudge
             return 0;
         bool nested = (item->Flags & (uint)EpollItemFlags.Nested) != 0;
         if (!nested)
+        {
             Sketch(s, item);
+            if (item->KernelReady != 0 && KernelSide(s, item) == 0)
+                item->KernelReady = 0;
+        }
         bool edges = (item->Events & Ev.ET) != 0;
         if (edges)
             See(s, item, nested);
@@ -66,6 +70,20 @@ public static unsafe class EpollJudge
         item->QuietSource = (uint)wire.Source;
         item->QuietTail = Volatile.Read(ref wire.In->Tail);
         item->QuietFlags = FlagsOf(wire.Conn, wire.SideIndex);
+    }
+
+    /// <summary>
+    /// What the kernel reported of an item's socket and is still true: another call may have taken it meanwhile, as
+    /// accept() does that asks both queues. ep_send_events() of Linux asks once more for the same reason.
+    /// </summary>
+    private static uint KernelSide(PosixStack s, EpollItem* item)
+    {
+        uint reported = item->KernelReady & 0xFFFF;
+        int descriptor = reported == 0 ? -1 : Sockets.KernelDescriptor(s, (int)item->Target);
+        if (descriptor < 0)
+            return reported;
+        PollFd fd = new() { Fd = descriptor, Events = (short)reported };
+        return s.Kernel.Poll(&fd, 1) <= 0 ? 0 : (uint)(ushort)fd.Revents & reported;
     }
 
     /// <summary>What is true of an item's target, of what the item asks for.</summary>
@@ -138,7 +156,7 @@ public static unsafe class EpollJudge
                     return true;
                 continue;
             }
-            uint mask = Readiness.Mask(s, s.S.SocketAt((int)item->Target)) | (item->KernelReady & 0xFFFF);
+            uint mask = Readiness.Mask(s, s.S.SocketAt((int)item->Target)) | KernelSide(s, item);
             if ((mask & item->Events) == 0)
                 continue;
             if ((item->Events & Ev.ET) == 0)

@@ -15,8 +15,9 @@ public static unsafe class Readiness
                 return s.Sides(socket, out Wire wire)
                     ? OfConnection(s, socket, wire) : Ev.ERR | Ev.HUP | Ev.IN | Ev.RDNORM;
             case SocketState.Listening:
+                // Not its count, which has those who are about to come.
                 LocalRegion region = s.Region(socket->Region);
-                return region.IsMapped && Volatile.Read(ref region.ListenerAt((int)socket->Index)->Queued) > 0
+                return region.IsMapped && !AcceptOrder.IsEmpty(region.ListenerAt((int)socket->Index))
                     ? Ev.IN | Ev.RDNORM : 0;
             case SocketState.Datagram:
                 return UdpSockets.Mask(s, socket);

@@ -34,8 +34,10 @@ public static unsafe class AcceptOrder
     public static bool IsHalfDone(Listener* listener) =>
         (Volatile.Read(ref listener->Batch) | Volatile.Read(ref listener->Taking)) != 0;
 
+    /// <summary>Looked at in the order in which connections go, so that one that moves meanwhile is seen.</summary>
     public static bool IsEmpty(Listener* listener) =>
-        (Volatile.Read(ref listener->Ordered) | Volatile.Read(ref listener->Arrived)) == 0 && !IsHalfDone(listener);
+        (Volatile.Read(ref listener->Arrived) | Volatile.Read(ref listener->Batch)
+            | Volatile.Read(ref listener->Ordered) | Volatile.Read(ref listener->Taking)) == 0;
 
     /// <summary>Goes on where a thread was killed that had the lock. Cheap if none was.</summary>
     public static void Recover(LocalRegion region, int index)
