@@ -241,9 +241,11 @@ public static unsafe class Exports
     [return: DNNE.C99Type("long")]
     public static nint Duplicate(
         [DNNE.C99Type("struct accel_thread *")] AccelThread* t,
+        int call,
         int oldfd,
-        int newfd) =>
-        (nint)(Sockets.Duplicate(S, t, oldfd, newfd));
+        [DNNE.C99Type("long")] nint second,
+        [DNNE.C99Type("long")] nint third) =>
+        (nint)(Sockets.Duplicate(S, t, call, oldfd, second, third));
 
     [UnmanagedCallersOnly(EntryPoint = "accel_rights_send")]
     [return: DNNE.C99Type("long")]

@@ -46,7 +46,7 @@ struct accel_thread {
     int32_t tid;               /* kernel thread id; C keeps it right after fork */
     uint32_t scratch_fds;      /* capacity of scratch */
     struct pollfd *scratch;    /* C-owned; in accel_poll at least nfds + 8 entries */
-    uint64_t own[9];           /* managed's own state of this thread: zero at birth and in a fork child */
+    uint64_t own[10];          /* managed's own state of this thread: zero at birth and in a fork child */
     struct accel_wait wait;
 };
 
@@ -67,10 +67,11 @@ struct accel_process {
     long (*start_progress)(void); /* makes the thread that runs accel_progress, once per process: 0 or -errno */
     int32_t inherited;     /* > 0: the stack of the image that called exec(), by its region's descriptor */
     uint32_t pids_before;  /* the pid of slot s is noted at fdmap_base - pids_before + s * ACCEL_SLOT_BYTES */
+    int32_t numbers;       /* managed code's lock: see Numbers.cs; a fork child's is free */
 };
 
 _Static_assert(sizeof(struct accel_wait) == 160, "Abi.cs mirrors this");
-_Static_assert(sizeof(struct accel_thread) == 256, "Abi.cs mirrors this");
-_Static_assert(sizeof(struct accel_process) == 88, "Abi.cs mirrors this");
+_Static_assert(sizeof(struct accel_thread) == 264, "Abi.cs mirrors this");
+_Static_assert(sizeof(struct accel_process) == 96, "Abi.cs mirrors this");
 
 #endif

@@ -90,18 +90,20 @@ void wrap_closefrom(int first)
 
 /* --- copies --------------------------------------------------------------------------------------------------- */
 
-/* The kernel has made NEWFD a copy of OLDFD. */
-long shim_dup_made(int oldfd, int newfd)
+/* By the system call NR. Where a number is ours, managed code makes the copy: see Numbers.cs. */
+static int copy(int nr, int oldfd, long second, long third)
 {
     struct shim_thread *s = &shim_self;
-    if (newfd < 0 || s->t.inside != 0) return newfd;
-    shim_pending_drop(newfd);
-    if ((shim_entry(oldfd) | shim_entry(newfd)) == ENTRY_NONE) return newfd;
     int saved = errno;
-    MANAGED(s, accel_dup(&s->t, oldfd, newfd));
-    if (newfd <= STDERR_FILENO && shim_kind(shim_entry(newfd)) == ACCEL_KIND_SOCKET) shim_standard_stream(newfd);
+    bool replaces = nr == SYS_dup2 || nr == SYS_dup3;
+    bool plain = s->t.inside != 0 || (shim_entry(oldfd) | (replaces ? shim_entry((int)second) : 0)) == ENTRY_NONE;
+    long newfd = plain ? RAW(nr, oldfd, second, third) : MANAGED(s, accel_dup(&s->t, nr, oldfd, second, third));
+    if (newfd < 0 || newfd == oldfd || s->t.inside != 0) return (int)shim_give(newfd);
+    shim_pending_drop((int)newfd);
+    if (newfd <= STDERR_FILENO && shim_kind(shim_entry((int)newfd)) == ACCEL_KIND_SOCKET)
+        shim_standard_stream((int)newfd);
     errno = saved;
-    return newfd;
+    return (int)newfd;
 }
 
 /* Before a copy: a socket that may become ours must be ours under both numbers, or under none. */
@@ -122,15 +124,14 @@ static inline bool makes_copy(int cmd) { return cmd == F_DUPFD || cmd == F_DUPFD
 WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, dup, (int fd), (fd))
 {
     before_copy(&fd);
-    return (int)shim_dup_made(fd, REAL(dup)(fd));
+    return copy(SYS_dup, fd, 0, 0);
 }
 
 WRAP_IF(plain_copy(fd, wanted), int, dup2, (int fd, int wanted), (fd, wanted))
 {
     before_copy(&fd);
     if (is_hidden(shim_entry(wanted))) return (int)shim_give(-EBUSY);
-    int made = REAL(dup2)(fd, wanted);
-    return fd == wanted ? made : (int)shim_dup_made(fd, made);
+    return copy(SYS_dup2, fd, wanted, 0);
 }
 ALIAS(__dup2, dup2)
 
@@ -138,7 +139,7 @@ WRAP_IF(plain_copy(fd, wanted), int, dup3, (int fd, int wanted, int flags), (fd,
 {
     before_copy(&fd);
     if (is_hidden(shim_entry(wanted))) return (int)shim_give(-EBUSY);
-    return (int)shim_dup_made(fd, REAL(dup3)(fd, wanted, flags));
+    return copy(SYS_dup3, fd, wanted, flags);
 }
 
 /* Who wants signals of a socket: managed code must see it, also of one that is nothing yet. */
@@ -151,7 +152,7 @@ static int shim_fcntl(int (*real)(int, int, long), int fd, int cmd, long arg)
 {
     if (unlikely(makes_copy(cmd))) {
         before_copy(&fd);
-        return (int)shim_dup_made(fd, real(fd, cmd, arg));
+        return copy(SYS_fcntl, fd, cmd, arg);
     }
     if (shim_is_pending(fd) && asks_for_signals(cmd, arg)) shim_pending_register(fd);
     if (NOT_OURS(fd)) return real(fd, cmd, arg);

@@ -20,7 +20,7 @@ long accel_bind(struct accel_thread *t, int fd, const void *addr, uint32_t len);
 long accel_close(struct accel_thread *t, int fd);
 long accel_confine(struct accel_thread *t);
 long accel_connect(struct accel_thread *t, int fd, const void *addr, uint32_t len);
-long accel_dup(struct accel_thread *t, int oldfd, int newfd);
+long accel_dup(struct accel_thread *t, int call, int oldfd, long second, long third);
 long accel_epoll_ctl(struct accel_thread *t, int epfd, int op, int fd, struct epoll_event *change);
 long accel_epoll_wait(struct accel_thread *t, int epfd, struct epoll_event *events, int max, int64_t timeout_ns);
 long accel_exec_failed(struct accel_thread *t, int took_over);

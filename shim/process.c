@@ -61,6 +61,7 @@ void shim_fork_child(void)
     accel_process.slot = (uint32_t)s->fork_slot - 1;
     accel_process.fdmap = (uint32_t *)(accel_process.fdmap_base + accel_process.slot * accel_process.fdmap_stride);
     accel_process.adopted = 0;
+    accel_process.numbers = 0;
     note_pid(pid);
     __builtin_memset(s->t.own, 0, sizeof s->t.own);
     s->t.inside = s->t.pending = 0;

@@ -171,7 +171,6 @@ extern bool shim_ringed; /* the process uses io_uring */
 void shim_before_ring(void);
 
 /* fdtable.c */
-long shim_dup_made(int oldfd, int newfd);
 
 static inline long shim_raw(long nr, long a, long b, long c, long d, long e, long f)
 {

@@ -438,6 +438,24 @@ DUO(ep_listener_edge_two, "an edge-triggered listener: each client is an edge")
     FD(accept(l, NULL, NULL));
 }
 
+PAIR(ep_ready_nowhere, "an event is there already, for who has an array that cannot be written to: EFAULT, and it stays")
+{
+    int ep = set_of(a, EPOLLIN);
+    void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *constant = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    TIMED(SAY(epoll_wait(ep, nowhere, 4, 30)), 30);
+    TIMED(SAY(epoll_wait(ep, NULL, 4, 30)), 30);
+    TIMED(SAY(epoll_wait(ep, (void *)-8, 4, 30)), 0);
+    for (int i = 0; i < 2; i++) {
+        SEND(b, "x", 0);
+        AWAIT(a, POLLIN);
+        SAY(epoll_wait(ep, nowhere, 4, 0));
+        SAY(epoll_wait(ep, (void *)(constant + 4), 4, -1));
+        EPOLL(ep, 4, 1000);
+        RECV(a, 1, 0);
+    }
+}
+
 PAIR(ep_wait_nowhere, "an event comes to who waits with an array that cannot be written to: EFAULT, and it is not lost")
 {
     int ep = set_of(a, EPOLLIN);

@@ -80,6 +80,28 @@ PAIR(rights_then_close, "the sender closes at once: the connection is the receiv
     RECV(b, 100, 0);
 }
 
+PAIR(rights_of_departed, "a connection that leaves the stack while it is on its way is the receiver's all the same")
+{
+    open_channel();
+    pid_t child = spawn();
+    if (child == 0) {
+        close(a);
+        nap(400);
+        int got = take_fd(channel[1], 0);
+        RECV(got, 100, 0);
+        SEND(got, "mine now", 0);
+        nap(50);
+        _exit(0);
+    }
+    xsend(b, "for the child", 13, 0);
+    SAY(send_fds(channel[0], &a, 1, "x"));
+    SETOPT(a, SOL_SOCKET, SO_MARK, 7); // only the kernel has marks
+    SAY(close(a));
+    reap(child);
+    RECV(b, 100, 0);
+    AWAIT(b, POLLRDHUP);
+}
+
 CASE(rights_new_connection, "connections that were accepted after the fork go to the child one by one")
 {
     int l = listener();

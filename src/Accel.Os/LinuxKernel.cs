@@ -73,10 +73,22 @@ public sealed unsafe partial class LinuxKernel : IKernel
         Call(SystemCall.Futex, (long)word, FutexWake, int.MaxValue);
     }
 
+    public bool CanWrite(void* at)
+    {
+        // Adds nothing to the word, atomically and in the kernel's hands, and wakes nobody.
+        const int WakeOpPrivate = 5 | 128, AddZero = 1 << 28;
+        int nobody = 0;
+        return Call(SystemCall.Futex, (long)&nobody, WakeOpPrivate, 0, 0, (long)at & ~3, AddZero) >= 0;
+    }
+
     public int Close(int fd) => (int)Call(SystemCall.Close, fd);
 
     public int Duplicate(int fd, bool closeOnExec) =>
         (int)Call(SystemCall.Fcntl, fd, closeOnExec ? DuplicateCloexec : DuplicateFd, 0);
+
+    public long Copy(int call, int fd, long second, long third) => Call(call, fd, second, third);
+
+    public bool Replaces(int call) => call is (int)SystemCall.Dup2 or (int)SystemCall.Dup3;
 
     public bool Replace(int from, int place)
     {

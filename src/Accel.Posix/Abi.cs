@@ -68,7 +68,7 @@ public unsafe struct AccelThread
     public int Tid;
     public uint ScratchFds;
     public PollFd* Scratch;
-    public fixed ulong Own[9];
+    public fixed ulong Own[10];
     public AccelWait Wait;
 }
 
@@ -91,6 +91,8 @@ public unsafe struct AccelProcess
     public void* StartProgress;
     public int Inherited;
     public uint PidsBefore;
+    public int Numbers;
+    private readonly int _unused;
 }
 
 /// <summary>Results that are no result: see shim/abi.h.</summary>

@@ -32,6 +32,9 @@ public static unsafe class EpollWaits
                 return AccelResult.Pass;
             if (max <= 0 || max > int.MaxValue / 12)
                 return -Errno.EINVAL;
+            // access_ok() of Linux: the kernel's half.
+            if ((long)events < 0)
+                return -Errno.EFAULT;
             index = DescriptorEntry.Index(entry);
         }
         else if (t->Wait.State[StateSet] != 0)
@@ -56,9 +59,10 @@ public static unsafe class EpollWaits
         else
             s.CountHot(t, Counter.EpollWaits);
         EpollEvent nowhere;
-        bool bad = (ulong)events < 4096 || t->Wait.State[StateNowhere] != 0;
+        bool bad = t->Wait.State[StateNowhere] != 0 || !IsWritable(s, t, events);
+        t->Wait.State[StateNowhere] = bad ? 1u : 0u;
         long result = bad
-            ? Collect(s, t, set, index, epfd, &nowhere, 0, 1, t->Wait.State[StateNowhere] != 0 ? timeoutNs : 0)
+            ? Collect(s, t, set, index, epfd, &nowhere, 0, 1, timeoutNs)
             : Collect(s, t, set, index, epfd, events, have, max, timeoutNs);
         if (bad && result > 0)
             result = -Errno.EFAULT;
@@ -73,6 +77,22 @@ public static unsafe class EpollWaits
             FlushTiming.OnEvents(t, result);
         }
         return result;
+    }
+
+    /// <summary>
+    /// The kernel would say EFAULT of an array that cannot be written to, and the stack may not die of it with locks in
+    /// hand. A thread has the same array in every call as a rule: its page is asked for once.
+    /// </summary>
+    private static bool IsWritable(PosixStack s, AccelThread* t, EpollEvent* events)
+    {
+        const int OwnEventsPage = 9;
+        ulong page = (ulong)events >> 12;
+        if (t->Own[OwnEventsPage] == page && page != 0)
+            return true;
+        if (page == 0 || !s.Kernel.CanWrite(events))
+            return false;
+        t->Own[OwnEventsPage] = page;
+        return true;
     }
 
     private static long Collect(PosixStack s, AccelThread* t, EpollSet* set, int index, int epfd,

@@ -215,9 +215,7 @@ public sealed unsafe class PosixStack
         if (socket->State != (uint)SocketState.Kernel)
             return socket;
         // Another process of the family gave it to the kernel.
-        if (socket->HandoverPid != 0)
-            Followers.Follow(this, fd, entry, socket);
-        SetEntry(fd, entry | DescriptorEntry.OnKernel);
+        Followers.Follow(this, fd, entry, socket);
         return null;
     }
 

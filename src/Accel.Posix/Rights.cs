@@ -26,11 +26,16 @@ public static unsafe class Rights
         for (int i = 0; i < count; i++)
         {
             Socket* socket = s.Find(descriptors[i], out int index);
-            if (socket == null || !Identify(s, socket, index, descriptors[i]))
+            if (socket == null)
                 continue;
             Changes.Begin(s, t);
-            Interlocked.Increment(ref socket->References);
-            Interlocked.Increment(ref socket->InFlight);
+            Numbers.Enter(s);
+            if (Identify(s, socket, index, descriptors[i]))
+            {
+                Interlocked.Increment(ref socket->References);
+                Interlocked.Increment(ref socket->InFlight);
+            }
+            Numbers.Exit(s);
             Changes.End(s, t);
         }
         return 0;
@@ -56,7 +61,7 @@ public static unsafe class Rights
         for (int i = 0; i < count; i++)
         {
             Socket* socket = s.Find(descriptors[i], out int index);
-            if (socket == null || CookieOf(s, descriptors[i]) != socket->PassedCookie)
+            if (socket == null || !IsPassed(socket, CookieOf(s, descriptors[i])))
                 continue;
             Changes.Begin(s, t);
             if (TryTake(socket))
@@ -76,11 +81,14 @@ public static unsafe class Rights
         for (int index = 0; index < count; index++)
         {
             Socket* socket = s.S.SocketAt(index);
-            if (socket->PassedCookie != cookie || Volatile.Read(ref socket->InFlight) <= 0
-                || socket->State == (uint)SocketState.Free)
+            if (Volatile.Read(ref socket->InFlight) <= 0 || socket->State == (uint)SocketState.Free
+                || !IsPassed(socket, cookie))
                 continue;
+            // It went to the kernel between the sender's last look and the kernel's.
+            uint onKernel = socket->PassedCookie != cookie ? DescriptorEntry.OnKernel : 0;
             Changes.Begin(s, t);
-            bool shared = TryShare(s, socket, DescriptorEntry.Of(DescriptorEntry.KindSocket, index), fd, peeked);
+            uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index) | onKernel;
+            bool shared = TryShare(s, socket, entry, fd, peeked);
             Changes.End(s, t);
             return shared ? 1 : 0;
         }
@@ -98,6 +106,10 @@ public static unsafe class Rights
         s.SetEntry(fd, entry);
         return true;
     }
+
+    /// <summary>A message carries the file that the socket had, or the one that it was exchanged for.</summary>
+    private static bool IsPassed(Socket* socket, ulong cookie) =>
+        cookie != 0 && (cookie == socket->PassedCookie || cookie == Volatile.Read(ref socket->HandoverCookie));
 
     private static bool TryTake(Socket* socket)
     {
@@ -147,16 +159,21 @@ public static unsafe class Rights
         return isOfStack && hasOthers;
     }
 
-    private static ulong CookieOf(PosixStack s, int fd)
+    public static ulong CookieOf(PosixStack s, int fd)
     {
         ulong cookie = 0;
         uint length = sizeof(ulong);
         return s.Kernel.GetSockOpt(fd, So.SOL_SOCKET, Cookie, &cookie, &length) < 0 ? 0 : cookie;
     }
 
-    /// <summary>Accepted connections share one file: one that is sent gets a file of its own.</summary>
+    /// <summary>
+    /// Accepted connections share one file: one that is sent gets a file of its own. Within <see cref="Numbers"/>.
+    /// False: it has gone to the kernel, or is about to have.
+    /// </summary>
     private static bool Identify(PosixStack s, Socket* socket, int index, int fd)
     {
+        if (s.Entry(fd) != DescriptorEntry.Of(DescriptorEntry.KindSocket, index) || socket->HandoverPid != 0)
+            return false;
         ulong cookie = CookieOf(s, fd);
         if (!socket->Is(SocketFlags.OwnsKernelSocket) && (cookie == 0 || cookie != socket->PassedCookie))
         {

@@ -55,13 +55,22 @@ public static unsafe class Sockets
         if (kind == DescriptorEntry.KindSocket && s.Nic != null)
             NicConnector.KeepPort(s, t, index, fd);
         Changes.Begin(s, t);
+        Numbers.Enter(s);
+        entry = s.Entry(fd);
         s.SetEntry(fd, 0);
-        if (kind == DescriptorEntry.KindEpoll)
-            EpollSets.Release(s, t, index);
-        else
-            CloseDescriptor(s, t, index, entry);
+        Numbers.Exit(s);
+        Forget(s, t, entry);
         Changes.End(s, t);
         return 0;
+    }
+
+    /// <summary>A number does not mean this any more. Within <see cref="Changes"/>.</summary>
+    private static void Forget(PosixStack s, AccelThread* t, uint entry)
+    {
+        if (DescriptorEntry.Kind(entry) == DescriptorEntry.KindEpoll)
+            EpollSets.Release(s, t, DescriptorEntry.Index(entry));
+        else if (DescriptorEntry.Kind(entry) == DescriptorEntry.KindSocket)
+            CloseDescriptor(s, t, DescriptorEntry.Index(entry), entry);
     }
 
     private static void CloseDescriptor(PosixStack s, AccelThread* t, int index, uint entry)
@@ -204,32 +213,41 @@ public static unsafe class Sockets
         Changes.End(s, t);
     }
 
-    /// <summary>newfd became a copy of oldfd.</summary>
-    public static long Duplicate(PosixStack s, AccelThread* t, int oldfd, int newfd)
+    /// <summary>
+    /// dup() and its like, of which one number at least is ours: the kernel makes the copy by the system call and its
+    /// arguments after the number, and its number means the same. The copy, or minus an errno.
+    /// </summary>
+    public static long Duplicate(PosixStack s, AccelThread* t, int call, int oldfd, long second, long third)
     {
-        if (oldfd == newfd)
-            return newfd;
-        uint entry = s.Entry(oldfd);
-        uint before = s.Entry(newfd);
-        if (entry == 0 && before == 0)
-            return newfd;
-        uint shared = DescriptorEntry.Kind(entry) == DescriptorEntry.KindInternal ? 0 : entry;
+        uint replaced = s.Kernel.Replaces(call) ? s.Entry((int)second) : 0;
+        if (DescriptorEntry.Kind(replaced) == DescriptorEntry.KindSocket && s.Nic != null && (int)second != oldfd)
+            NicConnector.KeepPort(s, t, DescriptorEntry.Index(replaced), (int)second);
         Changes.Begin(s, t);
-        if (shared != 0)
-        {
-            if (DescriptorEntry.Kind(shared) == DescriptorEntry.KindEpoll)
-                Interlocked.Increment(ref s.S.EpollSetAt(DescriptorEntry.Index(shared))->References);
-            else
-            {
-                Socket* socket = s.S.SocketAt(DescriptorEntry.Index(shared));
-                Interlocked.Increment(ref socket->References);
-                Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Duplicated);
-            }
-        }
-        Close(s, t, newfd);
-        s.SetEntry(newfd, shared);
+        Numbers.Enter(s);
+        long made = s.Kernel.Copy(call, oldfd, second, third);
+        replaced = made >= 0 && made != oldfd ? Share(s, oldfd, (int)made) : 0;
+        Numbers.Exit(s);
+        Forget(s, t, replaced);
         Changes.End(s, t);
-        return newfd;
+        return made;
+    }
+
+    /// <summary>A number means what another does. Returns what it meant before.</summary>
+    private static uint Share(PosixStack s, int oldfd, int newfd)
+    {
+        uint entry = s.Entry(oldfd), before = s.Entry(newfd);
+        if (DescriptorEntry.Kind(entry) == DescriptorEntry.KindInternal)
+            entry = 0;
+        if (DescriptorEntry.Kind(entry) == DescriptorEntry.KindEpoll)
+            Interlocked.Increment(ref s.S.EpollSetAt(DescriptorEntry.Index(entry))->References);
+        else if (entry != 0)
+        {
+            Socket* socket = s.S.SocketAt(DescriptorEntry.Index(entry));
+            Interlocked.Increment(ref socket->References);
+            Interlocked.Or(ref socket->Flags, (uint)SocketFlags.Duplicated);
+        }
+        s.SetEntry(newfd, entry);
+        return before;
     }
 
     /// <summary>
@@ -262,14 +280,22 @@ public static unsafe class Sockets
     {
         s.LeaveToKernel(t, socket, reason);
         EpollSets.MoveToKernel(s, t, index);
+        MarkOnKernel(s, index);
+        return AccelResult.Pass;
+    }
+
+    /// <summary>All numbers that a socket of the kernel's has in this process pass through from now on.</summary>
+    public static void MarkOnKernel(PosixStack s, int index)
+    {
         uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
         int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
-        for (int i = 0; i < high; i++)
+        Numbers.Enter(s);
+        for (int fd = 0; fd < high; fd++)
         {
-            if (s.Process->FdMap[i] == entry)
-                s.SetEntry(i, entry | DescriptorEntry.OnKernel);
+            if (s.Process->FdMap[fd] == entry)
+                s.SetEntry(fd, entry | DescriptorEntry.OnKernel);
         }
-        return AccelResult.Pass;
+        Numbers.Exit(s);
     }
 
     /// <summary>shutdown(): marks the directions closed and tells the other end.</summary>

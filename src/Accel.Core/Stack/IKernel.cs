@@ -39,10 +39,21 @@ public unsafe interface IKernel : ILiveness
     /// </summary>
     bool Barrier();
 
+    /// <summary>True if a word of the program's memory may be written to. It stays what it is.</summary>
+    bool CanWrite(void* at);
+
     int Close(int fd);
 
     /// <summary>A copy of a descriptor at the lowest free number.</summary>
     int Duplicate(int fd, bool closeOnExec);
+
+    /// <summary>
+    /// A copy of a descriptor by a system call, given by its number: dup, dup2, dup3, or fcntl with a command.
+    /// </summary>
+    long Copy(int call, int fd, long second, long third);
+
+    /// <summary>True if the system call puts its copy in the place of its second argument.</summary>
+    bool Replaces(int call);
 
     /// <summary>
     /// Puts a file in the place of another (dup3), keeping close-on-exec of the place, and closes its first number.

@@ -164,5 +164,8 @@ public unsafe struct Socket
     [FieldOffset(396)] public int HandoverPid;
     [FieldOffset(400)] public int HandoverDescriptor;
 
+    /// <summary>The kernel's cookie of the file that it was exchanged for then.</summary>
+    [FieldOffset(408), Hidden] public ulong HandoverCookie;
+
     public readonly bool Is(SocketFlags flag) => (Flags & (uint)flag) != 0;
 }

@@ -11,16 +11,27 @@ namespace Accel.Posix;
 [ColdPath]
 internal static unsafe class Followers
 {
-    /// <summary>Exchanges one number. If that fails its socket is not connected any more, which is counted.</summary>
+    /// <summary>
+    /// One number of a socket that the kernel has: it passes through from now on. If it still is what it was and cannot
+    /// be exchanged, its socket is not connected any more, which is counted.
+    /// </summary>
     public static void Follow(PosixStack s, int fd, uint entry, Socket* socket)
     {
-        if (socket->HandoverPid == s.Process->Pid || Volatile.Read(ref s.Process->FdMap[fd]) != entry)
-            return;
-        int made = Fetch(s, socket, socket->HandoverDescriptor);
-        if (made < 0)
+        bool isOld = socket->HandoverPid != 0 && socket->HandoverPid != s.Process->Pid;
+        int made = isOld ? Fetch(s, socket, socket->HandoverDescriptor) : -1;
+        if (isOld && made < 0)
             made = Fetch(s, socket, socket->FirstDescriptor);
-        bool done = made >= 0 && s.Kernel.Replace(made, fd);
-        s.Count(0, done ? Counter.HandoversFollowed : Counter.HandoversLost);
+        Numbers.Enter(s);
+        // Another thread may have done it, or closed the number.
+        bool mine = Volatile.Read(ref s.Process->FdMap[fd]) == entry;
+        bool done = mine && made >= 0 && s.Kernel.Replace(made, fd);
+        if (mine)
+            s.SetEntry(fd, entry | DescriptorEntry.OnKernel);
+        Numbers.Exit(s);
+        if (mine && isOld)
+            s.Count(0, done ? Counter.HandoversFollowed : Counter.HandoversLost);
+        else if (made >= 0)
+            s.Kernel.Close(made);
     }
 
     /// <summary>A copy of a descriptor of the process that gave the connection away, if it still is that.</summary>

@@ -51,6 +51,9 @@ internal static unsafe class Settlement
         }
         uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
         int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
+        ulong cookie = Rights.CookieOf(s, made);
+        Numbers.Enter(s);
+        socket->HandoverCookie = cookie;
         for (int i = 0; i < high; i++)
         {
             if (s.Process->FdMap[i] != entry)
@@ -62,17 +65,23 @@ internal static unsafe class Settlement
             if (made < 0)
                 break;
         }
-        if (made >= 0)
-            s.Kernel.Close(made);
         socket->HandoverPid = s.Process->Pid;
         socket->HandoverDescriptor = parked;
+        Numbers.Exit(s);
+        if (made >= 0)
+            s.Kernel.Close(made);
         if (parked >= 0)
             s.Parked.Add(s, index, parked);
     }
 
-    /// <summary>True if another process of the family has the socket and has not followed yet.</summary>
+    /// <summary>
+    /// True if another process of the family has the socket and has not followed yet, or is about to get it by a
+    /// message.
+    /// </summary>
     public static bool HasRelatives(PosixStack s, int index)
     {
+        if (Volatile.Read(ref s.S.SocketAt(index)->InFlight) > 0)
+            return true;
         uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
         for (int slot = 0; slot < StackRegion.MaxProcesses; slot++)
         {
@@ -90,13 +99,7 @@ internal static unsafe class Settlement
         Changes.Begin(s, t);
         uint region = socket->Region;
         s.LeaveToKernel(t, socket, PathReason.HandedOver);
-        uint entry = DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
-        int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
-        for (int i = 0; i < high; i++)
-        {
-            if (s.Process->FdMap[i] == entry)
-                s.SetEntry(i, entry | DescriptorEntry.OnKernel);
-        }
+        Sockets.MarkOnKernel(s, index);
         EpollSets.MoveToKernel(s, t, index);
         if (HasRelatives(s, index))
             Interlocked.Increment(ref s.S.Tables->Handovers);
