@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Accel.Core.Memory;
 using Accel.Core.Stack;
 
@@ -15,10 +16,16 @@ internal static unsafe class Changes
     private const int OwnDepth = 8;
 
     /// <summary>Counts and notes may disagree until <see cref="End"/>. May be nested.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Begin(PosixStack s, AccelThread* t)
     {
-        if (t->Own[OwnDepth]++ != 0)
-            return;
+        if (t->Own[OwnDepth]++ == 0)
+            BeginOuter(s);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void BeginOuter(PosixStack s)
+    {
         ref int changing = ref s.S.ProcessAt(s.Slot)->Changing;
         // A full fence: the auditor sees this, or this thread sees the auditor.
         Interlocked.Increment(ref changing);
@@ -30,6 +37,7 @@ internal static unsafe class Changes
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void End(PosixStack s, AccelThread* t)
     {
         if (--t->Own[OwnDepth] == 0)

@@ -18,13 +18,14 @@ public static unsafe class Closer
     {
         // Several may find that a dead process's end is to be closed. One alone does it: the others would come when the
         // slot is somebody else's connection.
-        if (ConnClaim.TryTake(ConnClaim.CloserOf(wire.Conn, wire.SideIndex), generation, Me(s, wire.Region)))
-            CloseClaimed(s, t, wire, abort);
+        uint claimant = Me(s, wire.Region);
+        if (ConnClaim.TryTake(ConnClaim.CloserOf(wire.Conn, wire.SideIndex), generation, claimant))
+            CloseClaimed(s, t, wire, claimant, abort);
     }
 
     private static uint Me(PosixStack s, LocalRegion region) => ConnClaim.Of(Regions.AttachmentIn(s, region), s.Slot);
 
-    private static void CloseClaimed(PosixStack s, AccelThread* t, in Wire wire, bool abort)
+    private static void CloseClaimed(PosixStack s, AccelThread* t, in Wire wire, uint claimant, bool abort)
     {
         Side* me = wire.Me;
         Side* peer = wire.Peer;
@@ -54,7 +55,7 @@ public static unsafe class Closer
         Diagnostics.Closed(s, wire);
         Volatile.Write(ref me->Watch, 0);
         Notifier.Notify(s, t, wire.Region, peer, wire.PeerSource);
-        if (wire.Region.CloseSide(wire.Index, wire.SideIndex, Me(s, wire.Region)))
+        if (wire.Region.CloseSide(wire.Index, wire.SideIndex, claimant))
             Free(s, wire);
     }
 
@@ -211,7 +212,7 @@ public static unsafe class Closer
                 {
                     // It may have done it all but the last step.
                     if ((Volatile.Read(ref conn->ClosedMask) & 1u << side) == 0)
-                        CloseClaimed(s, t, wire, abort: false);
+                        CloseClaimed(s, t, wire, me, abort: false);
                     else if (region.TryFree(c, begun, me))
                         Free(s, wire);
                 }

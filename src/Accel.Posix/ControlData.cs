@@ -31,24 +31,27 @@ public static unsafe class ControlData
         return true;
     }
 
-    /// <summary>TCP_CM_INQ into room for so many bytes, cut to it as by put_cmsg() of Linux.</summary>
-    public static void GiveUnread(MsgHdr* message, ulong room, int unread)
+    /// <summary>TCP_CM_INQ into room for so many bytes.</summary>
+    public static void GiveUnread(MsgHdr* message, ulong room, int unread) =>
+        Give(message, room, So.IPPROTO_TCP, So.TCP_INQ, new ReadOnlySpan<byte>(&unread, sizeof(int)));
+
+    /// <summary>One piece of control data into room for so many bytes, cut to it as by put_cmsg() of Linux.</summary>
+    public static void Give(MsgHdr* message, ulong room, int level, int type, ReadOnlySpan<byte> data)
     {
-        const int Bytes = HeaderBytes + sizeof(int), Aligned = 24;
+        ulong bytes = HeaderBytes + (ulong)data.Length;
         byte* at = (byte*)message->Control;
         if (room < HeaderBytes || (ulong)at < 4096)
         {
             message->Flags |= Msg.CTRUNC;
             return;
         }
-        if (room < Bytes)
+        if (room < bytes)
             message->Flags |= Msg.CTRUNC;
-        ulong length = Math.Min(room, Bytes);
+        ulong length = Math.Min(room, bytes);
         *(ulong*)at = length;
-        *(int*)(at + 8) = So.IPPROTO_TCP;
-        *(int*)(at + 12) = So.TCP_INQ;
-        for (ulong i = HeaderBytes; i < length; i++)
-            at[i] = (byte)(unread >> (8 * (int)(i - HeaderBytes)));
-        message->ControlLength = Math.Min(Aligned, room);
+        *(int*)(at + 8) = level;
+        *(int*)(at + 12) = type;
+        data[..(int)(length - HeaderBytes)].CopyTo(new Span<byte>(at + HeaderBytes, (int)(length - HeaderBytes)));
+        message->ControlLength = Math.Min((bytes + 7) & ~7ul, room);
     }
 }

@@ -27,7 +27,8 @@ public static class Msg
 {
     public const int OOB = 1, PEEK = 2, DONTROUTE = 4, CTRUNC = 8, TRUNC = 0x20, DONTWAIT = 0x40;
     public const int EOR = 0x80, WAITALL = 0x100;
-    public const int ERRQUEUE = 0x2000, NOSIGNAL = 0x4000, MORE = 0x8000, CONFIRM = 0x800, FASTOPEN = 0x20000000;
+    public const int ERRQUEUE = 0x2000, NOSIGNAL = 0x4000, MORE = 0x8000, CONFIRM = 0x800, ZEROCOPY = 0x4000000;
+    public const int FASTOPEN = 0x20000000;
     public const int CMSG_CLOEXEC = 0x40000000;
 
     /// <summary>sendmmsg() of the kernel has it for all messages but the last, and so has the shim's.</summary>
@@ -54,6 +55,7 @@ public static class So
     public const int RCVTIMEO_NEW = 66, SNDTIMEO_NEW = 67;
     public const int TCP_NODELAY = 1, TCP_MAXSEG = 2, TCP_CORK = 3, TCP_INFO = 11, TCP_QUICKACK = 12, TCP_ULP = 31;
     public const int TCP_INQ = 36, TCP_ZEROCOPY_RECEIVE = 35, PEERNAME = 28, PEEK_OFF = 42, MAX_PACING_RATE = 47;
+    public const int ZEROCOPY = 60;
     public const int IPV6_V6ONLY = 26;
 }
 

@@ -61,7 +61,7 @@ public static unsafe class Readiness
             mask |= Ev.HUP;
         if (sendShut || Writable(socket, wire))
             mask |= Ev.OUT | Ev.WRNORM;
-        if (Volatile.Read(ref socket->Error) != 0)
+        if (Volatile.Read(ref socket->Error) != 0 || socket->Is(SocketFlags.HasNotices))
             mask |= Ev.ERR;
         return mask;
     }
@@ -117,7 +117,7 @@ public static unsafe class Readiness
         if (socket->State != (uint)SocketState.Connected || !s.Sides(socket, out Wire wire))
             return word;
         return word | (ulong)(wire.Me->Flags & 0xFF) << 8 | (ulong)(wire.Peer->Flags & 0xFF) << 16
-            | (ulong)(Volatile.Read(ref wire.In->Urgent) & 0xFF) << 24;
+            | (ulong)(Volatile.Read(ref wire.In->Urgent) & 0xFF) << 24 | (ulong)(socket->ZeroCopySends & 0xFF) << 56;
     }
 
     private static bool HasRing(Socket* socket) => socket->State == (uint)SocketState.Connected

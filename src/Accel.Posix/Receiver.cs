@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Accel.Core.Local;
 using Accel.Core.Stack;
@@ -49,6 +50,8 @@ public static unsafe class Receiver
             return AccelResult.Pass;
         if (socket->Is(SocketFlags.Datagram))
             return UdpReceiver.Receive(s, t, fd, index, socket, vectors, count, total, flags, message);
+        if ((flags & Msg.ERRQUEUE) != 0 && socket->State == (uint)SocketState.Connected)
+            return Waits.End(s, t, index, ZeroCopyNotices.Receive(socket, message));
         ulong room = message != null ? message->ControlLength : 0;
         long result = Describe(
             Stream(s, t, fd, index, socket, vectors, count, total, flags), total, flags, message);
@@ -67,6 +70,7 @@ public static unsafe class Receiver
         return unread == 0 && ended ? 1 : unread;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static long Stream(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
         IoVec* vectors, ulong count, ulong total, int flags)
     {
@@ -110,6 +114,7 @@ public static unsafe class Receiver
     }
 
     /// <summary>Receives what is there. -EAGAIN if the call has to wait; what came already is in wait.done.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static long Attempt(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
         IoVec* vectors, ulong count, ulong total, int flags)
     {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Accel.Core.Local;
 using Accel.Core.Memory;
@@ -54,15 +55,15 @@ public static unsafe class Sender
             if (result == AccelResult.Wait)
                 return result;
             if (result != -Errno.EAGAIN)
-                return Waits.End(s, t, index, result);
+                return Waits.End(s, t, index, Noted(s, t, socket, flags, result));
             if (GrowForPath(s, t, socket))
                 continue;
             if (socket->Is(SocketFlags.NonBlocking) || (flags & Msg.DONTWAIT) != 0)
-                return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
+                return Waits.End(s, t, index, Noted(s, t, socket, flags, Partial(t, -Errno.EAGAIN)));
             long deadline = Waits.Deadline(s, t, socket->SendTimeoutNs);
             long now = s.Kernel.NowNs();
             if (deadline >= 0 && now >= deadline)
-                return Waits.End(s, t, index, Partial(t, -Errno.EAGAIN));
+                return Waits.End(s, t, index, Noted(s, t, socket, flags, Partial(t, -Errno.EAGAIN)));
             if (!first && t->Wait.Result == 0 && GrowStalled(s, t, socket))
                 continue;
             const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;
@@ -72,10 +73,14 @@ public static unsafe class Sender
             if (socket->State == (uint)SocketState.Connected && !IsLargest(s, socket)
             && (deadline < 0 || stall < deadline))
                 deadline = stall;
+            t->Wait.State[Waits.StateZeroCopy] = (ulong)(flags & Msg.ZEROCOPY);
             if (Waits.Sleep(s, t, socket, index, Events, deadline) != 0)
                 return AccelResult.Wait;
         }
     }
+
+    private static long Noted(PosixStack s, AccelThread* t, Socket* socket, int flags, long result) =>
+        (flags & Msg.ZEROCOPY) != 0 ? ZeroCopyNotices.Note(s, t, socket, result) : result;
 
     private static long Partial(AccelThread* t, long error) => t->Wait.Done > 0 ? (long)t->Wait.Done : error;
 
@@ -116,6 +121,7 @@ public static unsafe class Sender
     }
 
     /// <summary>Sends what goes without waiting. -EAGAIN if not all went; what did go is in wait.done.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static long Attempt(PosixStack s, AccelThread* t, int fd, int index, Socket* socket,
         IoVec* vectors, ulong count, ulong total, int flags)
     {

@@ -16,8 +16,8 @@ public static unsafe class SocketOptions
     public static void Inherit(Socket* parent, Socket* child)
     {
         child->OptionsSet = parent->OptionsSet;
-        for (int i = 0; i < Socket.MaxOptions; i++)
-            child->Options[i] = parent->Options[i];
+        var kept = new ReadOnlySpan<int>(parent->Options, Socket.MaxOptions);
+        kept.CopyTo(new Span<int>(child->Options, Socket.MaxOptions));
     }
 
     public static long Set(PosixStack s, AccelThread* t, int fd, int level, int name, void* value, uint length)

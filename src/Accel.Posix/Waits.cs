@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using Accel.Core.Local;
 using Accel.Core.Stack;
@@ -15,6 +16,9 @@ public static unsafe class Waits
     public const long WatchdogNs = 1_000_000_000;
 
     private const int StateSocket = 0, StateDeadline = 1, StateNeverRestart = 5;
+
+    /// <summary>The call sends with MSG_ZEROCOPY, and says so if a signal ends it.</summary>
+    public const int StateZeroCopy = 3;
     private const ulong NotNoted = 1ul << 32;
     private const int OwnSpin = 1, OwnWatched = 2, OwnSleepStart = 3;
     private const long AdaptiveSpinNs = 50_000;
@@ -38,21 +42,26 @@ public static unsafe class Waits
     }
 
     /// <summary>Ends a call: gives back the reference that its sleep held.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static long End(PosixStack s, AccelThread* t, int index, long result)
     {
         if (t->Wait.State[StateSocket] != 0)
-        {
-            bool noted = (t->Wait.State[StateSocket] & NotNoted) == 0;
-            t->Wait.State[StateSocket] = 0;
-            if (noted)
-            {
-                Changes.Begin(s, t);
-                s.S.WakerAt(Wakers.ExistingOfThread(t))->Socket = 0;
-            }
-            Sockets.Release(s, t, index);
-            Changes.End(s, t);
-        }
+            GiveBack(s, t, index);
         return result;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void GiveBack(PosixStack s, AccelThread* t, int index)
+    {
+        bool noted = (t->Wait.State[StateSocket] & NotNoted) == 0;
+        t->Wait.State[StateSocket] = 0;
+        if (noted)
+        {
+            Changes.Begin(s, t);
+            s.S.WakerAt(Wakers.ExistingOfThread(t))->Socket = 0;
+        }
+        Sockets.Release(s, t, index);
+        Changes.End(s, t);
     }
 
     /// <summary>
@@ -350,6 +359,8 @@ public static unsafe class Waits
         if (index >= 0)
         {
             Woken(s, t);
+            if (w->State[StateZeroCopy] != 0)
+                ZeroCopyNotices.Note(s, t, s.S.SocketAt(index), (long)w->Done);
             End(s, t, index, 0);
         }
         return w->Done > 0 ? (long)w->Done : -Errno.EINTR;

@@ -74,6 +74,9 @@ public enum SocketFlags : uint
     OnLocalPath = 16384,
     /// <summary>The kernel holds the beginning of a datagram, sent with MSG_MORE: the rest has to follow it.</summary>
     Corked = 32768,
+
+    /// <summary>The error queue has something: see <see cref="Socket.ZeroCopySends"/>.</summary>
+    HasNotices = 65536,
 }
 
 /// <summary>
@@ -166,6 +169,10 @@ public unsafe struct Socket
 
     /// <summary>The kernel's cookie of the file that it was exchanged for then.</summary>
     [FieldOffset(408), Hidden] public ulong HandoverCookie;
+
+    /// <summary>Sends with MSG_ZEROCOPY, and up to which the program has been told of them.</summary>
+    [FieldOffset(416)] public uint ZeroCopySends;
+    [FieldOffset(420)] public uint ZeroCopyTold;
 
     public readonly bool Is(SocketFlags flag) => (Flags & (uint)flag) != 0;
 }

@@ -14,6 +14,10 @@ internal static unsafe class Connected
     /// <summary>What setsockopt() fails with, or 0: the kernel's socket is to say.</summary>
     public static long SetError(Socket* socket, int level, int name, void* value, uint length)
     {
+        // sk_setsockopt() of Linux; a connection that was accepted has no kernel socket that would say so.
+        if (level == So.SOL_SOCKET && name == So.ZEROCOPY && length >= sizeof(int) && (ulong)value >= 4096
+            && *(uint*)value > 1)
+            return -Errno.EINVAL;
         if (socket->State is not ((uint)SocketState.Connected or (uint)SocketState.Connecting)
             || level != So.IPPROTO_TCP)
             return 0;

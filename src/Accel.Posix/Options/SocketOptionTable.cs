@@ -65,7 +65,7 @@ public static class SocketOptionTable
         new(So.SOL_SOCKET, 56, "SO_INCOMING_NAPI_ID", Mirrored, Mirrored),
         new(So.SOL_SOCKET, 57, "SO_COOKIE", Mirrored, Mirrored),
         new(So.SOL_SOCKET, 59, "SO_PEERGROUPS", Mirrored, Mirrored),
-        new(So.SOL_SOCKET, 60, "SO_ZEROCOPY", NeedsKernel, Mirrored),
+        new(So.SOL_SOCKET, 60, "SO_ZEROCOPY", Kept, Mirrored),
         new(So.SOL_SOCKET, 61, "SO_TXTIME", NeedsKernel, KernelSends),
         new(So.SOL_SOCKET, 62, "SO_BINDTOIFINDEX", NeedsKernel, NeedsKernel),
         new(So.SOL_SOCKET, 63, "SO_TIMESTAMP_NEW", NeedsKernel, NeedsKernel),
@@ -267,6 +267,7 @@ public static class SocketOptionTable
     public static readonly int Inline = PlaceOf(Find(So.SOL_SOCKET, So.OOBINLINE));
 
     public static readonly int Unread = PlaceOf(Find(So.IPPROTO_TCP, So.TCP_INQ));
+    public static readonly int ZeroCopy = PlaceOf(Find(So.SOL_SOCKET, So.ZEROCOPY));
     public static readonly int Keepalive = PlaceOf(Find(So.SOL_SOCKET, So.KEEPALIVE));
     public static readonly int NoDelay = PlaceOf(Find(So.IPPROTO_TCP, So.TCP_NODELAY));
     public static readonly int Cork = PlaceOf(Find(So.IPPROTO_TCP, So.TCP_CORK));
