@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Accel.Core.Capture;
 using Accel.Core.Local;
@@ -300,18 +301,21 @@ public sealed unsafe class PosixStack
     /// meanwhile has taken the entry away before it took the locks; a call that sleeps holds a reference and may go on
     /// without an entry.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool IsStillConnected(AccelThread* t, int fd, int index, Socket* socket, out Wire wire)
     {
+        if ((t->Wait.State[0] != 0 || Entry(fd) == DescriptorEntry.Of(DescriptorEntry.KindSocket, index))
+            && socket->State == (uint)SocketState.Connected && Sides(socket, out wire))
+            return wire.Conn->Generation == socket->ConnGeneration;
         wire = default;
-        return (t->Wait.State[0] != 0 || Entry(fd) == DescriptorEntry.Of(DescriptorEntry.KindSocket, index))
-            && socket->State == (uint)SocketState.Connected && Sides(socket, out wire)
-            && wire.Conn->Generation == socket->ConnGeneration;
+        return false;
     }
 
     /// <summary>
     /// Another process of the family has connected a socket of both, or listens with it, in a region that came after
     /// this process: it is mapped when first met.
     /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private LocalRegion MapLate(uint number)
     {
         const long RetryNs = 100_000_000;
@@ -326,20 +330,19 @@ public sealed unsafe class PosixStack
     }
 
     /// <summary>Both sides of a connected socket. False if the shared state makes no sense.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool Sides(Socket* socket, out Wire wire)
     {
         LocalRegion region = Region(socket->Region);
-        uint index = socket->Index;
         if (!region.IsMapped)
             region = MapLate(socket->Region);
+        uint index = socket->Index;
         if (!region.IsMapped || index >= LocalRegion.MaxConns)
         {
             wire = default;
             return false;
         }
-        Conn* conn = region.ConnAt((int)index);
-        int mine = (int)socket->Side & 1;
-        wire = new Wire(region, conn, (int)index, mine);
+        wire = new Wire(region, region.ConnAt((int)index), (int)index, (int)socket->Side & 1);
         return true;
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Stack;
@@ -65,6 +66,7 @@ public static unsafe class Sockets
     }
 
     /// <summary>A number does not mean this any more. Within <see cref="Changes"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Forget(PosixStack s, AccelThread* t, uint entry)
     {
         if (DescriptorEntry.Kind(entry) == DescriptorEntry.KindEpoll)

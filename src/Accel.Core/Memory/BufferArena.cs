@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Accel.Core.Memory;
@@ -97,6 +98,7 @@ public unsafe struct BufferArena
     /// <summary>
     /// True if a buffer of that size at that unit lies inside the arena: a neighbour may have written nonsense.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool Contains(BufferArena* arena, uint unit, int log2)
     {
         ulong first = (ulong)unit << UnitLog2;
