@@ -21,9 +21,12 @@ sealed unsafe class TestStack : INicHost, IDisposable
     readonly Queue<(byte[] Bytes, int Parts)> _frames = new();
     readonly LinkInfo* _infos = (LinkInfo*)NativeMemory.AllocZeroed(MostLinks, (nuint)sizeof(LinkInfo));
 
-    public TestStack(string socketPath, bool mayFail = false)
+    /// <param name="socketPath">acceld's.</param>
+    /// <param name="mayFail">To be refused is what the test wants.</param>
+    /// <param name="id">Of a stack whose regions are there already; 0: a new one.</param>
+    public TestStack(string socketPath, bool mayFail = false, ulong id = 0)
     {
-        Id = (ulong)Environment.ProcessId << 32 | (uint)Interlocked.Increment(ref _number);
+        Id = id != 0 ? id : NextId();
         Control = new AcceldClient(DaemonKernel.Shared, (fd, _) => _owned.Add(fd), fd =>
         {
             if (_owned.Remove(fd))
@@ -34,6 +37,8 @@ sealed unsafe class TestStack : INicHost, IDisposable
         if (!mayFail)
             Assert.True(Links.Length > 0, $"no link: {refusal} {Control.LastError}");
     }
+
+    public static ulong NextId() => (ulong)Environment.ProcessId << 32 | (uint)Interlocked.Increment(ref _number);
 
     public ulong Id { get; }
 

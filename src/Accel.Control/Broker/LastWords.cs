@@ -11,31 +11,36 @@ namespace Accel.Control.Broker;
 /// </summary>
 internal static unsafe class LastWords
 {
-    /// <summary>Sends them for some blocks of a stack. Returns how many.</summary>
-    public static int Send(NicRegion region, IReadOnlyCollection<int> blocks)
+    /// <summary>Sends them for some connections of a stack. Returns how many.</summary>
+    /// <param name="region">The stack's, which says by which link a connection went.</param>
+    /// <param name="connections">Those on names of the stack's own.</param>
+    /// <param name="interfaces">Those that it had sockets on, with their hardware addresses: it may say of a link what
+    /// it likes.</param>
+    public static int Send(
+        NicRegion region, IReadOnlyCollection<NicRemains> connections, IReadOnlyDictionary<int, byte[]> interfaces)
     {
         int sent = 0;
-        for (int link = 0; link < NicRegion.MaxLinks && blocks.Count > 0; link++)
+        for (int link = 0; link < NicRegion.MaxLinks && connections.Count > 0; link++)
         {
-            LinkInfo* info = region.LinkAt(link);
-            if (info->InterfaceIndex != 0)
-                sent += SendOver(region, blocks, link, info);
+            int index = region.LinkAt(link)->InterfaceIndex;
+            if (interfaces.TryGetValue(index, out byte[]? mac))
+                sent += SendOver(connections, link, index, MacAddress.Read(mac));
         }
         return sent;
     }
 
-    private static int SendOver(NicRegion region, IReadOnlyCollection<int> blocks, int link, LinkInfo* info)
+    private static int SendOver(
+        IReadOnlyCollection<NicRemains> connections, int link, int interfaceIndex, MacAddress mac)
     {
         int socket = -1, sent = 0;
         Span<byte> frame = stackalloc byte[EthernetHeader.Length + Ipv6Header.Length + TcpHeader.MaxLength];
-        foreach (int i in blocks)
+        foreach (NicRemains one in connections)
         {
-            NicBlock* block = region.BlockAt(i);
-            if (block->Route.Link != link || !block->Is(NicBlockFlags.HasMac) || block->Route.Vlan != 0)
+            if (one.Route.Link != link || !one.HasMac || one.Route.Vlan != 0)
                 continue;
-            if (socket < 0 && (socket = Open(info->InterfaceIndex)) < 0)
+            if (socket < 0 && (socket = Open(interfaceIndex)) < 0)
                 return sent;
-            int length = Write(frame, block, info);
+            int length = Write(frame, in one, mac);
             fixed (byte* bytes = frame)
                 sent += Libc.Send(socket, bytes, length, Libc.DontWait) == length ? 1 : 0;
         }
@@ -60,14 +65,14 @@ internal static unsafe class LastWords
         return -1;
     }
 
-    private static int Write(Span<byte> frame, NicBlock* block, LinkInfo* info)
+    private static int Write(Span<byte> frame, in NicRemains one, MacAddress mac)
     {
-        Endpoint local = block->Route.Local, remote = block->Route.Remote;
+        Endpoint local = one.Route.Local, remote = one.Route.Remote;
         bool v4 = local.Family == Endpoint.V4;
         int at = new EthernetHeader
         {
-            Destination = block->Route.Mac,
-            Source = MacAddress.Read(new ReadOnlySpan<byte>(info->Mac, MacAddress.Bytes)),
+            Destination = one.Route.Mac,
+            Source = mac,
             EtherType = v4 ? EtherType.Ipv4 : EtherType.Ipv6,
         }.WriteTo(frame);
         // RFC 9293 3.10.4 and 3.5.3: what the peer expects next, so that it need not doubt it (RFC 5961 3.2).
@@ -75,8 +80,8 @@ internal static unsafe class LastWords
         {
             SourcePort = local.Port,
             DestinationPort = remote.Port,
-            Seq = block->Tcb.SndNxt,
-            Ack = block->Tcb.RcvNxt,
+            Seq = one.SndNxt,
+            Ack = one.RcvNxt,
             Flags = TcpFlags.Rst | TcpFlags.Ack,
         };
         uint sum;

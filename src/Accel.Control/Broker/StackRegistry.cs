@@ -2,6 +2,7 @@ using Accel.Control.Handover;
 using Accel.Control.Links;
 using Accel.Control.Native;
 using Accel.Control.Steering;
+using Accel.Core.Nic;
 
 namespace Accel.Control.Broker;
 
@@ -88,7 +89,8 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         {
             stack.Executor = new Executor(estate, options.Log);
             // Whoever lives on without acceld may still write to them.
-            stack.Executor.Begin(stack.Slot, ports, mayClose: stack.Processes.All(HasEnded));
+            stack.Executor.Begin(name => ports.IsOwnAddress(name) && ports.Mix(Transport.Tcp, name, stack.Slot),
+                mayClose: stack.Processes.All(HasEnded));
             stack.BurialAt = now + LookMilliseconds;
         }
         if (stack.Executor is not { IsDone: false })
@@ -108,12 +110,16 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         }
     }
 
+    private Dictionary<int, byte[]> InterfacesOf(Stack stack) => interfaces.All.Select(served => served.Device)
+        .Where(device => stack.Sockets.Keys.Any(key => key.Interface == device.Index))
+        .ToDictionary(device => device.Index, device => device.Mac);
+
     private void EndSteering(Stack stack, PortTable ports, long now)
     {
         foreach (ServedInterface served in interfaces.All)
             served.Disconnect(stack.Slot);
         int freed = ports.RemoveSlot(stack.Slot);
-        stack.Executor?.SayLastWords();
+        stack.Executor?.SayLastWords(InterfacesOf(stack));
         options.Log($"stack {stack.Id:x16} (process {stack.Peer.Pid}) is gone: "
             + $"{freed} port{(freed == 1 ? "" : "s")} back to the kernel, connections: "
             + $"{stack.Executor?.Closed ?? 0} closed, {stack.Executor?.Reset ?? 0} reset");

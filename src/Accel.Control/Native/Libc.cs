@@ -82,6 +82,12 @@ internal static unsafe class Libc
     [DllImport(Name, EntryPoint = "ftruncate")]
     public static extern int Truncate(int fd, long bytes);
 
+    [DllImport(Name, EntryPoint = "lseek")]
+    public static extern long Seek(int fd, long offset, int whence);
+
+    [DllImport(Name, EntryPoint = "statx")]
+    public static extern int Status(int folder, byte* path, int flags, uint mask, byte* status);
+
     [DllImport(Name, EntryPoint = "fchmod")]
     public static extern int ChangeMode(int fd, uint mode);
 

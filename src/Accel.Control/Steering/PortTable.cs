@@ -12,6 +12,8 @@ namespace Accel.Control.Steering;
 public sealed unsafe class PortTable(SteeringMaps maps)
 {
     private readonly Dictionary<int, List<Binding>> _bindings = [];
+    private IReadOnlyCollection<Endpoint> _ownAddresses = [];
+    private HashSet<AddressKey> _ownKeys = [];
 
     private readonly record struct Binding(uint Slot, Endpoint Local, bool V4, bool V6, ulong Flags)
     {
@@ -29,7 +31,18 @@ public sealed unsafe class PortTable(SteeringMaps maps)
     public AnswerTable Answers { get; } = new(maps);
 
     /// <summary>Addresses that an entry's fold may stand for.</summary>
-    public IReadOnlyCollection<Endpoint> OwnAddresses { get; set; } = [];
+    public IReadOnlyCollection<Endpoint> OwnAddresses
+    {
+        get => _ownAddresses;
+        set
+        {
+            _ownAddresses = value;
+            _ownKeys = [.. value.Select(address => AddressKey.Of(address))];
+        }
+    }
+
+    /// <summary>True if frames to that address are steered at all: a port of all addresses is one of these.</summary>
+    public bool IsOwnAddress(in Endpoint local) => _ownKeys.Contains(AddressKey.Of(local));
 
     /// <summary>What is in the maps that another acceld left.</summary>
     public void TakeOver()
@@ -130,7 +143,8 @@ public sealed unsafe class PortTable(SteeringMaps maps)
         int index = PortEntry.IndexOf(transport, local.Port);
         Import(index, Read(index), local.Port);
         Endpoint plain = local.Unmapped();
-        List<Binding> there = Of(index);
+        if (!_bindings.TryGetValue(index, out List<Binding>? there))
+            return false;
         bool found = false;
         for (int i = 0; i < there.Count; i++)
         {

@@ -117,6 +117,17 @@ public readonly unsafe struct LocalRegion(byte* address)
     }
 
     /// <summary>
+    /// From now on no word of the buffers leads out of the mapping, whatever its owner wrote there. For who has a
+    /// mapping of its own: the page is nobody else's once it was written to.
+    /// </summary>
+    public void Confine(long bytes)
+    {
+        BufferArena* buffers = &Tables->Buffers;
+        buffers->FirstByte = Math.Max(buffers->FirstByte, (ulong)FixedBytes);
+        buffers->EndByte = Math.Min(buffers->EndByte, (ulong)bytes);
+    }
+
+    /// <summary>
     /// Takes a connection slot for a client, with a first ring for each direction. The owner is entered at once:
     /// whoever buries a client that was killed in the middle finds what it had. Returns the slot's index or -1.
     /// </summary>

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Accel.Core.Memory;
 
 namespace Accel.Core.Local;
@@ -68,6 +69,21 @@ public static unsafe class PipeOps
     /// moves to the next ring (<see cref="Forget"/> does).</summary>
     public static byte* PeekRun(LocalRegion region, Pipe* pipe, ulong skip, ulong want, out ulong run) =>
         Run(region, pipe, skip, want, stopAtMark: false, out run);
+
+    /// <summary>The first bytes of a pipe, which stay in it. False if its words make no sense.</summary>
+    [ColdPath]
+    public static bool TryCopy(LocalRegion region, Pipe* pipe, ulong count, byte* to)
+    {
+        for (ulong done = 0; done < count;)
+        {
+            byte* from = PeekRun(region, pipe, done, count - done, out ulong run);
+            if (run == 0)
+                return false;
+            NativeMemory.Copy(from, to + done, (nuint)run);
+            done += run;
+        }
+        return true;
+    }
 
     private static byte* Run(LocalRegion region, Pipe* pipe, ulong skip, ulong want, bool stopAtMark, out ulong run)
     {

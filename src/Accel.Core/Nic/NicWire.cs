@@ -42,6 +42,20 @@ internal readonly unsafe struct NicWire
         return true;
     }
 
+    /// <summary>The same of a copy of the connection, which is made here.</summary>
+    public static bool TryOf(LocalRegion region, NicBlock* block, Conn* copy, out NicWire wire)
+    {
+        wire = default;
+        if (block->Conn - 1 >= LocalRegion.MaxConns)
+            return false;
+        int index = (int)block->Conn - 1;
+        *copy = *region.ConnAt(index);
+        if (copy->Generation != block->ConnGeneration)
+            return false;
+        wire = new NicWire(copy, index, (int)block->Side & 1);
+        return true;
+    }
+
     public static NicWire Of(LocalRegion region, int index, int engineSide) =>
         new(region.ConnAt(index), index, engineSide);
 }

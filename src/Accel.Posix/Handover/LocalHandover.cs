@@ -76,8 +76,8 @@ internal static unsafe class LocalHandover
             return HandoverRefusal.NoMemory;
         }
         HandoverRefusal refusal = HandoverRefusal.State;
-        if (Settlement.TryCopy(wire.Region, wire.In, incoming, bytes)
-            && Settlement.TryCopy(wire.Region, wire.Out, outgoing, bytes + incoming))
+        if (PipeOps.TryCopy(wire.Region, wire.In, incoming, bytes)
+            && PipeOps.TryCopy(wire.Region, wire.Out, outgoing, bytes + incoming))
             refusal = LoopbackPair.Make(
                 s, socket, socket->Remote, bytes, incoming, bytes + incoming, outgoing, out mine, out theirs);
         NativeMemory.Free(bytes);

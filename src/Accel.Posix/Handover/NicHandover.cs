@@ -88,8 +88,8 @@ internal static unsafe class NicHandover
         {
             return null;
         }
-        if (Settlement.TryCopy(wire.Region, wire.In, image.Unread, bytes)
-            && Settlement.TryCopy(wire.Region, wire.Out, image.Sent + image.Unsent, bytes + image.Unread))
+        if (PipeOps.TryCopy(wire.Region, wire.In, image.Unread, bytes)
+            && PipeOps.TryCopy(wire.Region, wire.Out, image.Sent + image.Unsent, bytes + image.Unread))
             return bytes;
         NativeMemory.Free(bytes);
         return null;

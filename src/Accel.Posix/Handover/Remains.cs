@@ -42,7 +42,7 @@ internal static unsafe class Remains
             return HandoverRefusal.NoMemory;
         }
         int mine = -1, theirs = -1;
-        HandoverRefusal refusal = !Settlement.TryCopy(wire.Region, wire.In, unread, bytes) ? HandoverRefusal.State
+        HandoverRefusal refusal = !PipeOps.TryCopy(wire.Region, wire.In, unread, bytes) ? HandoverRefusal.State
             : LoopbackPair.Make(s, socket, Stranger(s, socket), bytes, unread, null, 0, out mine, out theirs);
         NativeMemory.Free(bytes);
         if (refusal != HandoverRefusal.None)

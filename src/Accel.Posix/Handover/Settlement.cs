@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Accel.Core.Local;
 using Accel.Core.Memory;
 using Accel.Core.Stack;
@@ -9,20 +8,6 @@ namespace Accel.Posix;
 [ColdPath]
 internal static unsafe class Settlement
 {
-    /// <summary>The first bytes of a ring, which stay in it. False if the ring's words make no sense.</summary>
-    public static bool TryCopy(LocalRegion region, Pipe* pipe, ulong count, byte* to)
-    {
-        for (ulong done = 0; done < count;)
-        {
-            byte* from = PipeOps.PeekRun(region, pipe, done, count - done, out ulong run);
-            if (run == 0)
-                return false;
-            NativeMemory.Copy(from, to + done, (nuint)run);
-            done += run;
-        }
-        return true;
-    }
-
     /// <summary>
     /// True if there is a number left for a new socket. To be asked before it is made: one that lives already cannot be
     /// let go without its peer hearing of it.

@@ -50,7 +50,7 @@ internal static unsafe class Withdrawal
         {
             return HandoverRefusal.NoMemory;
         }
-        HandoverRefusal refusal = !Settlement.TryCopy(wire.Region, wire.Out, count, bytes) ? HandoverRefusal.State
+        HandoverRefusal refusal = !PipeOps.TryCopy(wire.Region, wire.Out, count, bytes) ? HandoverRefusal.State
             : !LoopbackPair.Widen(s, fd, count) ? HandoverRefusal.NoMemory
             : !TryConnect(s, socket, fd) ? HandoverRefusal.Kernel
             : LoopbackPair.Fill(s, fd, bytes, count) ? HandoverRefusal.None : HandoverRefusal.NoMemory;
