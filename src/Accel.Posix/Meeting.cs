@@ -77,7 +77,7 @@ public static unsafe class Meeting
         uint number = pid == 0 ? 0 : Regions.Attach(s, t, pid, out _);
         Listener* theirs = number == 0 ? null : Named(s.Region(number), name);
         if (theirs != null)
-            Volatile.Write(ref theirs->Shared, 1);
+            Interlocked.Or(ref theirs->Shared, Listener.SharedForGood);
         return false;
     }
 

@@ -32,11 +32,14 @@ public static unsafe class Processes
     }
 
     /// <summary>
-    /// Before fork: a slot for the child, with a copy of the table and a reference for each entry. Returns the slot or
-    /// minus an errno.
+    /// Before fork: a slot for the child, with a copy of the table and a reference for each entry. Returns the slot;
+    /// <see cref="AccelResult.Pass"/> if there is none and the child goes without (<see cref="PlainFork"/>); or minus
+    /// an errno.
     /// </summary>
     public static long ForkPrepare(PosixStack s, AccelThread* t)
     {
+        if (Volatile.Read(ref s.S.Tables->Lent) != 0)
+            Lending.Look(s, t);
         s.ProgressGate.BeginFork(s, t);
         s.LockStack(t);
         int child = FreeSlot(s, t);
@@ -57,7 +60,7 @@ public static unsafe class Processes
         if (child < 0)
         {
             s.ProgressGate.EndFork(t);
-            return -Errno.EAGAIN;
+            return s.PlainFork.Prepare(s, t);
         }
         Changes.Begin(s, t);
         uint* from = s.S.DescriptorsOf(s.Slot);
@@ -189,9 +192,13 @@ public static unsafe class Processes
             Holders.Add(region.ListenerAt((int)socket->Index)->Holders, slot);
     }
 
-    /// <summary>After fork, in the parent. A negative pid: there is no child.</summary>
+    /// <summary>
+    /// After fork, in the parent. A negative pid: there is no child. A negative slot: it has none.
+    /// </summary>
     public static long ForkDone(PosixStack s, AccelThread* t, int slotIndex, int pid)
     {
+        if (slotIndex < 0)
+            s.PlainFork.Done(s);
         s.ProgressGate.EndFork(t);
         if ((uint)slotIndex >= StackRegion.MaxProcesses)
             return -Errno.EINVAL;

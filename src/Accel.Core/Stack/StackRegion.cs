@@ -99,6 +99,9 @@ public struct StackTables
     /// <summary>What the control plane refused last (NicRefusal).</summary>
     [FieldOffset(472)] public byte NicRefusal;
 
+    /// <summary>1: some listener is lent (<see cref="Local.Listener.Lent"/>).</summary>
+    [FieldOffset(473)] public byte Lent;
+
     /// <summary>The thread that keeps the timers of the network path for the family; 0: none does.</summary>
     [FieldOffset(476)] public int Ticker;
 
