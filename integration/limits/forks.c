@@ -324,6 +324,7 @@ int main(int argc, char **argv)
     if (!strcmp(verb, "each") && argc == 6) return each(argv[2], atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
     if (!strcmp(verb, "clients") && argc == 5) return clients(argv[2], atoi(argv[3]), atoi(argv[4]));
     if (!strcmp(verb, "inherit") && argc == 2) return inherit();
-    fprintf(stderr, "usage: forks prefork IP PORT COUNT | each IP PORT COUNT LATER | clients IP PORT COUNT | inherit\n");
+    fprintf(stderr, "usage: forks prefork IP PORT COUNT | each IP PORT COUNT LATER | clients IP PORT COUNT"
+                    " | inherit\n");
     return 2;
 }

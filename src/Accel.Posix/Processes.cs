@@ -11,6 +11,9 @@ namespace Accel.Posix;
 /// </summary>
 public static unsafe class Processes
 {
+    /// <summary>So much longer than it takes to look which processes have gone nobody looks again.</summary>
+    private const int LookShare = 20;
+
     /// <summary>Enters the first process of a stack.</summary>
     [ColdPath]
     public static void EnterFirst(StackRegion region, IKernel kernel, AccelProcess* process)
@@ -85,12 +88,14 @@ public static unsafe class Processes
     {
         // Not the slot that became free last: a neighbour may still be busy taking its dead process from connections.
         uint last = s.S.Tables->LastSlot;
+        long begun = s.Kernel.NowNs();
+        bool looks = begun >= s.S.Tables->NextSlotLookNs;
         for (uint n = 1; n <= StackRegion.MaxProcesses; n++)
         {
             int i = (int)((last + n) % StackRegion.MaxProcesses);
             ProcessSlot* slot = s.S.ProcessAt(i);
             // A child that came and went without a touch is noticed here at the latest.
-            if (slot->State == ProcessSlot.Live && slot->Pid != s.Process->Pid
+            if (looks && slot->State == ProcessSlot.Live && slot->Pid != s.Process->Pid
                 && s.Kernel.StartTime(slot->Pid) != slot->StartTime)
                 Bury(s, t, i);
             if (slot->State != ProcessSlot.Unused)
@@ -100,6 +105,10 @@ public static unsafe class Processes
             s.S.Tables->LastSlot = (uint)i;
             return i;
         }
+        // To ask after each of them again takes longer than all the rest of a fork.
+        long ended = s.Kernel.NowNs();
+        if (looks)
+            s.S.Tables->NextSlotLookNs = ended + (ended - begun) * LookShare;
         return -1;
     }
 

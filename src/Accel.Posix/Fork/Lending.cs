@@ -13,34 +13,47 @@ namespace Accel.Posix;
 [ColdPath]
 internal static unsafe class Lending
 {
+    private const byte Perhaps = 1, ForGood = 2;
+
+    /// <summary>The byte that says that any such child lives, whatever it has.</summary>
+    private const long Anybody = LocalRegion.MaxListeners;
+
     /// <summary>
-    /// Before the fork. <paramref name="loan"/>: the descriptor for the child, -1 if nothing is lent. False: there is
-    /// none.
+    /// Before the fork. Returns the descriptor for the child. Without one (there is no /proc) nobody can tell how long
+    /// it lives, and what is lent stays so.
     /// </summary>
-    public static bool Lend(PosixStack s, AccelThread* t, ForkSteps steps, out int loan)
+    public static int Lend(PosixStack s, AccelThread* t, ForkSteps steps)
     {
-        loan = -1;
+        int loan = Open(s);
+        s.LockStack(t);
+        if (loan < 0 || s.Kernel.LockByte(loan, Anybody) < 0)
+            s.S.Tables->Lent = ForGood;
+        else if (s.S.Tables->Lent == 0)
+            s.S.Tables->Lent = Perhaps;
+        s.UnlockStack(t);
         int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
         for (int fd = 0; fd < high; fd++)
         {
             if (!IsListener(s, fd, out Socket* socket, out Listener* listener))
                 continue;
             steps.Add(AccelStep.Lent, fd, socket->Is(SocketFlags.NonBlocking) ? 0 : 1);
-            if (loan < 0 && (loan = Open(s)) < 0)
-                return false;
             s.LockStack(t);
-            int locked = s.Kernel.LockByte(loan, socket->Index);
-            uint before = Interlocked.Or(ref listener->Shared, locked < 0 ? Listener.SharedForGood : Listener.Lent);
-            s.S.Tables->Lent = 1;
+            bool isKnown = loan >= 0 && s.Kernel.LockByte(loan, socket->Index) >= 0;
+            uint before = Interlocked.Or(ref listener->Shared, isKnown ? Listener.Lent : Listener.SharedForGood);
             s.UnlockStack(t);
             if (before != 0)
                 continue;
-            socket->Reason = (byte)PathReason.LimitReached;
+            socket->Reason = (byte)PathReason.NoProcessSlot;
             NicListener.Pause(s, t, s.Region(socket->Region), (int)socket->Index);
             Beckoning.All(s, t, s.Region(socket->Region), (int)socket->Index);
         }
-        return true;
+        return loan;
     }
+
+    /// <summary>Some process may live that was forked from this family and is not of it.</summary>
+    public static bool IsAnybodyOutside(PosixStack s) =>
+        s.S.Tables->Lent == ForGood || (s.S.Tables->Lent == Perhaps
+        && s.Kernel.IsByteLocked(s.FindTagged(DescriptorEntry.StackTag), Anybody));
 
     private static int Open(PosixStack s)
     {
@@ -64,17 +77,17 @@ internal static unsafe class Lending
     private static void Forget(PosixStack s, AccelThread* t)
     {
         LocalRegion region = s.Region(s.S.Tables->OwnRegion);
-        if (!region.IsMapped)
-            return;
         s.LockStack(t);
-        int count = (int)Math.Min(region.Tables->Listeners.Bumped, LocalRegion.MaxListeners);
-        bool some = false;
+        int count = !region.IsMapped ? 0
+            : (int)Math.Min(region.Tables->Listeners.Bumped, LocalRegion.MaxListeners);
+        bool some = IsAnybodyOutside(s);
         for (int i = 0; i < count; i++)
         {
             Listener* listener = region.ListenerAt(i);
             some |= (listener->Generation & 1) != 0 && (Volatile.Read(ref listener->Shared) & Listener.Lent) != 0;
         }
-        s.S.Tables->Lent = (byte)(some ? 1 : 0);
+        if (!some)
+            s.S.Tables->Lent = 0;
         s.UnlockStack(t);
     }
 

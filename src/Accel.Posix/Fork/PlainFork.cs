@@ -31,9 +31,9 @@ public sealed unsafe class PlainFork
     /// </summary>
     public long Prepare(PosixStack s, AccelThread* t)
     {
-        if (s.Strict is { } strict && Strictness.Refuses(PathReason.LimitReached))
+        if (s.Strict is { } strict && Strictness.Refuses(PathReason.NoProcessSlot))
         {
-            strict.Say(s, PathReason.LimitReached);
+            strict.Say(s, PathReason.NoProcessSlot);
             return -Errno.EAGAIN;
         }
         for (int i = 0; i < Attempts; i++)
@@ -100,10 +100,10 @@ public sealed unsafe class PlainFork
             case SocketState.Connected:
                 if (!LocalArrival.TryFollow(s, t, socket, index) && Handover.Give(s, t, fd) != HandoverRefusal.None)
                     return false;
-                socket->Reason = (byte)PathReason.LimitReached;
+                socket->Reason = (byte)PathReason.NoProcessSlot;
                 return true;
             default:
-                Departure.Leave(s, t, socket, index, fd, PathReason.LimitReached);
+                Departure.Leave(s, t, socket, index, fd, PathReason.NoProcessSlot);
                 return true;
         }
     }
@@ -128,8 +128,9 @@ public sealed unsafe class PlainFork
     {
         _steps.Clear();
         s.Nic?.NoteMappings(_steps);
-        if (!EpollCopies.Make(s, t, _steps) || !Lending.Lend(s, t, _steps, out _loan))
+        if (!EpollCopies.Make(s, t, _steps))
             return false;
+        _loan = Lending.Lend(s, t, _steps);
         int high = s.S.ProcessAt(s.Slot)->HighestDescriptor;
         for (int fd = (int)s.Process->InternalMin; fd < high; fd++)
         {
