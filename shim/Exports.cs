@@ -322,6 +322,10 @@ public static unsafe class Exports
         [DNNE.C99Type("struct accel_thread *")] AccelThread* t) =>
         (nint)(Processes.ForkPrepare(S, t));
 
+    [UnmanagedCallersOnly(EntryPoint = "accel_fork_steps")]
+    [return: DNNE.C99Type("const struct accel_step *")]
+    public static AccelStep* ForkSteps() => S.PlainFork.Steps;
+
     [UnmanagedCallersOnly(EntryPoint = "accel_fork_done")]
     [return: DNNE.C99Type("long")]
     public static nint ForkDone(

@@ -25,6 +25,20 @@ enum { ACCEL_SLOT_BYTES = 128 };
 /* own[7] is the address of a word in which this bit says that the thread has ended. */
 #define ACCEL_ABANDONED 0x80000000u
 
+/* Something that a fork child does that has no part in the stack; zeros end the list. */
+struct accel_step {
+    int64_t what; /* ACCEL_STEP_* */
+    int64_t a, b, c, d;
+};
+enum {
+    ACCEL_STEP_UNMAP = 1, /* munmap(a, b) */
+    ACCEL_STEP_PUT,       /* dup3(a, b, c): what was made for the child gets its number */
+    ACCEL_STEP_COPY,      /* the same: a second number */
+    ACCEL_STEP_MEMBER,    /* epoll_ctl(a, EPOLL_CTL_ADD, b) with events c and data d */
+    ACCEL_STEP_LENT,      /* a is a listener that others ask without waiting; b: for the program it blocks */
+    ACCEL_STEP_CLOSE,     /* close(a): the library's own */
+};
+
 /* One call's progress. C zeroes phase, done and state before a call's first entry. */
 struct accel_wait {
     uint32_t phase;     /* 0: first entry of this call, 1: after a sleep */
@@ -70,6 +84,7 @@ struct accel_process {
     int32_t numbers;       /* managed code's lock: see Numbers.cs; a fork child's is free */
 };
 
+_Static_assert(sizeof(struct accel_step) == 40, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_wait) == 160, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_thread) == 264, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_process) == 96, "Abi.cs mirrors this");

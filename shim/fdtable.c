@@ -148,8 +148,29 @@ static inline bool asks_for_signals(int cmd, long arg)
     return cmd == F_SETOWN || cmd == F_SETSIG || cmd == F_SETOWN_EX || (cmd == F_SETFL && (arg & O_ASYNC));
 }
 
+/* O_NONBLOCK of a listener that is lent is the program's alone: the kernel's stays. */
+static int lent_fcntl(int (*real)(int, int, long), int fd, int cmd, long arg)
+{
+    int *blocks;
+    if ((cmd != F_GETFL && cmd != F_SETFL) || !shim_lent_flags(fd, &blocks)) return real(fd, cmd, arg);
+    int r = real(fd, cmd, cmd == F_SETFL ? arg | O_NONBLOCK : arg);
+    if (r < 0) return r;
+    if (cmd == F_SETFL) *blocks = (arg & O_NONBLOCK) == 0;
+    else if (*blocks) r &= ~O_NONBLOCK;
+    return r;
+}
+
+static bool lent_ioctl(int fd, unsigned long request, const void *arg)
+{
+    int *blocks;
+    if (request != FIONBIO || shim_is_bad(arg) || !shim_lent_flags(fd, &blocks)) return false;
+    *blocks = *(const int *)arg == 0;
+    return true;
+}
+
 static int shim_fcntl(int (*real)(int, int, long), int fd, int cmd, long arg)
 {
+    if (unlikely(shim_lent != 0)) return lent_fcntl(real, fd, cmd, arg);
     if (unlikely(makes_copy(cmd))) {
         before_copy(&fd);
         return copy(SYS_fcntl, fd, cmd, arg);
@@ -161,22 +182,23 @@ static int shim_fcntl(int (*real)(int, int, long), int fd, int cmd, long arg)
     return r == ACCEL_PASS ? real(fd, cmd, arg) : (int)shim_give(r);
 }
 
-WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd) && !shim_is_pending(fd), int, fcntl, (int fd, int cmd, long arg),
-        (fd, cmd, arg))
+WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd) && !shim_is_pending(fd) && shim_lent == 0, int, fcntl,
+        (int fd, int cmd, long arg), (fd, cmd, arg))
 {
     return shim_fcntl(REAL(fcntl), fd, cmd, arg);
 }
 ALIAS(__fcntl, fcntl)
 
-WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd) && !shim_is_pending(fd), int, fcntl64, (int fd, int cmd, long arg),
-        (fd, cmd, arg))
+WRAP_IF(shim_entry(fd) == 0 && !makes_copy(cmd) && !shim_is_pending(fd) && shim_lent == 0, int, fcntl64,
+        (int fd, int cmd, long arg), (fd, cmd, arg))
 {
     return shim_fcntl(REAL(fcntl64), fd, cmd, arg);
 }
 
-WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, ioctl, (int fd, unsigned long request, void *arg),
-        (fd, request, arg))
+WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd) && shim_lent == 0, int, ioctl,
+        (int fd, unsigned long request, void *arg), (fd, request, arg))
 {
+    if (unlikely(shim_lent != 0) && lent_ioctl(fd, request, arg)) return 0;
     if (shim_is_pending(fd) && (request == FIOASYNC || request == FIOSETOWN || request == SIOCSPGRP))
         shim_pending_register(fd);
     if (NOT_OURS(fd)) return REAL(ioctl)(fd, request, arg);

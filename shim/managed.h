@@ -29,6 +29,7 @@ long accel_exit(struct accel_thread *t);
 long accel_fcntl(struct accel_thread *t, int fd, int cmd, long arg);
 long accel_fork_done(struct accel_thread *t, int slot, int pid);
 long accel_fork_prepare(struct accel_thread *t);
+const struct accel_step *accel_fork_steps(void);
 long accel_getpeername(struct accel_thread *t, int fd, void *addr, uint32_t *len);
 long accel_getsockname(struct accel_thread *t, int fd, void *addr, uint32_t *len);
 long accel_getsockopt(struct accel_thread *t, int fd, int level, int name, void *value, uint32_t *len);

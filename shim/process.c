@@ -13,7 +13,7 @@
 struct forking {
     uint64_t mask;
     bool accelerated;
-    int refused; /* errno, when there is no slot for a child */
+    int refused; /* errno, when the child can neither have a slot nor go without */
 };
 
 /* Signals wait from here to the end in both processes: a handler in a half made child would use its parent's table. */
@@ -26,13 +26,16 @@ static void before_fork(struct forking *f)
     if (!shim_started() || accel_process.fd_limit == 0) return;
     f->mask = shim_block_signals();
     long slot = MANAGED(s, accel_fork_prepare(&s->t));
-    if (slot < 0) {
+    if (slot == ACCEL_PASS) {
+        shim_pending_forget_all(); /* what is nothing yet is the kernel's in both */
+        s->fork_steps = accel_fork_steps();
+    } else if (slot < 0) {
         f->refused = (int)-slot;
         shim_restore_mask(f->mask);
         return;
     }
     f->accelerated = true;
-    s->fork_slot = (int)slot + 1;
+    s->fork_slot = s->fork_steps != NULL ? 0 : (int)slot + 1;
 }
 
 /* In the child: who is in the slot, in case the parent is killed before it can say so. Where that was so long ago that
@@ -51,12 +54,14 @@ void shim_fork_child(void)
 {
     struct shim_thread *s = &shim_self;
     int32_t pid = (int32_t)RAW(SYS_getpid, 0);
-    if (pid == accel_process.pid && s->fork_slot == 0) return; /* in a new PID namespace numbers may meet */
+    bool expected = s->fork_slot != 0 || s->fork_steps != NULL;
+    if (pid == accel_process.pid && !expected) return; /* in a new PID namespace numbers may meet */
     accel_process.pid = pid;
     s->t.tid = (int32_t)RAW(SYS_gettid, 0);
     s->ready = 0;
     shim_pending_forget_all();
     shim_start_in_child();
+    if (s->fork_steps != NULL) shim_go_without();
     if (s->fork_slot == 0) return;
     accel_process.slot = (uint32_t)s->fork_slot - 1;
     accel_process.fdmap = (uint32_t *)(accel_process.fdmap_base + accel_process.slot * accel_process.fdmap_stride);
@@ -77,8 +82,9 @@ static pid_t after_fork(const struct forking *f, pid_t pid)
     if (pid == 0) {
         shim_fork_child();
     } else if (f->accelerated) {
-        int slot = s->fork_slot - 1;
+        int slot = s->fork_slot - 1; /* -1: the child goes without */
         s->fork_slot = 0;
+        s->fork_steps = NULL;
         MANAGED(s, accel_fork_done(&s->t, slot, pid));
     }
     if (f->accelerated) shim_restore_mask(f->mask);

@@ -69,6 +69,7 @@ struct shim_thread {
     struct sleeper *armed;    /* asleep, or about to: a handler must end the sleep, and keep the call's state safe */
     uint32_t async;           /* asleep with asynchronous cancellation */
     int fork_slot;            /* between fork's two halves: the child's slot + 1 */
+    const struct accel_step *fork_steps; /* or what it does first if it has none */
     uint64_t deferred;        /* kernel signal set: held back while inside */
     uint32_t held_count;      /* real-time signals held back, oldest first */
     siginfo_t held[SHIM_HELD_MAX];
@@ -107,6 +108,7 @@ void shim_pending_register_datagram(int fd);
 void shim_pending_forget_all(void);
 void shim_wait_for_start(void);
 void shim_start_in_child(void);
+void shim_never_start(void);
 void shim_prepare_thread(struct shim_thread *s);
 void shim_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *shim_getenv(const char *name);
@@ -136,6 +138,12 @@ void shim_fork_child(void);
 int shim_high_descriptor(int fd);
 long shim_clone_by_number(long nr, long a, long b, long c, long d, long e, long f);
 pid_t shim_fork_for_vfork(void) __asm__("shim_fork_for_vfork");
+
+/* without.c */
+extern unsigned shim_lent; /* listeners that are not quite what they look like; 0 but in a child without the stack */
+void shim_go_without(void);
+bool shim_lent_wait(int fd, int64_t *deadline);
+bool shim_lent_flags(int fd, int **blocks);
 
 /* exec.c */
 size_t shim_environment_room(char *const *environment);

@@ -55,16 +55,29 @@ WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, connect, (int fd, cons
 }
 ALIAS(__connect, connect)
 
-WRAP(int, accept, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len), fd)
+/* A call of the kernel's, again and again where it would have waited but for those who share the listener. */
+#define ACCEPT(call)                                                                                                   \
+    ({                                                                                                                 \
+        int64_t deadline_ = 0;                                                                                         \
+        int made_;                                                                                                     \
+        shim_self.seen = 0;                                                                                            \
+        do made_ = (call);                                                                                             \
+        while (unlikely(shim_lent != 0) && made_ < 0 && errno == EAGAIN && shim_lent_wait(fd, &deadline_));            \
+        made_;                                                                                                         \
+    })
+
+WRAP_IF(shim_entry(fd) == 0 && shim_lent == 0, int, accept, (int fd, struct sockaddr *addr, socklen_t *len),
+        (fd, addr, len))
 {
-    if (NOT_OURS(fd)) return REAL(accept)(fd, addr, len);
+    if (NOT_OURS(fd)) return ACCEPT(REAL(accept)(fd, addr, len));
     TRY_WAIT(accel_accept(&s->t, fd, addr, len, 0));
     return REAL(accept)(fd, addr, len);
 }
 
-WRAP(int, accept4, (int fd, struct sockaddr *addr, socklen_t *len, int flags), (fd, addr, len, flags), fd)
+WRAP_IF(shim_entry(fd) == 0 && shim_lent == 0, int, accept4,
+        (int fd, struct sockaddr *addr, socklen_t *len, int flags), (fd, addr, len, flags))
 {
-    if (NOT_OURS(fd)) return REAL(accept4)(fd, addr, len, flags);
+    if (NOT_OURS(fd)) return ACCEPT(REAL(accept4)(fd, addr, len, flags));
     if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) return (int)shim_give(-EINVAL);
     TRY_WAIT(accel_accept(&s->t, fd, addr, len, flags));
     return REAL(accept4)(fd, addr, len, flags);

@@ -155,6 +155,9 @@ void shim_start_in_child(void)
     if (state == STARTING) state = REFUSED;
 }
 
+/* Nor does one that has none ever start. */
+void shim_never_start(void) { state = REFUSED; }
+
 /* A fork child, or an image that came by exec(), adopts what it inherited when it first enters managed code. */
 static void adopt(struct shim_thread *s)
 {

@@ -1,7 +1,6 @@
 """What happens at the limits of a process and of its machine: as on the kernel, or a connection of the kernel's."""
 import contextlib
 import os
-import re
 import subprocess
 
 from .harness import PYTHON, ROOT, case, free_port
@@ -9,6 +8,7 @@ from .http import MB
 from .stackdump import dump
 
 LIMITS = os.path.join(ROOT, "artifacts/limits/limits")
+FORKS = os.path.join(ROOT, "artifacts/limits/forks")
 SOURCES = os.path.join(ROOT, "integration/limits")
 CONFINED = os.path.join(SOURCES, "confined.py")
 GROUPS = "/sys/fs/cgroup"
@@ -17,22 +17,24 @@ BOTH = ("kernel", "accel")
 
 def build():
     os.makedirs(os.path.dirname(LIMITS), exist_ok=True)
-    subprocess.run(["gcc", "-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-o", LIMITS,
-                    os.path.join(SOURCES, "limits.c"), "-lpthread"], check=True)
+    for program in (LIMITS, FORKS):
+        source = os.path.join(SOURCES, os.path.basename(program) + ".c")
+        subprocess.run(["gcc", "-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, source, "-lpthread"],
+                       check=True)
 
 
-def said(c, accelerated, *argv, limits=(), status=0):
+def said(c, accelerated, *argv, limits=(), status=0, program=LIMITS):
     """What it says under resource limits (set by prlimit(1), which comes before it)."""
     prefix = ["prlimit", *limits] if limits else []
-    return c.client(*prefix, LIMITS, *argv, accelerated=accelerated, status=status, seconds=50)
+    return c.client(*prefix, program, *argv, accelerated=accelerated, status=status, seconds=50)
 
 
-def same(c, *argv, limits=()):
+def same(c, *argv, limits=(), program=LIMITS):
     """In the accelerated column what the program says must be what it says on the kernel."""
     build()
-    on_kernel = said(c, False, *argv, limits=limits)
+    on_kernel = said(c, False, *argv, limits=limits, program=program)
     if c.column.client:
-        here = said(c, True, *argv, limits=limits)
+        here = said(c, True, *argv, limits=limits, program=program)
         c.expect(here == on_kernel, f"{argv} {limits}: {here!r}, on the kernel {on_kernel!r}")
     return on_kernel
 
@@ -120,16 +122,57 @@ def shared_memory_full(c):
 
 @case("limits-processes", moves=None, columns=BOTH)
 def many_processes(c):
-    """More children than a stack has room for: fork() says EAGAIN, as at RLIMIT_NPROC; those that there are work."""
+    """More children than a stack has room for, one after the other and all at once: each answers a client."""
     build()
     for held in (0, 1):
-        out = c.client(LIMITS, "processes", 200 if c.column.client else 300, held)
-        c.expect("200 forked, 200 answered, 200 ended well" in out or "300 forked, 300 answered, 300 ended" in out,
-                 f"it says {out!r}")
+        out = c.client(LIMITS, "processes", 300, held)
+        c.expect(out == "300 forked, 300 answered, 300 ended well\n", f"it says {out!r}")
+
+
+def answered(c, out, count):
+    c.expect(out == f"{count} connections, answered in each round: {count} {count} {count} {count}\n", f"says {out!r}")
+
+
+@case("limits-forks-inherited", moves=None, columns=BOTH)
+def inherited(c):
+    """A child that the stack has no room for: its listener, connection, epoll set, eventfd, datagrams, new sockets."""
+    out = same(c, "inherit", program=FORKS)
+    c.expect(out == "256 sleepers, 256 ended well\n", f"it says {out!r}")
+
+
+@case("limits-forks-prefork", moves=None)
+def preforked(c):
+    """400 workers accept from one listener and serve a client each at the same time, half of them plain programs."""
+    build()
+    port = free_port()
+    server = c.server(FORKS, "prefork", "127.0.0.1", port, 400, port=port)
+    mine, plain = (c.start(FORKS, "clients", "127.0.0.1", port, 200, accelerated=a) for a in (c.column.client, False))
+    for child in (mine, plain):
+        child.wait(40)
+        answered(c, child.output(), 200)
+    server.wait(20)
+    c.expect(server.output() == "400 workers, 400 ended well\n", f"the server: {server.said()}")
+
+
+@case("limits-forks-each", moves=None)
+def fork_for_each(c):
+    """A server that accepts and forks, 300 at once. When they have gone, what comes next is accelerated again."""
+    build()
+    port = free_port()
+    server = c.server(FORKS, "each", "127.0.0.1", port, 300, 40, port=port)
+    answered(c, c.client(FORKS, "clients", "127.0.0.1", port, 300, seconds=40), 300)
+    c.eventually(lambda: "300 forked, 300 ended well" in server.output(), f"the server: {server.said()}")
+    if c.column.server:
+        before = dump(c, "stats", server.pid)[0]["counters"]
+        c.expect(before["forks"] + before["plain_forks"] >= 300 > before["forks"], f"counters: {before}")
+    answered(c, c.client(FORKS, "clients", "127.0.0.1", port, 20), 20)
+    answered(c, c.client(FORKS, "clients", "127.0.0.1", port, 20), 20)
+    c.eventually(lambda: "40 forked, 40 ended well" in server.output(), f"the server: {server.said()}")
+    if c.column.server:
+        after = dump(c, "stats", server.pid)[0]["counters"]
+        c.expect(after["forks"] == before["forks"] + 40, f"not accelerated again: {before} {after}")
         if c.column.client:
-            out = c.client(LIMITS, "processes", 300, held)
-            found = re.fullmatch(r"fork: EAGAIN\n(\d+) forked, \1 answered, \1 ended well\n", out)
-            c.expect(found and int(found[1]) >= 250, f"it says {out!r}")
+            c.expect(after["local_accepts"] >= before["local_accepts"] + 20, f"not local again: {before} {after}")
 
 
 @case("limits-system-call-filter", moves=None)

@@ -40,6 +40,35 @@ public struct EpollEvent
     [FieldOffset(4)] public ulong Data;
 }
 
+/// <summary>struct accel_step of shim/abi.h: something that a child does that has no part in the stack.</summary>
+[StructLayout(LayoutKind.Sequential)]
+public struct AccelStep
+{
+    /// <summary>munmap(A, B).</summary>
+    public const long Unmap = 1;
+
+    /// <summary>dup3(A, B, C): what was made for the child gets its number.</summary>
+    public const long Put = 2;
+
+    /// <summary>The same: a second number.</summary>
+    public const long Copy = 3;
+
+    /// <summary>epoll_ctl(A, EPOLL_CTL_ADD, B) with events C and data D.</summary>
+    public const long Member = 4;
+
+    /// <summary>A is a listener that others ask without waiting; B: as far as the program knows it blocks.</summary>
+    public const long Lent = 5;
+
+    /// <summary>close(A): the library's own.</summary>
+    public const long Close = 6;
+
+    public long What;
+    public long A;
+    public long B;
+    public long C;
+    public long D;
+}
+
 /// <summary>struct accel_wait of shim/abi.h: the progress of one blocking call.</summary>
 [StructLayout(LayoutKind.Sequential)]
 public unsafe struct AccelWait

@@ -225,7 +225,11 @@ public static unsafe class Acceptor
         Volatile.Write(ref conn->Side1.Stack, attachment);
         if (Interlocked.CompareExchange(ref conn->State, (uint)ConnState.Accepted, (uint)ConnState.Queued)
             == (uint)ConnState.Queued)
+        {
+            if (Volatile.Read(ref conn->Leaving) != 0)
+                Beckoning.End(conn);
             return true;
+        }
         Holders.Remove(conn->Side1.Holders, s.Slot);
         Volatile.Write(ref conn->Side1.Stack, 0);
         return false;
@@ -326,6 +330,8 @@ public static unsafe class Acceptor
         if (fd < 0)
             return fd;
         s.Count(t, Counter.KernelAccepts);
+        if (Volatile.Read(ref s.S.Tables->Lent) != 0)
+            Lending.Look(s, t);
         s.Strict?.Say(s, PathReason.AcceptedFromKernel);
         Changes.Begin(s, t);
         int taken = (uint)fd < s.Process->FdLimit ? s.S.TakeSocket() : -1;

@@ -375,7 +375,12 @@ public static unsafe class Connector
     {
         AccelThread none = default;
         if (AcceptQueue.Enqueue(region, listenerIndex, connIndex, s.Kernel.Ticks()))
+        {
             Notifier.NotifyListener(s, &none, region, listenerIndex);
+            // It was found before it was lent.
+            if (Volatile.Read(ref region.ListenerAt(listenerIndex)->Shared) == Listener.Lent)
+                Beckoning.One(s, &none, region, connIndex);
+        }
         else
             Closer.ResetOne(s, &none, region, connIndex);
     }

@@ -77,7 +77,7 @@ public static unsafe class Meeting
         uint number = pid == 0 ? 0 : Regions.Attach(s, t, pid, out _);
         Listener* theirs = number == 0 ? null : Named(s.Region(number), name);
         if (theirs != null)
-            Volatile.Write(ref theirs->Shared, 1);
+            Interlocked.Or(ref theirs->Shared, Listener.SharedForGood);
         return false;
     }
 
@@ -138,7 +138,11 @@ public static unsafe class Meeting
         if (FindCached(s, uid, exact, out region, out listener))
         {
             reason = PathReason.Local;
-            return true;
+            // Nobody at the meeting point knows better, and everybody there would be woken.
+            if (!IsLent(s, region, listener))
+                return true;
+            reason = PathReason.NoProcessSlot;
+            return false;
         }
         Endpoint wild = new() { Family = exact.Family, Port = exact.Port };
         Endpoint wild6 = new() { Family = Endpoint.V6, Port = exact.Port };
@@ -172,8 +176,16 @@ public static unsafe class Meeting
             reason = PathReason.AttachRefused;
             return false;
         }
-        return FindCached(s, self, target, out region, out listener);
+        if (!FindCached(s, self, target, out region, out listener))
+            return false;
+        if (!IsLent(s, region, listener))
+            return true;
+        reason = PathReason.NoProcessSlot;
+        return false;
     }
+
+    private static bool IsLent(PosixStack s, uint region, int listener) =>
+        (Volatile.Read(ref s.Region(region).ListenerAt(listener)->Shared) & Listener.Lent) != 0;
 
     /// <summary>Looks through the regions that are mapped already.</summary>
     private static bool FindCached(PosixStack s, uint uid, in Endpoint target, out uint regionNumber, out int listener)
@@ -196,7 +208,7 @@ public static unsafe class Meeting
                     continue;
                 int rank = Rank(candidate, target);
                 if (rank == 0 || rank < best || Holders.IsEmpty(candidate->Holders)
-                    || Volatile.Read(ref candidate->Shared) != 0)
+                    || (Volatile.Read(ref candidate->Shared) & Listener.SharedForGood) != 0)
                     continue;
                 // Listeners with SO_REUSEPORT on one address have equal chances, as in the kernel.
                 equals = rank == best ? equals + 1 : 1;

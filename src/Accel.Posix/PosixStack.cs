@@ -114,6 +114,9 @@ public sealed unsafe class PosixStack
     /// <summary>Connections that were given to the kernel, for others of the family to fetch.</summary>
     public Parked Parked { get; } = new();
 
+    /// <summary>Forks of children that the stack has no place for.</summary>
+    public PlainFork PlainFork { get; } = new();
+
     /// <summary>Where the library's own thread waits when this image ends.</summary>
     public ProgressGate ProgressGate { get; } = new();
 

@@ -11,6 +11,9 @@ namespace Accel.Posix;
 /// </summary>
 public static unsafe class Processes
 {
+    /// <summary>So much longer than it takes to look which processes have gone nobody looks again.</summary>
+    private const int LookShare = 20;
+
     /// <summary>Enters the first process of a stack.</summary>
     [ColdPath]
     public static void EnterFirst(StackRegion region, IKernel kernel, AccelProcess* process)
@@ -32,11 +35,14 @@ public static unsafe class Processes
     }
 
     /// <summary>
-    /// Before fork: a slot for the child, with a copy of the table and a reference for each entry. Returns the slot or
-    /// minus an errno.
+    /// Before fork: a slot for the child, with a copy of the table and a reference for each entry. Returns the slot;
+    /// <see cref="AccelResult.Pass"/> if there is none and the child goes without (<see cref="PlainFork"/>); or minus
+    /// an errno.
     /// </summary>
     public static long ForkPrepare(PosixStack s, AccelThread* t)
     {
+        if (Volatile.Read(ref s.S.Tables->Lent) != 0)
+            Lending.Look(s, t);
         s.ProgressGate.BeginFork(s, t);
         s.LockStack(t);
         int child = FreeSlot(s, t);
@@ -57,7 +63,7 @@ public static unsafe class Processes
         if (child < 0)
         {
             s.ProgressGate.EndFork(t);
-            return -Errno.EAGAIN;
+            return s.PlainFork.Prepare(s, t);
         }
         Changes.Begin(s, t);
         uint* from = s.S.DescriptorsOf(s.Slot);
@@ -82,12 +88,14 @@ public static unsafe class Processes
     {
         // Not the slot that became free last: a neighbour may still be busy taking its dead process from connections.
         uint last = s.S.Tables->LastSlot;
+        long begun = s.Kernel.NowNs();
+        bool looks = begun >= s.S.Tables->NextSlotLookNs;
         for (uint n = 1; n <= StackRegion.MaxProcesses; n++)
         {
             int i = (int)((last + n) % StackRegion.MaxProcesses);
             ProcessSlot* slot = s.S.ProcessAt(i);
             // A child that came and went without a touch is noticed here at the latest.
-            if (slot->State == ProcessSlot.Live && slot->Pid != s.Process->Pid
+            if (looks && slot->State == ProcessSlot.Live && slot->Pid != s.Process->Pid
                 && s.Kernel.StartTime(slot->Pid) != slot->StartTime)
                 Bury(s, t, i);
             if (slot->State != ProcessSlot.Unused)
@@ -97,6 +105,10 @@ public static unsafe class Processes
             s.S.Tables->LastSlot = (uint)i;
             return i;
         }
+        // To ask after each of them again takes longer than all the rest of a fork.
+        long ended = s.Kernel.NowNs();
+        if (looks)
+            s.S.Tables->NextSlotLookNs = ended + (ended - begun) * LookShare;
         return -1;
     }
 
@@ -189,9 +201,13 @@ public static unsafe class Processes
             Holders.Add(region.ListenerAt((int)socket->Index)->Holders, slot);
     }
 
-    /// <summary>After fork, in the parent. A negative pid: there is no child.</summary>
+    /// <summary>
+    /// After fork, in the parent. A negative pid: there is no child. A negative slot: it has none.
+    /// </summary>
     public static long ForkDone(PosixStack s, AccelThread* t, int slotIndex, int pid)
     {
+        if (slotIndex < 0)
+            s.PlainFork.Done(s);
         s.ProgressGate.EndFork(t);
         if ((uint)slotIndex >= StackRegion.MaxProcesses)
             return -Errno.EINVAL;

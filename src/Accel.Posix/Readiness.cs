@@ -40,7 +40,7 @@ public static unsafe class Readiness
         uint theirs = Volatile.Read(ref wire.Peer->Flags);
         if ((mine & (uint)SideFlags.Reset) != 0)
             AbsorbReset(socket, mine, wire);
-        if ((theirs & (uint)SideFlags.HandedOver) != 0)
+        if ((theirs & (uint)SideFlags.Departs) != 0)
         {
             // The kernel knows, as soon as this end has gone there too.
             s.ArrivalsDue = true;

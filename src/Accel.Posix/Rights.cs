@@ -156,7 +156,8 @@ public static unsafe class Rights
             isOfStack |= slot->Pid == credentials[0];
             hasOthers |= i != s.Slot;
         }
-        return isOfStack && hasOthers;
+        // One that was forked when there was no place for it is no process of the stack.
+        return isOfStack && hasOthers && !Lending.IsAnybodyOutside(s);
     }
 
     public static ulong CookieOf(PosixStack s, int fd)

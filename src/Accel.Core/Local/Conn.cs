@@ -55,6 +55,15 @@ public enum SideFlags : uint
     /// sets this too.
     /// </summary>
     HandedOver = 32,
+
+    /// <summary>
+    /// Of the end that nobody has accepted yet: the client takes the connection to the kernel, if it still is in the
+    /// queue. Until it has answered, <see cref="Conn.Leaving"/> keeps both from the rings.
+    /// </summary>
+    Beckoned = 64,
+
+    /// <summary>The other end has to look: it goes to the kernel, or may be about to.</summary>
+    Departs = HandedOver | Beckoned,
 }
 
 /// <summary>
@@ -285,10 +294,12 @@ public unsafe struct Listener
     [FieldOffset(88)] public uint Cpu;
 
     /// <summary>
-    /// 1: another stack listens on the same address too (SO_REUSEPORT). Clients then go through the kernel, which
-    /// shares them out.
+    /// Not 0: others listen on the same address too, and clients go through the kernel, which shares them out. Another
+    /// stack (SO_REUSEPORT), for good; or children that have no place in the stack, as long as they live.
     /// </summary>
     [FieldOffset(92)] public uint Shared;
+
+    public const uint SharedForGood = 1, Lent = 2;
 
     // Written by connecting clients.
     /// <summary>Connections counted against the backlog.</summary>

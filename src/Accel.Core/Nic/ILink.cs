@@ -16,6 +16,9 @@ public unsafe struct FrameRef
     public bool More;
 }
 
+/// <summary>A part of this process's memory.</summary>
+public readonly record struct MappedRange(nint Address, long Bytes);
+
 /// <summary>
 /// A link that Ethernet frames go over. All calls are made under the engine's lock; none blocks, none allocates.
 /// </summary>
@@ -38,6 +41,9 @@ public unsafe interface ILink
     /// <summary>The descriptor of a queue: readable when frames have arrived. Queues: <see cref="LinkInfo.Queues"/>.
     /// </summary>
     int Descriptor(int queue);
+
+    /// <summary>What of a queue is mapped that keeps its socket open. Returns how much of the room is used.</summary>
+    int MappingsOf(int queue, Span<MappedRange> ranges);
 
     /// <summary>Something has arrived and was not taken yet. May be asked without the engine's lock.</summary>
     bool IsReadable { get; }

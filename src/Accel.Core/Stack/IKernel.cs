@@ -130,6 +130,20 @@ public unsafe interface IKernel : ILiveness
     /// <summary>Takes what is ready now.</summary>
     int EpollPeek(int epfd, void* events, int max);
 
+    /// <summary>
+    /// A set of its own with the members that the kernel knows of another one, but for those with one of two data.
+    /// </summary>
+    int CopyEpoll(int epfd, ulong without, ulong alsoWithout);
+
+    /// <summary>Another open file on what a descriptor refers to.</summary>
+    int OpenAgain(int fd);
+
+    /// <summary>A lock that belongs to the open file, and ends with its last descriptor in any process.</summary>
+    int LockByte(int fd, long at);
+
+    /// <summary>True if another open file of the same has that lock.</summary>
+    bool IsByteLocked(int fd, long at);
+
     /// <summary>poll() with timeout 0.</summary>
     int Poll(void* fds, uint count);
 

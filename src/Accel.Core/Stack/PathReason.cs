@@ -32,6 +32,9 @@ public enum PathReason : byte
     /// <summary>F_SETOWN, O_ASYNC and the like.</summary>
     Signals,
     IoUring,
+
+    /// <summary>A child was forked that the stack had no place for.</summary>
+    NoProcessSlot,
     Count,
 }
 
@@ -104,6 +107,9 @@ public static class PathReasonTable
             "have the program wait by poll or epoll instead of by signals"),
         new(PathReason.IoUring, PathVerdict.Fallback, "kernel: the program uses io_uring",
             "have the program use ordinary calls (many have an option for that)"),
+        new(PathReason.NoProcessSlot, PathVerdict.Fallback,
+            "kernel: it is shared with a process that was forked when its stack had 256 already",
+            "have the program make fewer processes at once; those that come after some have ended have places again"),
     ];
 }
 

@@ -99,6 +99,12 @@ public struct StackTables
     /// <summary>What the control plane refused last (NicRefusal).</summary>
     [FieldOffset(472)] public byte NicRefusal;
 
+    /// <summary>
+    /// Processes may live that have what this stack's have, and no place in it. 1: a lock says whether; 2: nobody can
+    /// say.
+    /// </summary>
+    [FieldOffset(473)] public byte Lent;
+
     /// <summary>The thread that keeps the timers of the network path for the family; 0: none does.</summary>
     [FieldOffset(476)] public int Ticker;
 
@@ -126,6 +132,11 @@ public struct StackTables
     /// <summary>1: a process ended in fork(), and its child has not been seen yet.</summary>
     [FieldOffset(460)] public uint Orphans;
     [FieldOffset(512)] public OptionValues Options;
+
+    /// <summary>
+    /// When all slots are taken: not before this it is looked again which of their processes have gone.
+    /// </summary>
+    [FieldOffset(1024)] public long NextSlotLookNs;
 }
 
 /// <summary>A mapped stack region: typed access to its parts by index.</summary>

@@ -391,6 +391,9 @@ public sealed unsafe class XdpLink : ILink
         System.Runtime.InteropServices.NativeMemory.Free(_jumbo);
     }
 
+    [ColdPath]
+    public int MappingsOf(int queue, Span<MappedRange> ranges) => _queues[queue].Mappings(ranges);
+
     /// <summary>The queues, for handing their descriptors to a control plane that was started again.</summary>
     public ReadOnlySpan<XdpQueue> Queues => _queues;
 

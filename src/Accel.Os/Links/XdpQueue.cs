@@ -1,4 +1,5 @@
 using Accel.Core.Memory;
+using Accel.Core.Nic;
 
 namespace Accel.Os.Links;
 
@@ -48,6 +49,19 @@ public unsafe struct XdpQueue
             },
         };
         return null;
+    }
+
+    /// <summary>The rings, as far as they are mapped.</summary>
+    internal int Mappings(Span<MappedRange> ranges)
+    {
+        ReadOnlySpan<XskRing> rings = [Receive, Send, Umem.Fill, Umem.Completion];
+        int count = 0;
+        foreach (XskRing ring in rings)
+        {
+            if (ring.Mapping != null && count < ranges.Length)
+                ranges[count++] = new MappedRange((nint)ring.Mapping, ring.MappingBytes);
+        }
+        return count;
     }
 
     [ColdPath]

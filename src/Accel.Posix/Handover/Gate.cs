@@ -78,7 +78,7 @@ internal static unsafe class Gate
             int leaving = Volatile.Read(ref wire.Conn->Leaving);
             if (leaving == 0)
                 return t->Wait.State[0] != 0 || s.Entry(fd) == DescriptorEntry.Of(DescriptorEntry.KindSocket, index);
-            if ((Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.HandedOver) != 0)
+            if ((Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.Departs) != 0)
                 LocalArrival.Arrive(s, t, socket, index);
             else if ((Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.Closed) != 0 || s.Kernel.NowNs() > end)
                 // It died over it: what is in the rings is still there.

@@ -9,7 +9,7 @@ internal static unsafe class LocalArrival
 {
     public static bool IsDue(PosixStack s, Socket* socket) =>
         socket->State == (uint)SocketState.Connected && s.Sides(socket, out Wire wire)
-        && (Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.HandedOver) != 0;
+        && (Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.Departs) != 0;
 
     /// <summary>
     /// True if it is the kernel's now: for calls that are about the socket and not about its bytes, which meet the
@@ -45,7 +45,12 @@ internal static unsafe class LocalArrival
         s.Lock(ref socket->SendLock, t);
         s.Lock(ref socket->ReceiveLock, t);
         if (IsDue(s, socket) && s.Sides(socket, out Wire wire) && wire.Conn->Generation == socket->ConnGeneration)
-            Take(s, t, socket, index, in wire);
+        {
+            if ((Volatile.Read(ref wire.Peer->Flags) & (uint)SideFlags.HandedOver) != 0)
+                Take(s, t, socket, index, in wire);
+            else
+                Beckoning.Follow(s, t, socket, index, in wire);
+        }
         PosixStack.Unlock(ref socket->ReceiveLock);
         PosixStack.Unlock(ref socket->SendLock);
         Sockets.EndHold(s, t, index, ref place);

@@ -1,4 +1,5 @@
 using Accel.Core.Local;
+using Accel.Core.Memory;
 using Accel.Core.Nic;
 using Accel.Core.Stack;
 
@@ -40,6 +41,17 @@ public static unsafe class NicListener
     {
         if (nic.Listen(t, (int)socket->Index, socket->Local, NicOptions.Read(s, socket, fd), out SynAnswer answer))
             nic.Steering.Steer(t, Transport.Tcp, socket->Local, fd, listener: true, answer);
+    }
+
+    /// <summary>
+    /// New clients are the kernel's until <see cref="Open"/>. Handshakes that have begun end here.
+    /// </summary>
+    [ColdPath]
+    public static void Pause(PosixStack s, AccelThread* t, LocalRegion region, int listenerIndex)
+    {
+        if (s.Nic is { } nic && s.Region(nic.RegionNumber).Address == region.Address
+            && nic.Engine.Region.ListenerAt(listenerIndex)->Open != 0)
+            nic.Steering.Leave(t, region.ListenerAt(listenerIndex)->Name);
     }
 
     /// <summary>

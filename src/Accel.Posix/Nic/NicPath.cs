@@ -375,6 +375,25 @@ public sealed unsafe class NicPath : INicHost
         StartProgress();
     }
 
+    /// <summary>
+    /// For a child that has no part in the stack: what would keep the queues' sockets open after everybody else.
+    /// </summary>
+    [ColdPath]
+    public void NoteMappings(ForkSteps steps)
+    {
+        const int Most = 8;
+        Span<MappedRange> ranges = stackalloc MappedRange[Most];
+        foreach (ILink link in Links)
+        {
+            for (int queue = 0; queue < (int)link.Info->Queues; queue++)
+            {
+                int count = link.MappingsOf(queue, ranges);
+                for (int i = 0; i < count; i++)
+                    steps.Add(AccelStep.Unmap, ranges[i].Address, ranges[i].Bytes);
+            }
+        }
+    }
+
     /// <summary>In the image that came by exec(): a new process as to the thread, but with the ports.</summary>
     [ColdPath]
     public void AfterExec(AccelThread* t)

@@ -82,6 +82,8 @@ sealed unsafe class MemoryLink : ILink, IDisposable
 
     public int Descriptor(int queue) => -1;
 
+    public int MappingsOf(int queue, Span<MappedRange> ranges) => 0;
+
     public bool IsReadable => _arrived.Count > 0;
 
     public int Waiting => _arrived.Count;
