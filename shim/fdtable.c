@@ -123,12 +123,14 @@ static inline bool makes_copy(int cmd) { return cmd == F_DUPFD || cmd == F_DUPFD
 
 WRAP_IF(shim_entry(fd) == 0 && !shim_is_pending(fd), int, dup, (int fd), (fd))
 {
+    if (shim_entry(fd) == ENTRY_NONE && !shim_is_pending(fd)) return REAL(dup)(fd);
     before_copy(&fd);
     return copy(SYS_dup, fd, 0, 0);
 }
 
 WRAP_IF(plain_copy(fd, wanted), int, dup2, (int fd, int wanted), (fd, wanted))
 {
+    if (plain_copy(fd, wanted)) return REAL(dup2)(fd, wanted);
     before_copy(&fd);
     if (is_hidden(shim_entry(wanted))) return (int)shim_give(-EBUSY);
     return copy(SYS_dup2, fd, wanted, 0);
@@ -137,6 +139,7 @@ ALIAS(__dup2, dup2)
 
 WRAP_IF(plain_copy(fd, wanted), int, dup3, (int fd, int wanted, int flags), (fd, wanted, flags))
 {
+    if (plain_copy(fd, wanted)) return REAL(dup3)(fd, wanted, flags);
     before_copy(&fd);
     if (is_hidden(shim_entry(wanted))) return (int)shim_give(-EBUSY);
     return copy(SYS_dup3, fd, wanted, flags);

@@ -438,7 +438,7 @@ DUO(ep_listener_edge_two, "an edge-triggered listener: each client is an edge")
     FD(accept(l, NULL, NULL));
 }
 
-PAIR(ep_ready_nowhere, "an event is there already, for who has an array that cannot be written to: EFAULT, and it stays")
+PAIR(ep_ready_nowhere, "an event is there already, for an array that cannot be written to: EFAULT, and it stays")
 {
     int ep = set_of(a, EPOLLIN);
     void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -5,7 +5,8 @@ internal static class SystemCall
 {
     public const long Read = 0, Write = 1, Close = 3, Fstat = 5, Poll = 7, Seek = 8, Mmap = 9, Munmap = 11;
     public const long Madvise = 28, ClockGetTime = 228, Pread = 17, Pwrite = 18;
-    public const long SchedYield = 24, Dup = 32, Dup2 = 33, GetPid = 39, Socket = 41, Connect = 42, SendTo = 44, RecvFrom = 45;
+    public const long SchedYield = 24, Dup = 32, Dup2 = 33;
+    public const long GetPid = 39, Socket = 41, Connect = 42, SendTo = 44, RecvFrom = 45;
     public const long Bind = 49, Listen = 50, GetSockName = 51, SetSockOpt = 54, GetSockOpt = 55;
     public const long Fcntl = 72, Ftruncate = 77;
     public const long GetUid = 102, GetEuid = 107, SetSid = 112, Tkill = 200, GetDents64 = 217, EpollWait = 232;

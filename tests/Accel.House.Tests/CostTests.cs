@@ -38,9 +38,9 @@ public partial class CostTests
 
     /// <summary>
     /// Of 64 bytes through a local connection, send() and recv(), while nobody captures and nobody looks. What is added
-    /// for those who might (a test of a word, a counter) must stay within one part in a hundred of what this was.
+    /// for those who might (a test of a word, a counter) must stay within one part in a hundred of what this is.
     /// </summary>
-    const int MaxMessageInstructions = 1_660;
+    const int MaxMessageInstructions = 1_445;
 
     const int Rounds = 20_000;
 
