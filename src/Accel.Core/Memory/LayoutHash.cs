@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0xf668a895eb49706d;
+    public const ulong Value = 0x14c6d94c64c71040;
 }
