@@ -207,7 +207,26 @@ static int waiting(int set, int milliseconds, uint64_t *data)
     return n;
 }
 
-static void child_of_many(int listener, int set, int event, const int *pair, int fresh, int mark, int *udp, int port)
+// One descriptor over a unix socket. Returns what came, or 0 for one that went.
+static int pass(int channel, int fd)
+{
+    union { struct cmsghdr head; char bytes[CMSG_SPACE(sizeof(int))]; } control = {0};
+    char byte = 0;
+    struct iovec one = {&byte, 1};
+    struct msghdr message = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    if (fd >= 0) {
+        control.head = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+        return sendmsg(channel, &message, 0) == 1 ? 0 : -1;
+    }
+    if (recvmsg(channel, &message, 0) != 1 || control.head.cmsg_type != SCM_RIGHTS) return -1;
+    memcpy(&fd, CMSG_DATA(&control.head), sizeof fd);
+    return fd;
+}
+
+static void child_of_many(int listener, int set, int event, const int *pair, int fresh, int mark, int *udp, int port,
+                          int channel)
 {
     char byte = 0;
     uint64_t data, count;
@@ -256,13 +275,16 @@ static void child_of_many(int listener, int set, int event, const int *pair, int
     for (int fd = mark; fd < 200; fd++) strange += fd != one && fd != two && fcntl(fd, F_GETFD) >= 0;
     expect(strange == 0, "nothing else is open");
     expect(send(pair[1], "p", 1, MSG_NOSIGNAL) == 1, "a byte for the parent");
+    int sent = pass(channel, -1);
+    expect(sent >= 0 && send(sent, "s", 1, MSG_NOSIGNAL) == 1, "a connection that the parent has made since");
 }
 
 // Fills the places with children that sleep, then looks at one more child; and at the parent afterwards.
 static int inherit(void)
 {
     allow_descriptors(4000);
-    int listener = listen_at("127.0.0.1", 0), port = port_of(listener), pair[2], udp[2], gate[2];
+    int listener = listen_at("127.0.0.1", 0), port = port_of(listener), pair[2], udp[2], gate[2], channel[2];
+    need(socketpair(AF_UNIX, SOCK_STREAM, 0, channel), "socketpair");
     need(pipe(gate), "pipe");
     pair[0] = dial("127.0.0.1", port);
     pair[1] = (int)need(accept(listener, NULL, NULL), "accept");
@@ -294,9 +316,14 @@ static int inherit(void)
     expect(recv(pair[0], bytes, 4, MSG_WAITALL) == 4 && !memcmp(bytes, "back", 4), "and what was sent back");
     pid_t child = (pid_t)need(fork_child(), "fork");
     if (child == 0) {
-        child_of_many(listener, set, event, pair, fresh, fresh + 1, udp, port);
+        child_of_many(listener, set, event, pair, fresh, fresh + 1, udp, port, channel[0]);
         _exit(0);
     }
+    int other = listen_at("127.0.0.1", 0), later = dial("127.0.0.1", port_of(other));
+    int accepted = (int)need(accept(other, NULL, NULL), "accept of another");
+    expect(pass(channel[1], accepted) == 0 && close(accepted) == 0, "it is sent");
+    expect(recv(later, bytes, 1, 0) == 1 && bytes[0] == 's', "its byte comes");
+    expect(recv(later, bytes, 1, 0) == 0, "and its end");
     expect(waitpid(child, &status, 0) == child && status == 0, "the child ended well");
     // What the parent finds: its connection with the child's byte, a set and a listener that work.
     expect(recv(pair[0], bytes, 1, 0) == 1 && bytes[0] == 'p', "the child's byte");
