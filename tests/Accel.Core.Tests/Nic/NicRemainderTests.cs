@@ -25,8 +25,13 @@ public sealed unsafe class NicRemainderTests : IDisposable
 
     static byte[] Pattern(int bytes) => [.. Enumerable.Range(0, bytes).Select(i => (byte)(i * 7 + i / 251))];
 
-    int Add(int bytes = Written, int sent = 5000, ulong passed = 0, uint iss = 1000) =>
-        Dead.Add(Here, There, Pattern(bytes), sent, passed, iss);
+    /// <summary>One that is to be closed, until the test changes something.</summary>
+    int Add(int bytes = Written, int sent = 500, ulong passed = 0, uint iss = 1000)
+    {
+        var index = Dead.Add(Here, There, Pattern(bytes), sent, passed, iss);
+        IsClosed(index, Pattern(bytes));
+        return index;
+    }
 
     void IsReset(int index) => Assert.Equal(NicDuty.Reset, _memory.DutyOf(index, out _));
 
@@ -131,7 +136,7 @@ public sealed unsafe class NicRemainderTests : IDisposable
     public void A_connection_of_two_blocks_is_nobodys()
     {
         var first = Add();
-        var second = Dead.Add(Here, DeadRegions.V4(10, 77, 0, 2, 81), Pattern(Written), 5000);
+        var second = Dead.Add(Here, DeadRegions.V4(10, 77, 0, 2, 81), Pattern(Written), 500);
         Dead.BlockAt(second)->Conn = Dead.BlockAt(first)->Conn;
         Assert.InRange(Closable(first) + Closable(second), 0, 1);
     }
