@@ -28,7 +28,10 @@ enum { ACCEL_SLOT_BYTES = 128 };
 /* Something that a fork child does that has no part in the stack; zeros end the list. */
 struct accel_step {
     int64_t what; /* ACCEL_STEP_* */
-    int64_t a, b, c, d;
+    int64_t a;
+    int64_t b;
+    int64_t c;
+    int64_t d;
 };
 enum {
     ACCEL_STEP_UNMAP = 1, /* munmap(a, b) */

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 struct accel_process;
+struct accel_step;
 struct accel_thread;
 struct epoll_event;
 struct msghdr;
