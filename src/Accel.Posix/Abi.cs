@@ -121,7 +121,6 @@ public unsafe struct AccelProcess
     public int Inherited;
     public uint PidsBefore;
     public int Numbers;
-    private readonly int _unused;
 }
 
 /// <summary>Results that are no result: see shim/abi.h.</summary>
