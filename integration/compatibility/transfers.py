@@ -156,7 +156,7 @@ def socat(d):
         d.same("late", "sent")
     with d.check("50 clients at once"):
         port = d.port()
-        d.server("socat", f"TCP-LISTEN:{port},reuseaddr,fork,backlog=64", "EXEC:cat", port=port)
+        d.server("socat", "-t20", f"TCP-LISTEN:{port},reuseaddr,fork,backlog=64", "EXEC:cat", port=port)
         several = [d.start("socat", "-t20", "-", f"TCP:{d.ip4}:{port}", stdin=d.path("datagram")) for _ in range(50)]
         for one in several:
             one.process.wait(30)
