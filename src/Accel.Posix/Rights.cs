@@ -60,8 +60,13 @@ public static unsafe class Rights
     {
         for (int i = 0; i < count; i++)
         {
-            Socket* socket = s.Find(descriptors[i], out int index);
-            if (socket == null || !IsPassed(socket, CookieOf(s, descriptors[i])))
+            // It may have gone to the kernel meanwhile.
+            uint entry = s.Entry(descriptors[i]);
+            int index = DescriptorEntry.Index(entry);
+            if (DescriptorEntry.Kind(entry) != DescriptorEntry.KindSocket || index >= StackRegion.MaxSockets)
+                continue;
+            Socket* socket = s.S.SocketAt(index);
+            if (!IsPassed(socket, CookieOf(s, descriptors[i])))
                 continue;
             Changes.Begin(s, t);
             if (TryTake(socket))
