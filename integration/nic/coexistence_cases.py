@@ -91,6 +91,18 @@ def first_connection(w, column):
             raise Failure(f"connect() to {second} took {took.strip()} s")
 
 
+@case("a host is found from an interface that has no link-local address", columns=("kernel", "client", "both"))
+def no_link_local(w, column):
+    """The kernel asks by the name of what it sends; asked for a neighbour only, it has a link-local address or none.
+    An interface that has just come up has none that it may use, either."""
+    redis(w)
+    w.b.sh("ip", "-6", "addr", "flush", "dev", w.b.interface, "scope", "link")
+    w.b.sh("ip", "neigh", "flush", "dev", w.b.interface)
+    took = w.b.run([PYTHON, "-c", CONNECT, w.a.ip4, w.a.ip6])
+    if float(took) > 0.3:
+        raise Failure(f"connect() to {w.a.ip6} took {took.strip()} s")
+
+
 @case("acceld killed and started again five times under load", columns=("server", "both"))
 def acceld_restart(w, column):
     redis(w)

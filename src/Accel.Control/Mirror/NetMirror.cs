@@ -17,7 +17,6 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
     /// <summary>RTNLGRP_: links, neighbours, addresses, routes, rules, IPv6 settings, next-hop objects.</summary>
     private static readonly int[] Groups = [1, 3, 5, 7, 8, 9, 11, 12, 19, 32];
 
-
     /// <summary>
     /// Reading may take a tenth of a processor when changes never end: after a reading that cost a millisecond, the
     /// next one begins ten later at the earliest. Not by the clock: on a busy machine it takes long and costs little.
@@ -33,6 +32,7 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
     private readonly Lock _asking = new();
     private NetlinkSocket? _events, _questions, _requests;
     private IcmpListener? _icmp;
+    private Solicitor? _solicitor;
     private KernelTables? _tables;
     private Thread? _thread;
     private TableSet _stale;
@@ -64,6 +64,7 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
         _questions = NetlinkSocket.Open();
         _requests = NetlinkSocket.Open();
         _icmp = IcmpListener.Open();
+        _solicitor = Solicitor.Open();
         _tables = new KernelTables(_questions);
         _stale = TableSet.All;
         ReadStale();
@@ -84,6 +85,9 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
             // Refusals (no such interface any more) are of no interest: the neighbour then stays unknown.
             _requests.Drain();
             _requests.Send(NetlinkMessage.NewNeighbour, NetlinkMessage.Request | NetlinkMessage.Create, body);
+            // After it: the answer is for the entry that the kernel has made.
+            if (Tables.TryLink(interfaceIndex, out LinkEntry link))
+                _solicitor!.Ask(link, plain);
         }
         Interlocked.Increment(ref _region.Writer.Header->Resolved);
     }
@@ -195,6 +199,7 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
 
     private void PublishAddresses()
     {
+        _solicitor!.Use(_tables!.Addresses);
         List<OwnAddress> now = OwnAddresses();
         if (now.SequenceEqual(_addresses))
             return;
@@ -244,6 +249,7 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
         _questions?.Dispose();
         _requests?.Dispose();
         _icmp?.Dispose();
+        _solicitor?.Dispose();
         _region.Dispose();
         Libc.Close(_wake);
     }

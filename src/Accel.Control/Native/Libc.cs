@@ -46,6 +46,9 @@ internal static unsafe class Libc
     [DllImport(Name, EntryPoint = "send")]
     public static extern nint Send(int fd, void* bytes, nint count, int flags);
 
+    [DllImport(Name, EntryPoint = "sendto")]
+    public static extern nint SendTo(int fd, void* bytes, nint count, int flags, void* address, uint length);
+
     [DllImport(Name, EntryPoint = "recv")]
     public static extern nint Receive(int fd, void* bytes, nint count, int flags);
 

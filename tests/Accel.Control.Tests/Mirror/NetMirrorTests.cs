@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Accel.Control.Broker;
+using Accel.Control.Mirror;
 using Accel.Core.Ip;
 using Accel.Core.Local;
 using Accel.Core.Memory;
@@ -51,6 +52,27 @@ public class NetMirrorTests
         space.Ip($"neigh del {living} dev eth1");
         TestNamespace.Until(() => !tables.TryNeighbour(eth1, Kernel.At(living), out _), () => "still there");
     }
+
+    /// <summary>The kernel does not ask by itself, then: it has no address to ask from.</summary>
+    [Fact]
+    public void Neighbours_are_found_from_a_link_without_a_link_local_address()
+    {
+        using var space = Pair();
+        space.Ip("-6 addr flush dev eth1 scope link");
+        space.StartMirror();
+        var eth1 = space.Index("eth1");
+        MacAddress mac = default;
+        space.Mirror.Resolve(eth1, Kernel.At("2001:db8::2"));
+        TestNamespace.Until(
+            () => space.Mirror.Tables.TryNeighbour(eth1, Kernel.At("2001:db8::2"), out mac), () => "not found");
+        Assert.Equal(PeerMac(space), mac.ToString());
+    }
+
+    [Theory]
+    [InlineData("2001:db8::1", "ff02::1:ff00:1")]
+    [InlineData("fe80::a0b1:c2d3:e4f5:1607", "ff02::1:fff5:1607")]
+    public void A_neighbour_is_asked_for_at_its_solicited_node(string neighbour, string group) =>
+        Assert.Equal(Kernel.At(group), Solicitor.SolicitedNode(Kernel.At(neighbour)));
 
     [Fact]
     public void Neighbours_that_were_there_before_and_those_of_a_link_that_goes_down()
