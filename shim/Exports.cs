@@ -64,7 +64,8 @@ public static unsafe class Exports
         int domain,
         int type,
         int protocol) =>
-        (nint)(protocol == UdpProtocol ? UdpSockets.Register(S, t, fd, domain) : Sockets.Register(S, t, fd, domain));
+        (nint)(protocol == UdpProtocol ? UdpSockets.Register(S, t, fd, domain, type)
+            : Sockets.Register(S, t, fd, domain, type));
 
     private const int UdpProtocol = 17;
 

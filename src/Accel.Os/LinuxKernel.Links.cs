@@ -81,5 +81,5 @@ public sealed unsafe partial class LinuxKernel
     /// <summary>True if there is a file of that name, which ends with a zero byte.</summary>
     public bool Exists(byte* path) => Call(SystemCall.FAccessAt, AtCwd, (long)path, 0) == 0;
 
-    public int CurrentTid() => (int)Call(SystemCall.GetTid);
+    public int CurrentTid() => (int)Brief(SystemCall.GetTid);
 }

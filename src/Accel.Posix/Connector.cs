@@ -26,7 +26,7 @@ public static unsafe class Connector
         {
             case SocketState.Connected:
                 return Again(s, t, socket, index, fd);
-            case SocketState.Connecting when Retry(s, socket):
+            case SocketState.Connecting when Retry(s, t, socket):
                 return Again(s, t, socket, index, fd);
             case SocketState.Connecting:
                 t->Wait.Done = 1;
@@ -146,7 +146,7 @@ public static unsafe class Connector
     /// </summary>
     private static long Finish(PosixStack s, AccelThread* t, Socket* socket, int index)
     {
-        while (socket->State == (uint)SocketState.Connecting && !Retry(s, socket))
+        while (socket->State == (uint)SocketState.Connecting && !Retry(s, t, socket))
         {
             long deadline = Waits.Deadline(s, t, socket->SendTimeoutNs);
             long now = s.Kernel.NowNs();
@@ -253,7 +253,7 @@ public static unsafe class Connector
         s.Count(t, Counter.LocalConnects);
         Diagnostics.Opened(s, socket, accepted: false);
         EpollSets.AttachSocket(s, t, index);
-        if (!Retry(s, socket))
+        if (!Retry(s, t, socket))
             s.Count(t, Counter.BacklogFull);
         return PathReason.Local;
     }
@@ -312,6 +312,15 @@ public static unsafe class Connector
     {
         if (Volatile.Read(ref socket->State) != (uint)SocketState.Connecting)
             return true;
+        AccelThread stranger = s.Stranger();
+        return Retry(s, &stranger, socket);
+    }
+
+    /// <inheritdoc cref="Retry(PosixStack, Socket*)"/>
+    public static bool Retry(PosixStack s, AccelThread* t, Socket* socket)
+    {
+        if (Volatile.Read(ref socket->State) != (uint)SocketState.Connecting)
+            return true;
         if (!s.Sides(socket, out Wire wire))
             return false;
         Conn* conn = wire.Conn;
@@ -333,8 +342,7 @@ public static unsafe class Connector
         Listener* listener = region.ListenerAt(index);
         if (Volatile.Read(ref listener->Generation) != conn->ListenerGeneration)
         {
-            AccelThread nobody = default;
-            Closer.Unqueue(s, &nobody, region, wire.Index);
+            Closer.Unqueue(s, t, region, wire.Index);
             return Refuse(socket);
         }
         bool room = AcceptQueue.TryCountIn(listener);
@@ -350,13 +358,12 @@ public static unsafe class Connector
             listener->Overflows++;
             AcceptQueue.Push(region, ref listener->Waiting, wire.Index);
             Interlocked.MemoryBarrier();
-            AccelThread none = default;
             // accept() may have made room between the look at the queue and the push.
             if (Volatile.Read(ref listener->Queued) <= (int)listener->Backlog)
-                Admit(s, &none, region, index);
+                Admit(s, t, region, index);
             return conn->State != (uint)ConnState.Waiting && Established(s, socket, wire);
         }
-        Enqueue(s, region, index, wire.Index);
+        Enqueue(s, t, region, index, wire.Index);
         return Established(s, socket, wire);
     }
 
@@ -371,18 +378,17 @@ public static unsafe class Connector
         return !refused || Refuse(socket);
     }
 
-    private static void Enqueue(PosixStack s, LocalRegion region, int listenerIndex, int connIndex)
+    private static void Enqueue(PosixStack s, AccelThread* t, LocalRegion region, int listenerIndex, int connIndex)
     {
-        AccelThread none = default;
         if (AcceptQueue.Enqueue(region, listenerIndex, connIndex, s.Kernel.Ticks()))
         {
-            Notifier.NotifyListener(s, &none, region, listenerIndex);
+            Notifier.NotifyListener(s, t, region, listenerIndex);
             // It was found before it was lent.
             if (Volatile.Read(ref region.ListenerAt(listenerIndex)->Shared) == Listener.Lent)
-                Beckoning.One(s, &none, region, connIndex);
+                Beckoning.One(s, t, region, connIndex);
         }
         else
-            Closer.ResetOne(s, &none, region, connIndex);
+            Closer.ResetOne(s, t, region, connIndex);
     }
 
     /// <summary>There is room in the accept queue: lets in who waited longest.</summary>
@@ -417,7 +423,7 @@ public static unsafe class Connector
                 Interlocked.Decrement(ref listener->Queued);
                 continue;
             }
-            Enqueue(s, region, listenerIndex, index);
+            Enqueue(s, t, region, listenerIndex, index);
             Notifier.Notify(s, t, region, &conn->Side0, 2 * index);
         }
     }

@@ -15,6 +15,9 @@ public static unsafe class Meeting
     private const int AddressBytes = 2 + 1 + 8 + 1 + 32 + 1 + 4;
     private const int PeerCredentials = 17;
 
+    /// <summary>No user has this number: setuid() takes it for "as it is".</summary>
+    private const uint NotAsked = uint.MaxValue;
+
     private static void WriteName(byte* address, in Endpoint endpoint)
     {
         *(ushort*)address = Af.UNIX;
@@ -134,8 +137,8 @@ public static unsafe class Meeting
         s.Peers.Refresh(t);
         if (s.Hub >= 0)
             s.Peers.OnHub(t);
-        uint uid = s.Kernel.CurrentUid();
-        if (FindCached(s, uid, exact, out region, out listener))
+        uint uid = NotAsked;
+        if (FindCached(s, ref uid, exact, out region, out listener))
         {
             reason = PathReason.Local;
             // Nobody at the meeting point knows better, and everybody there would be woken.
@@ -147,14 +150,15 @@ public static unsafe class Meeting
         Endpoint wild = new() { Family = exact.Family, Port = exact.Port };
         Endpoint wild6 = new() { Family = Endpoint.V6, Port = exact.Port };
         reason = PathReason.PeerNotAccelerated;
-        return FindAt(s, t, uid, exact, exact, out region, out listener, ref reason)
-            || FindAt(s, t, uid, wild, exact, out region, out listener, ref reason)
+        return FindAt(s, t, ref uid, exact, exact, out region, out listener, ref reason)
+            || FindAt(s, t, ref uid, wild, exact, out region, out listener, ref reason)
             || (exact.Family == Endpoint.V4
-                && FindAt(s, t, uid, exact.Mapped(), exact, out region, out listener, ref reason))
-            || (exact.Family == Endpoint.V4 && FindAt(s, t, uid, wild6, exact, out region, out listener, ref reason));
+                && FindAt(s, t, ref uid, exact.Mapped(), exact, out region, out listener, ref reason))
+            || (exact.Family == Endpoint.V4
+                && FindAt(s, t, ref uid, wild6, exact, out region, out listener, ref reason));
     }
 
-    private static bool FindAt(PosixStack s, AccelThread* t, uint self, in Endpoint name, in Endpoint target,
+    private static bool FindAt(PosixStack s, AccelThread* t, ref uint self, in Endpoint name, in Endpoint target,
         out uint region, out int listener, ref PathReason reason)
     {
         region = 0;
@@ -166,7 +170,7 @@ public static unsafe class Meeting
                 reason = PathReason.OtherPidNamespace;
             return false;
         }
-        if (uid != self && self != 0)
+        if (!MayJoin(s, uid, ref self))
         {
             reason = PathReason.OtherUser;
             return false;
@@ -176,7 +180,7 @@ public static unsafe class Meeting
             reason = PathReason.AttachRefused;
             return false;
         }
-        if (!FindCached(s, self, target, out region, out listener))
+        if (!FindCached(s, ref self, target, out region, out listener))
             return false;
         if (!IsLent(s, region, listener))
             return true;
@@ -187,8 +191,17 @@ public static unsafe class Meeting
     private static bool IsLent(PosixStack s, uint region, int listener) =>
         (Volatile.Read(ref s.Region(region).ListenerAt(listener)->Shared) & Listener.Lent) != 0;
 
+    /// <summary>True if this process may have memory in common with those of a user. Asks once who it is.</summary>
+    private static bool MayJoin(PosixStack s, uint owner, ref uint uid)
+    {
+        if (uid == NotAsked)
+            uid = s.Kernel.CurrentUid();
+        return uid == owner || uid == 0;
+    }
+
     /// <summary>Looks through the regions that are mapped already.</summary>
-    private static bool FindCached(PosixStack s, uint uid, in Endpoint target, out uint regionNumber, out int listener)
+    private static bool FindCached(
+        PosixStack s, ref uint uid, in Endpoint target, out uint regionNumber, out int listener)
     {
         int best = 0;
         ulong equals = 0;
@@ -198,7 +211,9 @@ public static unsafe class Meeting
         for (int r = 0; r < high; r++)
         {
             LocalRegion region = s.Region((uint)r + 1);
-            if (!Regions.IsCurrent(s, (uint)r + 1) || (region.Tables->Header.OwnerUid != uid && uid != 0))
+            // What a process shares with its own family is not told by whom it runs as by now.
+            if (!Regions.IsCurrent(s, (uint)r + 1) || ((uint)r + 1 != s.S.Tables->OwnRegion
+                    && !MayJoin(s, region.Tables->Header.OwnerUid, ref uid)))
                 continue;
             int count = (int)Math.Min(region.Tables->Listeners.Bumped, LocalRegion.MaxListeners);
             for (int i = 0; i < count; i++)
@@ -225,6 +240,8 @@ public static unsafe class Meeting
     /// <summary>How well a listener fits an address: 0 not at all, 3 exactly.</summary>
     private static int Rank(Listener* listener, in Endpoint target)
     {
+        if (listener->Name.SameAddress(target))
+            return 3;
         Endpoint name = listener->Name.Unmapped();
         if (name.SameAddress(target))
             return 3;

@@ -254,6 +254,11 @@ public sealed unsafe class PosixStack
     public void CountTime(AccelThread* t, Counter counter, ulong ticks) =>
         S.ShardAt(t->Tid & 7)->Values[(int)counter] += (long)(ticks * _nsPerTickScaled >> NsScale);
 
+    /// <summary>
+    /// For what is asked without a thread of the shim's: a lock that nobody's number is written to is none.
+    /// </summary>
+    public AccelThread Stranger() => new() { Tid = Kernel.CurrentTid() };
+
     public void Lock(ref int word, AccelThread* t)
     {
         if (!SharedLock.TryEnter(ref word, t->Tid))
@@ -325,8 +330,8 @@ public sealed unsafe class PosixStack
         long now = number == 0 ? 0 : Kernel.NowNs();
         if (number == 0 || now < _nextMapNs)
             return default;
-        AccelThread nobody = default;
-        if (Regions.EnsureMapped(this, &nobody, number))
+        AccelThread stranger = Stranger();
+        if (Regions.EnsureMapped(this, &stranger, number))
             return Region(number);
         _nextMapNs = now + RetryNs;
         return default;

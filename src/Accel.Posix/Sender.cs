@@ -147,8 +147,7 @@ public static unsafe class Sender
         }
         if (socket->State == (uint)SocketState.Connecting)
         {
-            if (Connector.Retry(s, socket))
-                return -Errno.EAGAIN;
+            Connector.Retry(s, socket);
             return -Errno.EAGAIN;
         }
         int error = Interlocked.Exchange(ref socket->Error, 0);

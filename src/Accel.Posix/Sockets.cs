@@ -11,7 +11,8 @@ public static unsafe class Sockets
     /// <summary>
     /// Takes a kernel TCP socket under the stack's care. 0, or ACCEL_PASS if it stays with the kernel.
     /// </summary>
-    public static long Register(PosixStack s, AccelThread* t, int fd, int domain)
+    /// <param name="type">As socket() takes it: with SOCK_NONBLOCK if the descriptor has O_NONBLOCK.</param>
+    public static long Register(PosixStack s, AccelThread* t, int fd, int domain, int type)
     {
         if ((uint)fd >= s.Process->FdLimit)
             return AccelResult.Pass;
@@ -30,9 +31,8 @@ public static unsafe class Sockets
         socket->LowWater = 1;
         socket->Reason = (byte)PathReason.NotYetRouted;
         socket->CreatedNs = s.Kernel.NowNs();
-        int flags = s.Kernel.GetFlags(fd);
         socket->Flags = (uint)SocketFlags.OwnsKernelSocket
-            | (flags >= 0 && (flags & Af.O_NONBLOCK) != 0 ? (uint)SocketFlags.NonBlocking : 0);
+            | ((type & Af.SOCK_NONBLOCK) != 0 ? (uint)SocketFlags.NonBlocking : 0);
         socket->State = (uint)SocketState.Unconnected;
         s.Count(t, Counter.SocketsCreated);
         s.SetEntry(fd, DescriptorEntry.Of(DescriptorEntry.KindSocket, index));
@@ -312,7 +312,7 @@ public static unsafe class Sockets
             return UdpSockets.Shutdown(s, t, socket, how);
         if (socket->State == (uint)SocketState.Listening)
             return Acceptor.ShutdownListener(s, t, socket, index, fd, how);
-        if (socket->State == (uint)SocketState.Connecting && !Connector.Retry(s, socket))
+        if (socket->State == (uint)SocketState.Connecting && !Connector.Retry(s, t, socket))
         {
             // inet_shutdown() of Linux, whatever the direction.
             Connector.Undo(s, t, socket, index, fd, Errno.ECONNRESET);

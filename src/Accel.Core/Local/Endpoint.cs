@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Accel.Core.Memory;
 
@@ -37,12 +38,10 @@ public unsafe struct Endpoint
         Family == other.Family && AddressLow == other.AddressLow && AddressHigh == other.AddressHigh;
 
     /// <summary>The IPv4 form of a v4-mapped IPv6 address; anything else unchanged.</summary>
-    public readonly Endpoint Unmapped()
-    {
-        if (!IsMapped)
-            return this;
-        return new Endpoint { Family = V4, Port = Port, AddressLow = AddressHigh >> 32 };
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly Endpoint Unmapped() => IsMapped ? InIpv4() : this;
+
+    private readonly Endpoint InIpv4() => new() { Family = V4, Port = Port, AddressLow = AddressHigh >> 32 };
 
     /// <summary>The v4-mapped IPv6 form of an IPv4 address; anything else unchanged.</summary>
     public readonly Endpoint Mapped()

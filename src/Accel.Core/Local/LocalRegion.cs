@@ -138,7 +138,7 @@ public readonly unsafe struct LocalRegion(byte* address)
             return -1;
         Conn* conn = ConnAt(index);
         uint generation = conn->Generation + 1;
-        NativeMemory.Clear(conn, (nuint)sizeof(Conn));
+        Zeros.Fill(conn);
         conn->Generation = generation;
         conn->Closer0 = conn->Closer1 = conn->Freeing = ConnClaim.Nobody(generation);
         conn->Side0.Holders[processSlot >> 6 & 3] = 1ul << (processSlot & 63);

@@ -182,6 +182,8 @@ public unsafe interface IKernel : ILiveness
 
     int CurrentPid();
 
+    int CurrentTid();
+
     uint CurrentUid();
 
     ulong Random();

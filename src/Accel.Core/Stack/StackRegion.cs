@@ -278,7 +278,7 @@ public readonly unsafe struct StackRegion(byte* address)
             return -1;
         Socket* socket = SocketAt(index);
         uint generation = socket->Generation + 1;
-        NativeMemory.Clear(socket, (nuint)sizeof(Socket));
+        Zeros.Fill(socket);
         socket->Generation = generation;
         return index;
     }

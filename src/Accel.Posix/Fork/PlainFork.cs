@@ -86,7 +86,7 @@ public sealed unsafe class PlainFork
     private static bool Give(PosixStack s, AccelThread* t, Socket* socket, int index, int fd)
     {
         long end = s.Kernel.NowNs() + ConnectingNs;
-        for (int nobody = 0; socket->State == (uint)SocketState.Connecting && !Connector.Retry(s, socket);)
+        for (int nobody = 0; socket->State == (uint)SocketState.Connecting && !Connector.Retry(s, t, socket);)
         {
             if (s.Kernel.NowNs() > end)
                 return false;

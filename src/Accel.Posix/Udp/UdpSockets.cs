@@ -17,11 +17,11 @@ public static unsafe class UdpSockets
     /// Takes a kernel UDP socket under the stack's care. 0, or ACCEL_PASS if it stays with the kernel, as it always
     /// does where nobody serves interfaces.
     /// </summary>
-    public static long Register(PosixStack s, AccelThread* t, int fd, int domain)
+    public static long Register(PosixStack s, AccelThread* t, int fd, int domain, int type)
     {
         if (NicAttach.Of(s, t) == null)
             return AccelResult.Pass;
-        long result = Sockets.Register(s, t, fd, domain);
+        long result = Sockets.Register(s, t, fd, domain, type);
         if (result != 0)
             return result;
         Socket* socket = s.Find(fd, out _);

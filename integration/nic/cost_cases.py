@@ -1,0 +1,37 @@
+"""What calls cost an accelerated client, in instructions in user space: its stack's work for the segments is in them."""
+import os
+import re
+import subprocess
+
+from cases import HERE, case
+from world import ROOT, Failure
+
+COST = os.path.join(ROOT, "artifacts/nic/cost")
+CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+
+# What, how often, the answer's bytes, and at most how many instructions. Each is three parts in a hundred above what
+# it was when it was set; runs differ by one, since a wake may find two things to do.
+PATHS = [("round", 2000, 64, 13_400), ("segment", 2000, 1400, 16_400), ("connection", 500, 64, 36_200)]
+
+
+@case("cost: instructions of a round trip, a full segment, a connection", columns=("client",))
+def cost(w, column):
+    os.makedirs(os.path.dirname(COST), exist_ok=True)
+    subprocess.run(["gcc", "-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-o", COST, os.path.join(HERE, "cost.c")],
+                   check=True)
+    said, bad = [], []
+    for port, (what, times, answer, most) in enumerate(PATHS, 7000):
+        w.a.start([COST, "serve", port, answer])
+        w.a.wait_listening(port)
+        # Spinning turns as often as the other side is slow.
+        client = w.b.start([*CALLGRIND, f"--toggle-collect=measure_{what}", COST, what, w.a.ip4, port, times],
+                           env={"ACCEL_SPIN_US": "0"})
+        client.wait()
+        each = int(re.search(r"Collected : (\d+)", client.errors()).group(1)) // times
+        said.append(f"{what} {each}")
+        # Fewer than half: it was not the stack that did it.
+        if not most / 2 < each <= most:
+            bad.append(f"{what}: {each} instructions, not up to {most}")
+    print("# " + ", ".join(said), flush=True)
+    if bad:
+        raise Failure("; ".join(bad))
