@@ -42,6 +42,17 @@ def give(s, megabytes):
     return sha.hexdigest()
 
 
+def exactly(s, count):
+    """MSG_WAITALL would do, but not on a socket with a timeout: Python makes it one that does not block."""
+    found = b""
+    while len(found) < count:
+        more = s.recv(count - len(found))
+        if not more:
+            raise ConnectionError("ended early")
+        found += more
+    return found
+
+
 def choose(s, congestion):
     if congestion:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
@@ -54,7 +65,7 @@ def serve(address, port, congestion):
         while True:
             s, _ = listener.accept()
             with s:
-                megabytes = int.from_bytes(s.recv(8, socket.MSG_WAITALL), "big")
+                megabytes = int.from_bytes(exactly(s, 8), "big")
                 digest, stall = take(s, megabytes)
                 s.sendall(digest.encode() + f"{stall:016.9f}".encode())
                 digest = give(s, megabytes)
@@ -71,14 +82,14 @@ def transfer(host, port, megabytes, congestion, hold):
         s.sendall(megabytes.to_bytes(8, "big"))
         start = time.monotonic()
         digest = give(s, megabytes)
-        answer = s.recv(80, socket.MSG_WAITALL).decode()
+        answer = exactly(s, 80).decode()
         seconds, good = time.monotonic() - start, answer[:64] == digest
         print(f"up {megabytes} MB in {seconds:.3f} s, longest stall {float(answer[64:]):.3f} s, "
               f"{'good' if good else 'BAD'}")
         start = time.monotonic()
         digest, stall = take(s, megabytes)
         seconds = time.monotonic() - start
-        good = s.recv(64, socket.MSG_WAITALL).decode() == digest
+        good = exactly(s, 64).decode() == digest
         print(f"down {megabytes} MB in {seconds:.3f} s, longest stall {stall:.3f} s, {'good' if good else 'BAD'}",
               flush=True)
         if hold:
