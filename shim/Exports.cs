@@ -25,7 +25,8 @@ public static unsafe class Exports
     {
         try
         {
-            LinuxKernel kernel = new((nint)process->SystemCall, (nint)process->Ticks, (nint)process->Cpu);
+            LinuxKernel kernel = new((nint)process->SystemCall, (nint)process->Ticks, (nint)process->Cpu,
+                isNative: true);
             if (process->Inherited > 0 && Startup.OpenStack(kernel, process->Inherited) is { } inherited
                 && Exec.TryEnter(inherited, kernel, process))
             {

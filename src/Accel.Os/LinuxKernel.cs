@@ -29,11 +29,13 @@ public sealed unsafe partial class LinuxKernel : IKernel
     /// <param name="call">A raw system call: number and six arguments, returns a result or minus an errno.</param>
     /// <param name="ticks">Reads the time stamp counter.</param>
     /// <param name="cpu">Reads the number of the current CPU.</param>
+    /// <param name="isNative">The raw system call is no managed code.</param>
     [ColdPath]
-    public LinuxKernel(nint call, nint ticks, nint cpu)
+    public LinuxKernel(nint call, nint ticks, nint cpu, bool isNative)
     {
         _call = (delegate* unmanaged<long, long, long, long, long, long, long, long>)call;
-        _brief = (delegate* unmanaged[SuppressGCTransition]<long, long, long, long, long, long, long, long>)call;
+        if (isNative)
+            _brief = (delegate* unmanaged[SuppressGCTransition]<long, long, long, long, long, long, long, long>)call;
         _ticks = (delegate* unmanaged[SuppressGCTransition]<ulong>)ticks;
         _cpu = (delegate* unmanaged[SuppressGCTransition]<uint>)cpu;
         _barrier = Call(SystemCall.Membarrier, BarrierRegister, 0) == 0;
@@ -50,7 +52,7 @@ public sealed unsafe partial class LinuxKernel : IKernel
     /// instructions as a small call has of its own.
     /// </summary>
     private long Brief(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) =>
-        _brief(number, a, b, c, d, e, 0);
+        _brief != null ? _brief(number, a, b, c, d, e, 0) : _call(number, a, b, c, d, e, 0);
 
     public long NowNs() => Stopwatch.GetTimestamp();
 

@@ -16,7 +16,7 @@ public static unsafe class DaemonKernel
         nint libc = NativeLibrary.Load("libc.so.6");
         // Neither is on a path that is measured here: any counter that moves will do for the ticks.
         return new LinuxKernel((nint)call, NativeLibrary.GetExport(libc, "clock"),
-            NativeLibrary.GetExport(libc, "sched_getcpu"));
+            NativeLibrary.GetExport(libc, "sched_getcpu"), isNative: false);
     }
 
     [UnmanagedCallersOnly]
