@@ -315,3 +315,14 @@ DUO(out_nodelay_first, "options set before connect() hold after it")
     GETOPT(c, IPPROTO_IP, IP_TOS);
     say("accepted: %ld", xgetopt(xaccept(l), IPPROTO_TCP, TCP_NODELAY));
 }
+
+CASE(connect_as_another_user, "connect to a listener of the own process, which runs as somebody else by now")
+{
+    int l = listener(), port = port_of(l);
+    SAY(seteuid(65534));
+    int c = dial(port);
+    int b = FD(accept(l, NULL, NULL));
+    SEND(c, "still ours", 0);
+    RECV(b, 100, 0);
+    SAY(seteuid(0));
+}
