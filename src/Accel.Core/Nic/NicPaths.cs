@@ -1,5 +1,6 @@
 using Accel.Core.Ip;
 using Accel.Core.Local;
+using Accel.Core.Memory;
 using Accel.Core.Tcp;
 using Accel.Wire;
 
@@ -9,6 +10,7 @@ namespace Accel.Core.Nic;
 /// The way out of each connection: link, next hop, hardware address. Looked up when a connection begins and again when
 /// the tables have changed; whoever came to us is answered where the frames came from until the tables know better.
 /// </summary>
+[method: ColdPath]
 internal sealed unsafe class NicPaths(NicCore core)
 {
     /// <summary>Linux asks three times, a second apart, and then gives up (mcast_solicit, retrans_time_ms).</summary>
