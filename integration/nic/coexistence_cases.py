@@ -1,4 +1,5 @@
 """What else goes on beside accelerated programs: the kernel's own traffic, and programs and acceld that are killed."""
+import json
 import os
 import re
 import signal
@@ -101,6 +102,41 @@ def no_link_local(w, column):
     took = w.b.run([PYTHON, "-c", CONNECT, w.a.ip4, w.a.ip6])
     if float(took) > 0.3:
         raise Failure(f"connect() to {w.a.ip6} took {took.strip()} s")
+
+
+MANY = """
+import socket, sys, time
+first, last = (int(n) for n in open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
+for n in range(400):
+    with socket.create_connection((sys.argv[1], 80)) as s:
+        assert first <= s.getsockname()[1] <= last, s.getsockname()
+        s.sendall(b"GET /1k HTTP/1.0\\r\\n\\r\\n")
+        assert len(b"".join(iter(lambda: s.recv(65536), b"")).split(b"\\r\\n\\r\\n", 1)[1]) == 1024
+kept = socket.create_connection((sys.argv[1], 80))
+print("made", flush=True)
+time.sleep(60)
+"""
+
+
+@case("an ordinary user's clients: acceld gives them their ports and has them back", columns=("kernel",))
+def ordinary(w, column):
+    policy = os.path.join(w.folder, "policy")
+    with open(policy, "w", encoding="ascii") as f:
+        f.write("allow any\n")
+    nginx(w)
+    w.b.accelerate("--policy", policy)
+    client = w.b.start(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PYTHON, "-c", MANY, w.a.ip4],
+                       True)
+    client.wait_for("made")
+    if (count := nic_connections(w.b, client)) != 401:
+        raise Failure(f"{count} connections went over the interface")
+
+    def steered():
+        return json.loads(w.b.sh(ACCELD, "status", "--json"))["ports"]
+    # The one that is open, and no other.
+    until(lambda: len(steered()) == 1, "acceld still has ports of connections that are no more")
+    client.kill(signal.SIGKILL)
+    until(lambda: not steered(), "acceld still has the port of a program that was killed")
 
 
 @case("acceld killed and started again five times under load", columns=("server", "both"))

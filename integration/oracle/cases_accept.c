@@ -1,6 +1,8 @@
 // accept: order, flags, what is inherited, full backlogs.
 #include "oracle.h"
 
+#include <sys/resource.h>
+
 DUO(accept_order, "connections are accepted in the order they came, with their early data")
 {
     int l = listener(), port = port_of(l), c[4];
@@ -48,6 +50,32 @@ CASE(accept_address_truncated, "accept with small, zero and wrong address length
     dial(port);
     FD(accept(l, NULL, &length));
     say("length untouched: %u", length);
+}
+
+CASE(accept_without_a_number, "accept when the process has no number left: with nobody there, and with somebody")
+{
+    struct rlimit before, none;
+    int l = listener(), port = port_of(l);
+    nonblock(l);
+    dial(port);
+    FD(accept(l, NULL, NULL));
+    SAY(accept(l, NULL, NULL));
+    int lowest = dup(l);
+    close(lowest);
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = (struct rlimit){(rlim_t)lowest, before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    SAY(accept(l, NULL, NULL));
+    fcntl(l, F_SETFL, 0);
+    SAY(accept(l, NULL, NULL));
+    setrlimit(RLIMIT_NOFILE, &before);
+    dial(port);
+    setrlimit(RLIMIT_NOFILE, &none);
+    SAY(accept(l, NULL, NULL));
+    setrlimit(RLIMIT_NOFILE, &before);
+    FD(accept(l, NULL, NULL));
+    nonblock(l);
+    SAY(accept(l, NULL, NULL));
 }
 
 CASE(accept_wrong_sockets, "accept on what is not listening")

@@ -20,31 +20,38 @@ public sealed unsafe partial class LinuxKernel
     /// </summary>
     public int MoveHigh(int fd)
     {
-        if (fd < 0)
-            return fd;
-        if (_highest < 0)
-            _highest = HighestAllowed();
-        int moved = _highest <= FewDescriptors ? MoveAbove(fd) : -1;
-        for (int reserve = 256; moved < 0 && reserve <= 4096; reserve *= 4)
-        {
-            int from = Math.Max(_highest - reserve, _highest / 2);
-            moved = (int)Call(SystemCall.Fcntl, fd, DuplicateCloexec, from);
-        }
+        int moved = fd < 0 ? -1 : CopyHigh(fd);
         if (moved < 0)
             return fd;
         Close(fd);
         return moved;
     }
 
+    public int DuplicateHigh(int fd) => CopyHigh(fd) is var copy and >= 0 ? copy : Duplicate(fd, closeOnExec: true);
+
+    /// <summary>Negative if there is no number up there.</summary>
+    private int CopyHigh(int fd)
+    {
+        if (_highest < 0)
+            _highest = HighestAllowed();
+        int copy = _highest <= FewDescriptors ? CopyAbove(fd) : -1;
+        for (int reserve = 256; copy < 0 && reserve <= 4096; reserve *= 4)
+        {
+            int from = Math.Max(_highest - reserve, _highest / 2);
+            copy = (int)Call(SystemCall.Fcntl, fd, DuplicateCloexec, from);
+        }
+        return copy;
+    }
+
     /// <summary>
     /// The soft limit says which numbers are given out, not which may be there: it is raised for the moment. Negative
     /// if the hard limit leaves no room, or another thread is at the same.
     /// </summary>
-    private int MoveAbove(int fd)
+    private int CopyAbove(int fd)
     {
         if (Interlocked.Exchange(ref _raising, 1) != 0)
             return -1;
-        int moved = -1;
+        int copy = -1;
         ulong* limit = stackalloc ulong[2];
         if (Call(SystemCall.PrLimit, 0, LimitDescriptors, 0, (long)limit) >= 0 && limit[0] < limit[1]
             && limit[0] <= FewDescriptors)
@@ -54,12 +61,12 @@ public sealed unsafe partial class LinuxKernel
             raised[1] = limit[1];
             if (Call(SystemCall.PrLimit, 0, LimitDescriptors, (long)raised, 0) >= 0)
             {
-                moved = (int)Call(SystemCall.Fcntl, fd, DuplicateCloexec, (long)limit[0]);
+                copy = (int)Call(SystemCall.Fcntl, fd, DuplicateCloexec, (long)limit[0]);
                 Call(SystemCall.PrLimit, 0, LimitDescriptors, (long)limit, 0);
             }
         }
         Volatile.Write(ref _raising, 0);
-        return moved;
+        return copy;
     }
 
     private int HighestAllowed()

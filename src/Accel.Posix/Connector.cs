@@ -152,8 +152,12 @@ public static unsafe class Connector
             long now = s.Kernel.NowNs();
             if (deadline >= 0 && now >= deadline)
                 return Waits.End(s, t, index, t->Wait.Done != 0 ? -Errno.EALREADY : -Errno.EINPROGRESS);
+            bool isNic = socket->Reason == (byte)PathReason.Nic;
+            // The answer of a near host takes less than a sleep does.
+            if (isNic && Waits.Spin(s, t, socket, Ev.OUT))
+                continue;
             // RFC 6298: the kernel would send its SYN again after a second; room is looked for more often here.
-            long retry = now + (socket->Reason == (byte)PathReason.Nic ? Waits.WatchdogNs : 20_000_000);
+            long retry = now + (isNic ? Waits.WatchdogNs : 20_000_000);
             if (Waits.Sleep(s, t, socket, index, Ev.OUT, deadline < 0 ? retry : Math.Min(deadline, retry)) != 0)
                 return AccelResult.Wait;
         }

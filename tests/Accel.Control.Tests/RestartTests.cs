@@ -45,6 +45,33 @@ public class RestartTests
     }
 
     [Fact]
+    public void Ports_that_are_given_back_in_one_go_are_the_kernels_when_the_call_is_over_or_under_the_next_acceld()
+    {
+        const int many = 100;
+        using var pair = new NetworkPair();
+        using var first = new TestDaemon(pair);
+        using var stack = new TestStack(first.SocketPath);
+        Socket[] listeners = [.. Enumerable.Range(0, 2 * many).Select(_ => Listening(pair, "0.0.0.0"))];
+        Endpoint[] names = [.. listeners.Select(NameOf)];
+        foreach (var socket in listeners)
+            Assert.Equal(NicRefusal.None, stack.Steer(socket, listener: true));
+        stack.Control.Unsteer(Transport.Tcp, names.AsSpan(0, many));
+        Assert.Equal(0, stack.Control.OwedCount);
+        Assert.Equal(many, first.Status.GetProperty("ports").GetArrayLength());
+        Assert.Equal("kernel", PortText(first, names[0].Port));
+        Assert.Equal("listener", PortText(first, names[many].Port));
+
+        first.Kill();
+        stack.Control.Unsteer(Transport.Tcp, names.AsSpan(many));
+        Assert.Equal(many, stack.Control.OwedCount);
+        using var second = new TestDaemon(pair);
+        Rejoin(stack);
+        Assert.Equal(0, second.Status.GetProperty("ports").GetArrayLength());
+        foreach (var socket in listeners)
+            socket.Dispose();
+    }
+
+    [Fact]
     public void What_was_given_up_while_no_acceld_was_there_is_the_kernels_under_the_next_one()
     {
         using var pair = new NetworkPair();

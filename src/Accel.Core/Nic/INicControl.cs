@@ -90,6 +90,9 @@ public unsafe interface INicControl
     /// <summary>Frames for the port go to the kernel again.</summary>
     void Unsteer(Transport transport, in Endpoint local);
 
+    /// <summary>The same for several, in one go.</summary>
+    void Unsteer(Transport transport, ReadOnlySpan<Endpoint> locals);
+
     /// <summary>
     /// A connection over a steered port becomes the kernel's: makes its socket, and has the frames of that connection
     /// go there from now on. <paramref name="queues"/>: the bytes that go with the image. The descriptor is the

@@ -1,5 +1,6 @@
 using Accel.Core.Ip;
 using Accel.Core.Local;
+using Accel.Core.Memory;
 using Accel.Core.Tcp;
 using Accel.Wire;
 
@@ -9,10 +10,24 @@ namespace Accel.Core.Nic;
 /// The way out of each connection: link, next hop, hardware address. Looked up when a connection begins and again when
 /// the tables have changed; whoever came to us is answered where the frames came from until the tables know better.
 /// </summary>
+[method: ColdPath]
 internal sealed unsafe class NicPaths(NicCore core)
 {
     /// <summary>Linux asks three times, a second apart, and then gives up (mcast_solicit, retrans_time_ms).</summary>
     private const long AskEveryNs = TcpContext.NsPerSecond, GiveUpAfterNs = 3 * TcpContext.NsPerSecond;
+
+    /// <summary>A power of two.</summary>
+    private const int AskedPlaces = 16;
+
+    private readonly Asked[] _asked = new Asked[AskedPlaces];
+
+    /// <summary>A neighbour that the kernel was asked about, and when.</summary>
+    private struct Asked
+    {
+        public Endpoint NextHop;
+        public int InterfaceIndex;
+        public long AtNs;
+    }
 
     public int LinkOf(int interfaceIndex)
     {
@@ -37,7 +52,7 @@ internal sealed unsafe class NicPaths(NicCore core)
             block->InterfaceIndex, in block->NextHop, out MacAddress mac, out NeighbourState state))
         {
             // The kernel sees nothing of what goes there: unless it is asked to look, it never finds out.
-            if ((state & NeighbourState.Stale) != 0 && block->Conn != 0)
+            if ((state & NeighbourState.Stale) != 0 && block->Conn != 0 && IsToBeAsked(block))
                 NicSet.Add(core.Region.Asking, (int)block->Conn - 1);
             if (block->Is(NicBlockFlags.HasMac) && mac != block->Route.Mac)
                 core.Count(NicCounter.NeighboursChanged);
@@ -70,6 +85,22 @@ internal sealed unsafe class NicPaths(NicCore core)
     /// <summary>fe80::/10: means something on its link only.</summary>
     public static bool IsLinkLocal(in Endpoint address) =>
         address.Family == Endpoint.V6 && (byte)address.AddressLow == 0xFE && (address.AddressLow >> 14 & 3) == 2;
+
+    /// <summary>
+    /// Not for each connection: the kernel, once asked, waits for five seconds whether something comes from there
+    /// (delay_first_probe_time) before it looks, and the entry is a stale one to the tables all the while.
+    /// </summary>
+    private bool IsToBeAsked(NicBlock* block)
+    {
+        ulong mixed = block->NextHop.AddressLow ^ block->NextHop.AddressHigh ^ (uint)block->InterfaceIndex;
+        mixed ^= mixed >> 32;
+        ref Asked asked = ref _asked[(int)((mixed ^ mixed >> 16 ^ mixed >> 24) & (AskedPlaces - 1))];
+        if (asked.InterfaceIndex == block->InterfaceIndex && asked.NextHop.SameAddress(in block->NextHop)
+            && core.NowNs - asked.AtNs < AskEveryNs)
+            return false;
+        asked = new Asked { NextHop = block->NextHop, InterfaceIndex = block->InterfaceIndex, AtNs = core.NowNs };
+        return true;
+    }
 
     private void Wait(NicBlock* block)
     {

@@ -123,6 +123,9 @@ public unsafe interface IKernel : ILiveness
     /// </summary>
     int MoveHigh(int fd);
 
+    /// <summary>A descriptor of our own for the same open file, out of the program's way and close-on-exec.</summary>
+    int DuplicateHigh(int fd);
+
     int EpollCreate();
 
     int EpollCtl(int epfd, int op, int fd, uint events, ulong data);

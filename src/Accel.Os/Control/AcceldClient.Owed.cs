@@ -28,6 +28,21 @@ public sealed unsafe partial class AcceldClient
     /// <summary>How many things are still to be said.</summary>
     public int OwedCount => _owedCount;
 
+    public void Unsteer(Transport transport, ReadOnlySpan<Endpoint> locals)
+    {
+        foreach (ref readonly Endpoint local in locals)
+        {
+            if (!TryGiveBack(transport, local))
+                Owe(transport, local, false);
+        }
+        if (_owedCount == 0 || !IsJoined())
+            return;
+        // acceld answers them in one turn of its own.
+        long end = _kernel.NowNs() + _patience * 1_000_000L;
+        while (_owedCount > 0 && TryAwait(MessageKind.Answer, out _) && _kernel.NowNs() < end)
+            SayOwed();
+    }
+
     private void Owe(Transport transport, in Endpoint local, bool listener)
     {
         Forgive(transport, local);

@@ -142,19 +142,24 @@ public sealed unsafe partial class AcceldClient : INicControl
 
     public void Unsteer(Transport transport, in Endpoint local)
     {
-        if (_ports != null)
-        {
-            ulong ours = PortEntry.For(_slot, local, 0).Bits;
-            ref ulong entry = ref _ports[PortEntry.IndexOf(transport, local.Port)];
-            if (Interlocked.CompareExchange(ref entry, 0, ours) == ours || entry == 0)
-                return;
-        }
+        if (TryGiveBack(transport, local))
+            return;
         SteerMessage question = new()
         {
             Header = Question(MessageKind.Unsteer), Transport = transport, Local = local,
         };
         if (Ask(question, question.Header.Serial, default) is NicRefusal.NoDaemon or NicRefusal.Failed)
             Owe(transport, local, false);
+    }
+
+    /// <summary>Who writes simple entries into the table takes them out as well.</summary>
+    private bool TryGiveBack(Transport transport, in Endpoint local)
+    {
+        if (_ports == null)
+            return false;
+        ulong ours = PortEntry.For(_slot, local, 0).Bits;
+        ref ulong entry = ref _ports[PortEntry.IndexOf(transport, local.Port)];
+        return Interlocked.CompareExchange(ref entry, 0, ours) == ours || entry == 0;
     }
 
     public NicRefusal Restore(

@@ -119,7 +119,7 @@ public static unsafe class NicConnector
             || socket->State is (uint)SocketState.Kernel or (uint)SocketState.Datagram
             || Volatile.Read(ref socket->References) != 1)
             return;
-        int copy = s.Own(s.Kernel.MoveHigh(s.Kernel.Duplicate(fd, closeOnExec: true)), DescriptorEntry.PortTag);
+        int copy = s.Own(s.Kernel.DuplicateHigh(fd), DescriptorEntry.PortTag);
         s.Nic!.Ports.Keep(t, socket->Local.Unmapped(), copy);
     }
 }

@@ -17,6 +17,9 @@ public sealed unsafe class PortKeeper
     private const int Capacity = 65536;
     private const long SweepNs = 100_000_000;
 
+    /// <summary>So many at once: a connect() that needs an answer of acceld's waits for theirs.</summary>
+    private const int AtOnce = 32;
+
     private struct Kept
     {
         public Endpoint Local;
@@ -26,8 +29,13 @@ public sealed unsafe class PortKeeper
     private readonly PosixStack _s;
     private readonly NicPath _nic;
     private readonly Kept* _kept;
+
+    /// <summary>Taken from the list, and not closed yet.</summary>
+    private readonly Kept* _going;
     private int _count;
+    private int _goingCount;
     private int _lock;
+    private int _sweeping;
     private long _sweptNs;
 
     [ColdPath]
@@ -36,6 +44,7 @@ public sealed unsafe class PortKeeper
         _s = s;
         _nic = nic;
         _kept = (Kept*)NativeMemory.AllocZeroed(Capacity, (nuint)sizeof(Kept));
+        _going = (Kept*)NativeMemory.AllocZeroed(AtOnce, (nuint)sizeof(Kept));
     }
 
     /// <summary>
@@ -51,7 +60,10 @@ public sealed unsafe class PortKeeper
         PosixStack.Unlock(ref _lock);
         // No room: what is left of the connection is the kernel's to refuse, as after a crash.
         if (!room)
-            LetGo(t, local, descriptor);
+        {
+            Kept one = new() { Local = local, Descriptor = descriptor };
+            LetGo(t, new ReadOnlySpan<Kept>(in one));
+        }
     }
 
     /// <summary>
@@ -70,30 +82,45 @@ public sealed unsafe class PortKeeper
     {
         if (_count == 0 || now - _sweptNs < SweepNs)
             return;
+        _s.Lock(ref _sweeping, t);
         _sweptNs = now;
+        // Who is kept from here on is not looked at: its connection may have come after the look at the engine's.
+        int next = Volatile.Read(ref _count) - 1;
         ulong* used = stackalloc ulong[NicPorts.Words];
         NativeMemory.Clear(used, NicPorts.Words * sizeof(ulong));
         _nic.Engine.Enter(t->Tid);
         NicPorts.Collect(_nic.Engine.Region, used);
         _nic.Engine.Exit(t->Tid, now);
-        _s.Lock(ref _lock, t);
-        for (int i = _count - 1; i >= 0; i--)
+        while (next >= 0)
         {
-            Kept kept = _kept[i];
-            if ((used[kept.Local.Port >> 6] & 1ul << (kept.Local.Port & 63)) != 0)
-                continue;
-            _kept[i] = _kept[--_count];
-            LetGo(t, kept.Local, kept.Descriptor);
+            _s.Lock(ref _lock, t);
+            for (; next >= 0 && _goingCount < AtOnce; next--)
+            {
+                Kept kept = _kept[next];
+                if ((used[kept.Local.Port >> 6] & 1ul << (kept.Local.Port & 63)) != 0)
+                    continue;
+                _going[_goingCount++] = kept;
+                _kept[next] = _kept[--_count];
+            }
+            PosixStack.Unlock(ref _lock);
+            LetGo(t, new ReadOnlySpan<Kept>(_going, _goingCount));
+            _goingCount = 0;
         }
-        PosixStack.Unlock(ref _lock);
+        PosixStack.Unlock(ref _sweeping);
     }
 
-    private void LetGo(AccelThread* t, in Endpoint local, int descriptor)
+    private void LetGo(AccelThread* t, ReadOnlySpan<Kept> done)
     {
-        // The kernel's socket last: as soon as it is gone, the port may be another's.
-        _nic.Steering.Unsteer(t, Transport.Tcp, local);
-        if (descriptor >= 0)
-            _s.Disown(descriptor);
+        Span<Endpoint> locals = stackalloc Endpoint[AtOnce];
+        for (int i = 0; i < done.Length; i++)
+            locals[i] = done[i].Local;
+        // The kernel's sockets last: as soon as one is gone, its port may be another's.
+        _nic.Steering.Unsteer(t, Transport.Tcp, locals[..done.Length]);
+        foreach (ref readonly Kept one in done)
+        {
+            if (one.Descriptor >= 0)
+                _s.Disown(one.Descriptor);
+        }
     }
 
     /// <summary>In the image that came by exec(): the sockets that hold ports came along.</summary>
@@ -118,7 +145,13 @@ public sealed unsafe class PortKeeper
             if (_kept[i].Descriptor >= 0)
                 _s.Disown(_kept[i].Descriptor);
         }
-        _count = 0;
-        _lock = 0;
+        for (int i = 0; i < _goingCount; i++)
+        {
+            // It may be closed by now, and the number another's.
+            if (_s.IsTagged(_going[i].Descriptor, DescriptorEntry.PortTag))
+                _s.Disown(_going[i].Descriptor);
+        }
+        _count = _goingCount = 0;
+        _lock = _sweeping = 0;
     }
 }

@@ -36,6 +36,13 @@ public sealed unsafe class Steering(PosixStack s, INicControl control)
         PosixStack.Unlock(ref _lock);
     }
 
+    public void Unsteer(AccelThread* t, Transport transport, ReadOnlySpan<Endpoint> locals)
+    {
+        s.Lock(ref _lock, t);
+        control.Unsteer(transport, locals);
+        PosixStack.Unlock(ref _lock);
+    }
+
     public void Resolve(AccelThread* t, int interfaceIndex, in Endpoint neighbour)
     {
         s.Lock(ref _lock, t);

@@ -79,6 +79,30 @@ public class NicPathTests
         Assert.Equal(NicPhase.Established, net.Client.Phase(c));
     }
 
+    /// <summary>The kernel tells of no change for the five seconds that it then waits.</summary>
+    [Fact]
+    public void A_stale_next_hop_is_asked_about_once_a_second_however_many_connections_it_has()
+    {
+        using var net = new TestNetwork();
+        net.Client.Tables.State = NeighbourState.Stale;
+        bool Asks(ushort port, bool v6 = false)
+        {
+            net.Client.Connect(net.Client.Name(port, v6), net.Server.Name(80, v6), net.Now);
+            var asks = false;
+            net.Client.Locked(net.Now, e => asks = e.TryTakeUnresolved(out _, out _));
+            return asks;
+        }
+        Assert.True(Asks(40000));
+        Assert.False(Asks(40001));
+        Assert.True(Asks(40002, v6: true), "another next hop");
+        Assert.False(Asks(40003, v6: true));
+        net.Now += 999 * TestNetwork.Ms;
+        Assert.False(Asks(40004));
+        net.Now += TestNetwork.Ms;
+        Assert.True(Asks(40005));
+        Assert.False(Asks(40006));
+    }
+
     [Fact]
     public void A_link_without_buffers_delays_and_loses_nothing()
     {
