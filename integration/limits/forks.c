@@ -1,89 +1,22 @@
 // Servers of more processes than a stack has places for, and what their children find. Each verb says what a program
-// can see; the cases (../programs/forks.py, ../nic/forks_cases.py) compare it with what it says on the kernel.
+// can see; the cases (../programs/limits.py, ../nic/limits_cases.py) compare it with what it says on the kernel.
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
+#include "limits.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#define SA(address) ((struct sockaddr *)&(address))
 enum { BLOCK = 3000, ROUNDS = 4, SLOTS = 256 };
 
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *format, ...)
-{
-    char line[512];
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(line, sizeof line - 1, format, arguments);
-    va_end(arguments);
-    line[length++] = '\n';
-    if (write(1, line, (size_t)length) != length) _exit(3);
-}
-
-static const char *name(int error) { return error == 0 ? "0" : strerrorname_np(error); }
-
-static long need(long result, const char *what)
-{
-    if (result >= 0) return result;
-    say("%s: %s", what, name(errno));
-    exit(1);
-}
-
-static struct sockaddr_in at(const char *ip, int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    inet_pton(AF_INET, ip, &address.sin_addr);
-    return address;
-}
-
-static int listen_at(const char *ip, int port)
-{
-    int fd = (int)need(socket(AF_INET, SOCK_STREAM, 0), "socket"), on = 1;
-    struct sockaddr_in address = at(ip, port);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    need(bind(fd, SA(address), sizeof address), "bind");
-    need(listen(fd, 4096), "listen");
-    return fd;
-}
-
-static int port_of(int fd)
-{
-    struct sockaddr_in address;
-    socklen_t length = sizeof address;
-    need(getsockname(fd, SA(address), &length), "getsockname");
-    return ntohs(address.sin_port);
-}
-
-static int dial(const char *ip, int port)
-{
-    int fd = (int)need(socket(AF_INET, SOCK_STREAM, 0), "socket");
-    struct sockaddr_in address = at(ip, port);
-    need(connect(fd, SA(address), sizeof address), "connect");
-    return fd;
-}
-
-static void allow_descriptors(unsigned long count)
-{
-    struct rlimit limit = {count, count};
-    need(setrlimit(RLIMIT_NOFILE, &limit), "setrlimit");
-}
+static int reach(const char *ip, int port) { return (int)need(dial(ip, port), "connect"); }
 
 static bool send_all(int fd, const void *bytes, size_t count)
 {
@@ -175,7 +108,7 @@ static int clients(const char *ip, int port, int count)
     allow_descriptors((unsigned long)count + 1000);
     int *fds = calloc((size_t)count, sizeof *fds), right[ROUNDS] = {0};
     uint8_t bytes[BLOCK], back[BLOCK];
-    for (int i = 0; i < count; i++) fds[i] = dial(ip, port);
+    for (int i = 0; i < count; i++) fds[i] = reach(ip, port);
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < count; i++) {
             for (int k = 0; k < BLOCK; k++) bytes[k] = byte_of(i, round, k);
@@ -250,7 +183,7 @@ static void child_of_many(int listener, int set, int event, const int *pair, int
     pid_t later = fork();
     if (later == 0) {
         usleep(100000);
-        int fd = dial("127.0.0.1", port);
+        int fd = reach("127.0.0.1", port);
         _exit(recv(fd, &byte, 1, 0) == 1 && byte == 'l' ? 0 : 1);
     }
     int two = accept4(listener, NULL, NULL, SOCK_CLOEXEC), status = 1;
@@ -286,7 +219,7 @@ static int inherit(void)
     int listener = listen_at("127.0.0.1", 0), port = port_of(listener), pair[2], udp[2], gate[2], channel[2];
     need(socketpair(AF_UNIX, SOCK_STREAM, 0, channel), "socketpair");
     need(pipe(gate), "pipe");
-    pair[0] = dial("127.0.0.1", port);
+    pair[0] = reach("127.0.0.1", port);
     pair[1] = (int)need(accept(listener, NULL, NULL), "accept");
     for (int i = 0; i < 2; i++) udp[i] = (int)need(socket(AF_INET, SOCK_DGRAM, 0), "socket");
     struct sockaddr_in address = at("127.0.0.1", 0);
@@ -319,7 +252,7 @@ static int inherit(void)
         child_of_many(listener, set, event, pair, fresh, fresh + 1, udp, port, channel[0]);
         _exit(0);
     }
-    int other = listen_at("127.0.0.1", 0), later = dial("127.0.0.1", port_of(other));
+    int other = listen_at("127.0.0.1", 0), later = reach("127.0.0.1", port_of(other));
     int accepted = (int)need(accept(other, NULL, NULL), "accept of another");
     expect(pass(channel[1], accepted) == 0 && close(accepted) == 0, "it is sent");
     expect(recv(later, bytes, 1, 0) == 1 && bytes[0] == 's', "its byte comes");
@@ -329,7 +262,7 @@ static int inherit(void)
     expect(recv(pair[0], bytes, 1, 0) == 1 && bytes[0] == 'p', "the child's byte");
     expect(waiting(set, 0, &data) == 0, "the parent's set is quiet");
     expect((fcntl(listener, F_GETFL) & O_NONBLOCK) == 0, "the parent's listener blocks");
-    int mine = dial("127.0.0.1", port);
+    int mine = reach("127.0.0.1", port);
     expect(waiting(set, 1000, &data) == 1 && data == 1, "the parent sees its listener");
     int theirs = accept(listener, NULL, NULL);
     expect(theirs >= 0 && send(mine, "m", 1, MSG_NOSIGNAL) == 1 && recv(theirs, bytes, 1, 0) == 1, "and accepts");

@@ -277,3 +277,43 @@ PAIR(lowest_numbers_stay, "after a connection and a refusal the lowest numbers a
     }
     say("%d beside the sockets", open_now - sockets_of_ours);
 }
+
+// Copies a connection's number, closes the copy, and opens another file in its place, until told to stop.
+static int copied_, begun_, stop_, dead_, mistaken_;
+
+static void copy_and_close(void *unused)
+{
+    (void)unused;
+    while (!__atomic_load_n(&stop_, __ATOMIC_ACQUIRE)) {
+        struct sockaddr_storage name;
+        socklen_t length = sizeof name;
+        struct stat status;
+        int copy = dup(copied_);
+        dead_ += getpeername(copy, SA(name), &length) != 0;
+        close(copy);
+        int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        mistaken_ += fstat(file, &status) != 0 || !S_ISCHR(status.st_mode);
+        close(file);
+        __atomic_store_n(&begun_, 1, __ATOMIC_RELEASE);
+    }
+}
+
+CASE(dup_while_leaving, "numbers are copied and closed while their connection goes to the kernel: each is what it was")
+{
+    int ended = 0;
+    for (int round = 0; round < 200; round++) {
+        int a, b, hops = 5; // IP_MINTTL is the kernel's affair alone
+        local_pair(&a, &b);
+        copied_ = a;
+        begun_ = stop_ = 0;
+        later_call(0, copy_and_close, NULL);
+        while (!__atomic_load_n(&begun_, __ATOMIC_ACQUIRE)) sched_yield();
+        if (setsockopt(a, IPPROTO_IP, IP_MINTTL, &hops, sizeof hops)) say("%s", errno_name(errno));
+        __atomic_store_n(&stop_, 1, __ATOMIC_RELEASE);
+        join_later();
+        close(a);
+        ended += (xpoll(b, POLLRDHUP, 1000) & POLLRDHUP) != 0; // no copy of it is left
+        close(b);
+    }
+    say("%d dead copies, %d files that were another, %d ends", dead_, mistaken_, ended);
+}

@@ -50,6 +50,20 @@ def pass_fds(c):
         exchange(c, port, up, 2 * MB)
 
 
+@case("message-not-sent", moves=None, columns=("kernel", "accel"))
+def message_not_sent(c):
+    """What a message that failed held of sockets that went to the kernel meanwhile is given back."""
+    os.mkfifo(c.path("stdin"))
+    keeper = os.open(c.path("stdin"), os.O_RDWR)
+    sender = c.start(PYTHON, os.path.join(DRIVERS, "unsent_rights.py"), 3, stdin=c.path("stdin"))
+    c.eventually(lambda: "closed" in sender.output(), lambda: f"the sender: {sender.said()}")
+    c.expect(sender.output() == "not sent\n" * 3 + "closed\n", f"the sender: {sender.said()}")
+    if c.column.server:
+        stack = next(s for s in dump(c) if any(p["pid"] == sender.pid for p in s["processes"]))
+        c.expect(stack["sockets"] == 1, f"{stack['sockets']} sockets are left, and not the first listener alone")
+    os.close(keeper)
+
+
 @case("workers-begun-before", moves=None)
 def workers_begun_before(c):
     """As Node's cluster: workers that are begun before their master makes a stack are sent its connections."""

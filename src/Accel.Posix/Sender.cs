@@ -73,7 +73,7 @@ public static unsafe class Sender
             if (socket->State == (uint)SocketState.Connected && !IsLargest(s, socket)
             && (deadline < 0 || stall < deadline))
                 deadline = stall;
-            t->Wait.State[Waits.StateZeroCopy] = (ulong)(flags & Msg.ZEROCOPY);
+            t->Wait.State[ZeroCopyNotices.State] = (ulong)(flags & Msg.ZEROCOPY);
             if (Waits.Sleep(s, t, socket, index, Events, deadline) != 0)
                 return AccelResult.Wait;
         }

@@ -31,7 +31,7 @@ public static unsafe class SocketOptions
             return AccelResult.Pass;
         int row = SocketOptionTable.Find(level, name);
         OptionVerdict verdict = SocketOptionTable.OfTcp(row);
-        if (Connected.SetError(socket, level, name, value, length) is var error and not 0)
+        if (Connected.SetError(socket, row, value, length) is var error and not 0)
             return error;
         if (verdict == OptionVerdict.Kept && length >= sizeof(int) && (ulong)value >= 4096)
             Keep(socket, SocketOptionTable.PlaceOf(row), *(int*)value != 0 ? 1 : 0);

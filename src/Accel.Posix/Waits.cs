@@ -16,9 +16,6 @@ public static unsafe class Waits
     public const long WatchdogNs = 1_000_000_000;
 
     private const int StateSocket = 0, StateDeadline = 1, StateNeverRestart = 5;
-
-    /// <summary>The call sends with MSG_ZEROCOPY, and says so if a signal ends it.</summary>
-    public const int StateZeroCopy = 3;
     private const ulong NotNoted = 1ul << 32;
     private const int OwnSpin = 1, OwnWatched = 2, OwnSleepStart = 3;
     private const long AdaptiveSpinNs = 50_000;
@@ -359,8 +356,7 @@ public static unsafe class Waits
         if (index >= 0)
         {
             Woken(s, t);
-            if (w->State[StateZeroCopy] != 0)
-                ZeroCopyNotices.Note(s, t, s.S.SocketAt(index), (long)w->Done);
+            ZeroCopyNotices.Interrupted(s, t, s.S.SocketAt(index));
             End(s, t, index, 0);
         }
         return w->Done > 0 ? (long)w->Done : -Errno.EINTR;

@@ -13,6 +13,9 @@ namespace Accel.Posix;
 [ColdPath]
 internal static unsafe class ZeroCopyNotices
 {
+    /// <summary>The word of a sleeping call's state that says it sends with MSG_ZEROCOPY.</summary>
+    public const int State = 3;
+
     private const int Origin = 5, WasCopied = 1, ReceiveError = 11, ReceiveError6 = 25;
 
     /// <summary>struct sock_extended_err, and behind it the address of nobody.</summary>
@@ -29,6 +32,13 @@ internal static unsafe class ZeroCopyNotices
         if (s.Sides(socket, out Wire wire))
             Notifier.Notify(s, t, wire.Region, wire.Me, wire.Source);
         return sent;
+    }
+
+    /// <summary>A signal ended a call in its sleep: a send with the flag counts if it has moved bytes.</summary>
+    public static void Interrupted(PosixStack s, AccelThread* t, Socket* socket)
+    {
+        if (t->Wait.State[State] != 0)
+            Note(s, t, socket, (long)t->Wait.Done);
     }
 
     /// <summary>recvmsg() with MSG_ERRQUEUE: no data, and which sends the notice is about.</summary>

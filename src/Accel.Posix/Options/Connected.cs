@@ -8,28 +8,25 @@ namespace Accel.Posix;
 /// </summary>
 internal static unsafe class Connected
 {
-    private const int WindowClamp = 10, QueueSequence = 21, FastOpen = 23, FastOpenConnect = 30, NoCookie = 34;
     private const int AddressForm = 1;
 
-    /// <summary>What setsockopt() fails with, or 0: the kernel's socket is to say.</summary>
-    public static long SetError(Socket* socket, int level, int name, void* value, uint length)
+    /// <summary>What setsockopt() of a row's option fails with, or 0: the kernel's socket is to say.</summary>
+    public static long SetError(Socket* socket, int row, void* value, uint length)
     {
-        // sk_setsockopt() of Linux; a connection that was accepted has no kernel socket that would say so.
-        if (level == So.SOL_SOCKET && name == So.ZEROCOPY && length >= sizeof(int) && (ulong)value >= 4096
-            && *(uint*)value > 1)
-            return -Errno.EINVAL;
-        if (socket->State is not ((uint)SocketState.Connected or (uint)SocketState.Connecting)
-            || level != So.IPPROTO_TCP)
+        SettingRule rule = SocketOptionTable.RuleOf(row);
+        if (rule == SettingRule.AskKernel)
             return 0;
         bool isInt = length >= sizeof(int) && (ulong)value >= 4096;
-        return name switch
+        if (rule == SettingRule.ZeroOrOne)
+            return isInt && *(uint*)value > 1 ? -Errno.EINVAL : 0;
+        if (socket->State is not ((uint)SocketState.Connected or (uint)SocketState.Connecting))
+            return 0;
+        return rule switch
         {
-            // Only a closed socket, or a listener, can be told.
-            FastOpen or FastOpenConnect or NoCookie when isInt => -Errno.EINVAL,
-            WindowClamp when isInt && *(int*)value == 0 => -Errno.EINVAL,
-            QueueSequence when isInt => -Errno.EPERM,
-            // As by a kernel without the module: OpenSSL goes on without it.
-            So.TCP_ULP => length == 0 ? -Errno.EINVAL : -Errno.ENOENT,
+            SettingRule.BeforeConnecting when isInt => -Errno.EINVAL,
+            SettingRule.NotZero when isInt && *(int*)value == 0 => -Errno.EINVAL,
+            SettingRule.UnderRepair when isInt => -Errno.EPERM,
+            SettingRule.WithoutModule => length == 0 ? -Errno.EINVAL : -Errno.ENOENT,
             _ => 0,
         };
     }

@@ -31,5 +31,34 @@ public enum OptionVerdict
     Refused,
 }
 
+/// <summary>
+/// When setsockopt() takes an option of a TCP socket, where the kernel socket behind the descriptor, which is not
+/// connected, would say something else.
+/// </summary>
+public enum SettingRule
+{
+    /// <summary>The kernel's socket says what is true.</summary>
+    AskKernel,
+
+    /// <summary>
+    /// In any state, but nothing other than 0 and 1: a connection that was accepted has no kernel socket that would say
+    /// so (sk_setsockopt() of Linux).
+    /// </summary>
+    ZeroOrOne,
+
+    /// <summary>Only before it connects, or on a listener.</summary>
+    BeforeConnecting,
+
+    /// <summary>On a connection anything but zero.</summary>
+    NotZero,
+
+    /// <summary>On a connection only while it is under repair, which none of ours is.</summary>
+    UnderRepair,
+
+    /// <summary>On a connection as by a kernel without the module: OpenSSL goes on without it.</summary>
+    WithoutModule,
+}
+
 /// <summary>One option of one level, with what becomes of it on TCP and on UDP sockets.</summary>
-public readonly record struct OptionRow(int Level, int Name, string Text, OptionVerdict Tcp, OptionVerdict Udp);
+public readonly record struct OptionRow(int Level, int Name, string Text, OptionVerdict Tcp, OptionVerdict Udp,
+    SettingRule Rule = SettingRule.AskKernel);

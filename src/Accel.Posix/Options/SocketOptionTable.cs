@@ -1,5 +1,6 @@
 using Accel.Core.Memory;
 using static Accel.Posix.OptionVerdict;
+using static Accel.Posix.SettingRule;
 
 namespace Accel.Posix;
 
@@ -65,7 +66,7 @@ public static class SocketOptionTable
         new(So.SOL_SOCKET, 56, "SO_INCOMING_NAPI_ID", Mirrored, Mirrored),
         new(So.SOL_SOCKET, 57, "SO_COOKIE", Mirrored, Mirrored),
         new(So.SOL_SOCKET, 59, "SO_PEERGROUPS", Mirrored, Mirrored),
-        new(So.SOL_SOCKET, 60, "SO_ZEROCOPY", Kept, Mirrored),
+        new(So.SOL_SOCKET, 60, "SO_ZEROCOPY", Kept, Mirrored, ZeroOrOne),
         new(So.SOL_SOCKET, 61, "SO_TXTIME", NeedsKernel, KernelSends),
         new(So.SOL_SOCKET, 62, "SO_BINDTOIFINDEX", NeedsKernel, NeedsKernel),
         new(So.SOL_SOCKET, 63, "SO_TIMESTAMP_NEW", NeedsKernel, NeedsKernel),
@@ -99,7 +100,7 @@ public static class SocketOptionTable
         new(So.IPPROTO_TCP, 7, "TCP_SYNCNT", Own, Mirrored),
         new(So.IPPROTO_TCP, 8, "TCP_LINGER2", Own, Mirrored),
         new(So.IPPROTO_TCP, 9, "TCP_DEFER_ACCEPT", Mirrored, Mirrored),
-        new(So.IPPROTO_TCP, 10, "TCP_WINDOW_CLAMP", Own, Mirrored),
+        new(So.IPPROTO_TCP, 10, "TCP_WINDOW_CLAMP", Own, Mirrored, NotZero),
         new(So.IPPROTO_TCP, 11, "TCP_INFO", Answered, Mirrored),
         new(So.IPPROTO_TCP, 12, "TCP_QUICKACK", Own, Mirrored),
         new(So.IPPROTO_TCP, 13, "TCP_CONGESTION", Own, Mirrored),
@@ -110,20 +111,20 @@ public static class SocketOptionTable
         new(So.IPPROTO_TCP, 18, "TCP_USER_TIMEOUT", Own, Mirrored),
         new(So.IPPROTO_TCP, 19, "TCP_REPAIR", NeedsKernel, Mirrored),
         new(So.IPPROTO_TCP, 20, "TCP_REPAIR_QUEUE", Mirrored, Mirrored),
-        new(So.IPPROTO_TCP, 21, "TCP_QUEUE_SEQ", Mirrored, Mirrored),
+        new(So.IPPROTO_TCP, 21, "TCP_QUEUE_SEQ", Mirrored, Mirrored, UnderRepair),
         new(So.IPPROTO_TCP, 22, "TCP_REPAIR_OPTIONS", Mirrored, Mirrored),
-        new(So.IPPROTO_TCP, 23, "TCP_FASTOPEN", Mirrored, Mirrored),
+        new(So.IPPROTO_TCP, 23, "TCP_FASTOPEN", Mirrored, Mirrored, BeforeConnecting),
         new(So.IPPROTO_TCP, 24, "TCP_TIMESTAMP", Mirrored, Mirrored),
         new(So.IPPROTO_TCP, 25, "TCP_NOTSENT_LOWAT", Mirrored, Mirrored),
         new(So.IPPROTO_TCP, 26, "TCP_CC_INFO", Mirrored, Mirrored),
         new(So.IPPROTO_TCP, 27, "TCP_SAVE_SYN", NeedsKernel, Mirrored),
         new(So.IPPROTO_TCP, 28, "TCP_SAVED_SYN", Mirrored, Mirrored),
         new(So.IPPROTO_TCP, 29, "TCP_REPAIR_WINDOW", Mirrored, Mirrored),
-        new(So.IPPROTO_TCP, 30, "TCP_FASTOPEN_CONNECT", NeedsKernel, Mirrored),
-        new(So.IPPROTO_TCP, 31, "TCP_ULP", Refused, Mirrored),
+        new(So.IPPROTO_TCP, 30, "TCP_FASTOPEN_CONNECT", NeedsKernel, Mirrored, BeforeConnecting),
+        new(So.IPPROTO_TCP, 31, "TCP_ULP", Refused, Mirrored, WithoutModule),
         new(So.IPPROTO_TCP, 32, "TCP_MD5SIG_EXT", NeedsKernel, Mirrored),
         new(So.IPPROTO_TCP, 33, "TCP_FASTOPEN_KEY", Mirrored, Mirrored),
-        new(So.IPPROTO_TCP, 34, "TCP_FASTOPEN_NO_COOKIE", Mirrored, Mirrored),
+        new(So.IPPROTO_TCP, 34, "TCP_FASTOPEN_NO_COOKIE", Mirrored, Mirrored, BeforeConnecting),
         new(So.IPPROTO_TCP, 35, "TCP_ZEROCOPY_RECEIVE", Refused, Mirrored),
         new(So.IPPROTO_TCP, 36, "TCP_INQ", Kept, Mirrored),
         new(So.IPPROTO_TCP, 37, "TCP_TX_DELAY", NeedsKernel, Mirrored),
@@ -282,6 +283,8 @@ public static class SocketOptionTable
     }
 
     public static OptionVerdict OfTcp(int row) => row < 0 ? Mirrored : Rows[row].Tcp;
+
+    public static SettingRule RuleOf(int row) => row < 0 ? AskKernel : Rows[row].Rule;
 
     public static OptionVerdict OfUdp(int row) => row < 0 ? Mirrored : Rows[row].Udp;
 
