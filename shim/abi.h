@@ -85,11 +85,13 @@ struct accel_process {
     int32_t inherited;     /* > 0: the stack of the image that called exec(), by its region's descriptor */
     uint32_t pids_before;  /* the pid of slot s is noted at fdmap_base - pids_before + s * ACCEL_SLOT_BYTES */
     int32_t numbers;       /* managed code's lock: see Numbers.cs; a fork child's is free */
+    uint32_t nest_words;   /* of the next; 0: no set of the program's was ever put into another that was not ours */
+    uint64_t *nests;       /* a bit for each number of a set into which one was put: a hint, see EpollNests.cs */
 };
 
 _Static_assert(sizeof(struct accel_step) == 40, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_wait) == 160, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_thread) == 264, "Abi.cs mirrors this");
-_Static_assert(sizeof(struct accel_process) == 96, "Abi.cs mirrors this");
+_Static_assert(sizeof(struct accel_process) == 104, "Abi.cs mirrors this");
 
 #endif

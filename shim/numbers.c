@@ -15,6 +15,7 @@
     BIT(w, SYS_recvfrom) | BIT(w, SYS_recvmsg) | BIT(w, SYS_recvmmsg) | BIT(w, SYS_write) | BIT(w, SYS_writev) | \
     BIT(w, SYS_sendto) | BIT(w, SYS_sendmsg) | BIT(w, SYS_sendmmsg) | BIT(w, SYS_sendfile) | \
     BIT(w, SYS_splice) | BIT(w, SYS_poll) | BIT(w, SYS_ppoll) | BIT(w, SYS_select) | BIT(w, SYS_pselect6) | \
+    BIT(w, SYS_epoll_create) | BIT(w, SYS_epoll_create1) | \
     BIT(w, SYS_epoll_ctl) | BIT(w, SYS_epoll_wait) | BIT(w, SYS_epoll_pwait) | BIT(w, SYS_epoll_pwait2) | \
     BIT(w, SYS_close) | BIT(w, SYS_close_range) | BIT(w, SYS_dup) | BIT(w, SYS_dup2) | BIT(w, SYS_dup3) | \
     BIT(w, SYS_fcntl) | BIT(w, SYS_ioctl) | BIT(w, SYS_fork) | BIT(w, SYS_execve) | BIT(w, SYS_execveat) | \
@@ -65,6 +66,8 @@ WRAP_IF(!has_case(nr), long, syscall, (long nr, long a, long b, long c, long d, 
         return wrap_pselect((int)a, AS(void *, b), AS(void *, c), AS(void *, d), AS(void *, e),
                             masked == NULL ? NULL : masked[0]);
     }
+    case SYS_epoll_create: return wrap_epoll_create((int)a);
+    case SYS_epoll_create1: return wrap_epoll_create1((int)a);
     case SYS_epoll_ctl: return wrap_epoll_ctl((int)a, (int)b, (int)c, AS(void *, d));
     case SYS_epoll_wait: return wrap_epoll_wait((int)a, AS(void *, b), (int)c, (int)d);
     case SYS_epoll_pwait: return wrap_epoll_pwait((int)a, AS(void *, b), (int)c, (int)d, AS(void *, e));

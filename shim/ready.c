@@ -246,18 +246,56 @@ WRAP_IF(!any_in_sets(n, in, out, except), int, pselect,
 
 /* --- epoll ---------------------------------------------------------------------------------------------------- */
 
-WRAP_IF((shim_entry(epfd) | shim_entry(fd)) == 0 && !shim_is_pending(fd), int, epoll_ctl,
+/* Numbers that the kernel gave for sets, and those of the sets that one was put into. Never taken back: only hints. */
+enum { SETS_LIMIT = 1 << 20 };
+static uint64_t sets[SETS_LIMIT / 64], nests[SETS_LIMIT / 64];
+
+static bool is_set(int fd) { return (unsigned)fd < SETS_LIMIT && unlikely(sets[fd / 64] >> (fd % 64) & 1); }
+
+static int note_set(int fd)
+{
+    if ((unsigned)fd < SETS_LIMIT) __atomic_fetch_or(&sets[fd / 64], 1ull << (fd % 64), __ATOMIC_RELAXED);
+    return fd;
+}
+
+int wrap_epoll_create(int size) { return note_set(REAL(epoll_create)(size)); }
+int wrap_epoll_create1(int flags) { return note_set(REAL(epoll_create1)(flags)); }
+
+/* A set goes into the set EPFD, and may become ours when the kernel has it there. */
+static void note_nest(int epfd)
+{
+    if ((unsigned)epfd >= SETS_LIMIT) return;
+    __atomic_fetch_or(&nests[epfd / 64], 1ull << (epfd % 64), __ATOMIC_RELAXED);
+    accel_process.nests = nests;
+    uint32_t words = (uint32_t)epfd / 64 + 1, had = __atomic_load_n(&accel_process.nest_words, __ATOMIC_RELAXED);
+    while (had < words && !__atomic_compare_exchange_n(&accel_process.nest_words, &had, words, true, __ATOMIC_RELEASE,
+                                                       __ATOMIC_RELAXED)) {}
+}
+
+static int kernel_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+    int r = REAL(epoll_ctl)(epfd, op, fd, event);
+    bool is_nest = r == 0 && op == EPOLL_CTL_ADD && is_set(fd) && is_ours(fd) && shim_self.t.inside == 0;
+    /* Another thread gave the set its first socket meanwhile, and may have looked in vain for where it is. */
+    if (unlikely(is_nest) && REAL(epoll_ctl)(epfd, EPOLL_CTL_DEL, fd, event) == 0)
+        return wrap_epoll_ctl(epfd, op, fd, event);
+    return r;
+}
+
+WRAP_IF((shim_entry(epfd) | shim_entry(fd)) == 0 && !shim_is_pending(fd) &&
+            (op != EPOLL_CTL_ADD || !is_set(fd)), int, epoll_ctl,
         (int epfd, int op, int fd, struct epoll_event *event), (epfd, op, fd, event))
 {
     if (shim_is_pending(fd)) shim_pending_register(fd);
-    if (likely((shim_entry(epfd) | shim_entry(fd)) == 0)) return REAL(epoll_ctl)(epfd, op, fd, event);
+    if (op == EPOLL_CTL_ADD && is_set(fd)) note_nest(epfd);
+    if (likely((shim_entry(epfd) | shim_entry(fd)) == 0)) return kernel_ctl(epfd, op, fd, event);
     bool set_ours = !NOT_OUR(ACCEL_KIND_EPOLL, epfd), fd_ours = !NOT_OUR(ACCEL_KIND_SOCKET, fd);
     if (!set_ours && !fd_ours && (shim_self.t.inside != 0 || !is_ours(fd))) {
-        return REAL(epoll_ctl)(epfd, op, fd, event);
+        return kernel_ctl(epfd, op, fd, event);
     }
     struct shim_thread *s = &shim_self;
     long r = MANAGED(s, accel_epoll_ctl(&s->t, epfd, op, fd, event));
-    return r == ACCEL_PASS ? REAL(epoll_ctl)(epfd, op, fd, event) : (int)shim_give(r);
+    return r == ACCEL_PASS ? kernel_ctl(epfd, op, fd, event) : (int)shim_give(r);
 }
 
 /* ACCEL_PASS: the set is the kernel's. */

@@ -121,6 +121,8 @@ public unsafe struct AccelProcess
     public int Inherited;
     public uint PidsBefore;
     public int Numbers;
+    public uint NestWords;
+    public ulong* Nests;
 }
 
 /// <summary>Results that are no result: see shim/abi.h.</summary>

@@ -18,7 +18,12 @@ public static unsafe partial class EpollSets
 
     private const uint Allowed = Ev.IN | Ev.OUT | Ev.ERR | Ev.HUP | Ev.WAKEUP | Ev.ET | Ev.EXCLUSIVE;
 
-    public static long Control(PosixStack s, AccelThread* t, int epfd, int op, int fd, EpollEvent* change)
+    public static long Control(PosixStack s, AccelThread* t, int epfd, int op, int fd, EpollEvent* change) =>
+        Control(s, t, epfd, op, fd, change, wasThere: false);
+
+    /// <param name="wasThere">The kernel had it in the set: there is no loop.</param>
+    internal static long Control(
+        PosixStack s, AccelThread* t, int epfd, int op, int fd, EpollEvent* change, bool wasThere)
     {
         uint entry = s.Entry(fd);
         uint kind = entry >> 24;
@@ -35,6 +40,9 @@ public static unsafe partial class EpollSets
             setIndex = DescriptorEntry.Index(epollEntry);
         else
         {
+            // What the kernel has of a set that is ours by now, it knows best.
+            if (epollEntry == 0 && kind == DescriptorEntry.KindEpoll && op != Ev.CTL_ADD)
+                return AccelResult.Pass;
             // An unknown set has none of our members; let the kernel say what is wrong with the request, if anything
             // is.
             if (epollEntry != 0 || op != Ev.CTL_ADD)
@@ -45,12 +53,14 @@ public static unsafe partial class EpollSets
             s.LockStack(t);
             Changes.Begin(s, t);
             epollEntry = s.Entry(epfd);
-            setIndex = epollEntry >> 24 == DescriptorEntry.KindEpoll
-                ? DescriptorEntry.Index(epollEntry) : Create(s, t, epfd);
+            bool isNew = epollEntry >> 24 != DescriptorEntry.KindEpoll;
+            setIndex = isNew ? Create(s, t, epfd) : DescriptorEntry.Index(epollEntry);
             Changes.End(s, t);
             s.UnlockStack(t);
             if (setIndex < 0)
                 return setIndex;
+            if (isNew)
+                EpollNests.Join(s, t, epfd, setIndex);
         }
         int target = DescriptorEntry.Index(entry);
         bool nested = kind == DescriptorEntry.KindEpoll;
@@ -58,12 +68,15 @@ public static unsafe partial class EpollSets
         s.Lock(ref set->Lock, t);
         long result = op switch
         {
-            Ev.CTL_ADD => Add(s, t, setIndex, target, nested, fd, epfd, change),
+            Ev.CTL_ADD => Add(s, t, setIndex, target, nested, fd, change, wasThere),
             Ev.CTL_MOD => Modify(s, t, setIndex, target, nested, fd, change),
             Ev.CTL_DEL => Delete(s, t, setIndex, target, nested, fd),
             _ => -Errno.EINVAL,
         };
         PosixStack.Unlock(ref set->Lock);
+        if (result == -Errno.ENOENT && nested)
+            // It may be there by a number that was not seen to be a set's.
+            return AccelResult.Pass;
         if (result == 0 && op != Ev.CTL_DEL && Volatile.Read(ref s.S.WakerAt((int)set->Waker)->Sleepers) > 0)
             // Somebody waits on the set meanwhile: what was added may be ready.
             s.Kernel.Wake(s.S.WakerAt((int)set->Waker)->Name);
@@ -101,8 +114,6 @@ public static unsafe partial class EpollSets
         set->Used = 1;
         s.Kernel.EpollCtl(inner, Ev.CTL_ADD, s.S.WakerAt(waker)->Descriptor, Ev.IN, WakerData);
         s.SetEntry(epfd, DescriptorEntry.Of(DescriptorEntry.KindEpoll, index));
-        // A thread that already waits in the kernel must come out and wait here.
-        s.Kernel.Wake(s.S.WakerAt(waker)->Name);
         return index;
     }
 
@@ -145,7 +156,7 @@ public static unsafe partial class EpollSets
     }
 
     private static long Add(
-        PosixStack s, AccelThread* t, int setIndex, int target, bool nested, int fd, int epfd, EpollEvent* change)
+        PosixStack s, AccelThread* t, int setIndex, int target, bool nested, int fd, EpollEvent* change, bool wasThere)
     {
         if ((change->Events & Ev.EXCLUSIVE) != 0 && (nested || (change->Events & ~Allowed) != 0))
             return -Errno.EINVAL;
@@ -165,7 +176,7 @@ public static unsafe partial class EpollSets
             set->Inner, Ev.CTL_ADD, fd, Ev.IN | (change->Events & Ev.ET), ItemData | (uint)index);
         // A loop may lead through sets that only the kernel knows. But where there are sets in the set, it may mean
         // that the kernel's are nested too deep: each of ours is two of those.
-        if (joined < 0 && (joined != -Errno.ELOOP || s.S.EpollSetAt(target)->NestedCount == 0))
+        if (joined < 0 && (joined != -Errno.ELOOP || (!wasThere && s.S.EpollSetAt(target)->NestedCount == 0)))
         {
             s.S.GiveEpollItem(index);
             return joined;
@@ -184,6 +195,7 @@ public static unsafe partial class EpollSets
         {
             item->Flags |= (uint)EpollItemFlags.Nested;
             set->NestedCount++;
+            Interlocked.Increment(ref s.S.EpollSetAt(target)->NestedIn);
         }
         else
         {
@@ -284,6 +296,7 @@ public static unsafe partial class EpollSets
         if ((item->Flags & (uint)EpollItemFlags.Nested) != 0)
         {
             set->NestedCount--;
+            Interlocked.Decrement(ref s.S.EpollSetAt((int)item->Target)->NestedIn);
             s.Kernel.EpollCtl(InnerHere(s, setIndex), Ev.CTL_DEL, item->Descriptor, 0, 0);
         }
         else
@@ -346,6 +359,8 @@ public static unsafe partial class EpollSets
 
     private static void End(PosixStack s, AccelThread* t, EpollSet* set, int setIndex)
     {
+        if (Volatile.Read(ref set->NestedIn) != 0)
+            LeaveOthers(s, t, setIndex);
         s.Lock(ref set->Lock, t);
         UnwatchListeners(s, t, set);
         for (int steps = 0; set->Items != 0 && steps < StackRegion.MaxEpollItems; steps++)
@@ -355,6 +370,30 @@ public static unsafe partial class EpollSets
         s.Disown(set->Inner, DescriptorEntry.SetTag + setIndex);
         Wakers.Close(s, (int)set->Waker);
         s.S.GiveEpollSet(setIndex);
+    }
+
+    /// <summary>A set that is closed leaves the sets that it is in, as on Linux.</summary>
+    [ColdPath]
+    private static void LeaveOthers(PosixStack s, AccelThread* t, int setIndex)
+    {
+        int count = (int)Math.Min(s.S.Tables->EpollSets.Bumped, StackRegion.MaxEpollSets);
+        for (int i = 0; i < count; i++)
+        {
+            EpollSet* other = s.S.EpollSetAt(i);
+            if (i == setIndex || Volatile.Read(ref other->NestedCount) == 0)
+                continue;
+            s.Lock(ref other->Lock, t);
+            uint at = other->Used != 0 ? other->Items : 0;
+            while (at != 0)
+            {
+                int index = (int)at - 1;
+                EpollItem* item = s.S.EpollItemAt(index);
+                at = item->SetNext;
+                if ((item->Flags & (uint)EpollItemFlags.Nested) != 0 && item->Target == (uint)setIndex)
+                    Remove(s, t, i, index);
+            }
+            PosixStack.Unlock(ref other->Lock);
+        }
     }
 
     /// <summary>

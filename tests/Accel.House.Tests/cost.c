@@ -41,7 +41,7 @@ MEASURE(getsockname, getsockname(unix_socket, (struct sockaddr *)buffer, (sockle
 MEASURE(poll, poll(&one, 1, 0))
 MEASURE(ppoll, ppoll(&one, 1, &none, NULL))
 MEASURE(epoll_wait, epoll_wait(set, &event, 1, 0))
-MEASURE(epoll_ctl, epoll_ctl(set, EPOLL_CTL_DEL, file, &event))
+MEASURE(epoll_ctl, epoll_ctl(set, EPOLL_CTL_ADD, file, &event))
 MEASURE(close, close(-1))
 MEASURE(dup2, dup2(file, file))
 

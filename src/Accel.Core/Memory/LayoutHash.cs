@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0xa12590e0f6ac27f6;
+    public const ulong Value = 0xdda3900f83494332;
 }

@@ -106,6 +106,9 @@ public unsafe struct EpollSet
     /// <summary>1 if the program's set holds the queues of the network interfaces.</summary>
     [FieldOffset(88)] public uint HasLinks;
 
+    /// <summary>Items of other sets that this one is the target of.</summary>
+    [FieldOffset(96)] public uint NestedIn;
+
     [FieldOffset(128)] public fixed uint Hot[MaxHot];
 }
 

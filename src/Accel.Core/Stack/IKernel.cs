@@ -138,6 +138,11 @@ public unsafe interface IKernel : ILiveness
     /// </summary>
     int CopyEpoll(int epfd, ulong without, ulong alsoWithout);
 
+    /// <summary>
+    /// What the kernel has of a number that was put into a set; false if that is no set, or has no such member.
+    /// </summary>
+    bool FindMember(int epfd, int fd, out uint events, out ulong data);
+
     /// <summary>Another open file on what a descriptor refers to.</summary>
     int OpenAgain(int fd);
 
