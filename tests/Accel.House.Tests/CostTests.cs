@@ -48,8 +48,8 @@ public partial class CostTests
     [InlineData("bulk", 34_800)] // send + recv, 16 KiB
     [InlineData("epoll", 2_740)] // send + epoll_wait + recv
     [InlineData("poll", 2_285)] // send + poll + recv
-    [InlineData("epollctl", 1_695)] // EPOLL_CTL_DEL + EPOLL_CTL_ADD
-    [InlineData("connection", 5_700)] // socket + connect + accept + two closes
+    [InlineData("epollctl", 1_715)] // EPOLL_CTL_DEL + EPOLL_CTL_ADD
+    [InlineData("connection", 5_735)] // socket + connect + accept + two closes
     [InlineData("dup", 915)] // dup + close
     public void What_the_local_path_costs(string path, int limit)
     {
