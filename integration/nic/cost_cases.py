@@ -9,8 +9,8 @@ from world import ROOT, Failure
 COST = os.path.join(ROOT, "artifacts/nic/cost")
 CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
 
-# What, how often, the answer's bytes, and at most how many instructions. Each is three parts in a hundred above what
-# it was when it was set; runs differ by one, since a wake may find two things to do.
+# What, how often, the answer's bytes, and at most how many instructions. Each is two to four parts in a hundred above
+# what it was when it was set; runs differ by one, since a wake may find two things to do.
 PATHS = [("round", 2000, 64, 13_400), ("segment", 2000, 1400, 16_400), ("connection", 500, 64, 36_200)]
 
 

@@ -41,7 +41,7 @@ public partial class CostTests
     /// <summary>
     /// Calls on accelerated sockets over the local path, both ends in one process: instructions in user space. What is
     /// added for those who might look, capture or hand over (a test of a word, a counter) must fit in here: each limit
-    /// is one part in a hundred above what it was when it was set.
+    /// is one part in a hundred above what it was when it was set, that of dup four.
     /// </summary>
     [Theory]
     [InlineData("message", 1_535)] // send + recv, 64 bytes
