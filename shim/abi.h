@@ -63,7 +63,7 @@ struct accel_thread {
     int32_t tid;               /* kernel thread id; C keeps it right after fork */
     uint32_t scratch_fds;      /* capacity of scratch */
     struct pollfd *scratch;    /* C-owned; in accel_poll at least nfds + 8 entries */
-    uint64_t own[10];          /* managed's own state of this thread: zero at birth and in a fork child */
+    uint64_t own[11];          /* managed's own state of this thread: zero at birth and in a fork child */
     struct accel_wait wait;
 };
 
@@ -91,7 +91,7 @@ struct accel_process {
 
 _Static_assert(sizeof(struct accel_step) == 40, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_wait) == 160, "Abi.cs mirrors this");
-_Static_assert(sizeof(struct accel_thread) == 264, "Abi.cs mirrors this");
+_Static_assert(sizeof(struct accel_thread) == 272, "Abi.cs mirrors this");
 _Static_assert(sizeof(struct accel_process) == 104, "Abi.cs mirrors this");
 
 #endif

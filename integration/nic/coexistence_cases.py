@@ -6,7 +6,7 @@ import signal
 import time
 
 from cases import HERE, PYTHON, case, nginx, nic_connections, redis, until
-from world import ACCELD, Failure
+from world import ACCELD, MODE, Failure
 
 BULK = [PYTHON, os.path.join(HERE, "bulk.py")]
 LOAD = ["redis-benchmark", "-c", "10", "-t", "get", "-q"]
@@ -201,7 +201,8 @@ def at_the_moment(w, column):
         if n % 2 == 0:
             closing.process.send_signal(signal.SIGUSR1)
             closing.wait_for("closed")
-        w.a.daemon = w.a.start([ACCELD, "--interface", w.a.interface], accelerated=False)
+        w.a.daemon = w.a.start([ACCELD, "--interface", w.a.interface, *(["--mode", MODE] if MODE else [])],
+                               accelerated=False)
         time.sleep(pause)
         ending.kill()
         beginning = w.a.start(ending.argv)

@@ -13,6 +13,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LIBRARY = os.environ.get("ACCEL_LIBRARY", os.path.join(ROOT, "artifacts/lib/libaccel.so"))
+# Another mode than acceld's own choice: ACCELD_MODE=generic integration/nic/run
+MODE = os.environ.get("ACCELD_MODE")
 ACCELD = os.path.join(ROOT, "artifacts/bin/Accel.Daemon/release/acceld")
 STACKDUMP = os.path.join(ROOT, "artifacts/bin/Accel.StackDump/release/stackdump")
 RELAY = os.path.join(ROOT, "artifacts/nic/relay")
@@ -139,6 +141,8 @@ class Host:
 
     def accelerate(self, *options):
         """Starts acceld on the interface and waits until it serves."""
+        if MODE and "--mode" not in options:
+            options = [*options, "--mode", MODE]
         self.daemon = self.start([ACCELD, "--interface", self.interface, *options], accelerated=False)
         self.daemon.wait_for("ready")
         return self.daemon

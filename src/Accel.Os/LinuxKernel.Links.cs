@@ -17,10 +17,10 @@ public sealed unsafe partial class LinuxKernel
 
     /// <summary>Maps a file for reading, page by page as they are looked at. Null if it cannot.</summary>
     [ColdPath]
-    public byte* MapView(int fd, long bytes)
+    public byte* MapView(int fd, long bytes, long offset = 0)
     {
         const int ProtectRead = 1;
-        long address = Call(SystemCall.Mmap, 0, bytes, ProtectRead, MapShared, fd, 0);
+        long address = Call(SystemCall.Mmap, 0, bytes, ProtectRead, MapShared, fd, offset);
         return address is < 0 and > -4096 ? null : (byte*)address;
     }
 

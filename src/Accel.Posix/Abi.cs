@@ -97,7 +97,7 @@ public unsafe struct AccelThread
     public int Tid;
     public uint ScratchFds;
     public PollFd* Scratch;
-    public fixed ulong Own[10];
+    public fixed ulong Own[11];
     public AccelWait Wait;
 }
 

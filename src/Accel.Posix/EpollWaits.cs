@@ -201,7 +201,7 @@ public static unsafe class EpollWaits
     {
         Waker* waker = s.S.WakerAt((int)set->Waker);
         s.Peers.Refresh(t);
-        s.Nic?.PumpDry(t);
+        s.Nic?.Settle(t);
         if (set->Hub != s.Hub + 1)
         {
             set->Hub = s.Hub + 1;
@@ -215,6 +215,7 @@ public static unsafe class EpollWaits
         {
             Wakers.Retract(s, t, waker);
             AnnounceNested(s, t, set, false);
+            s.Nic?.Queues.Sleepers.Leave(t);
             return count;
         }
         // What has to go to the kernel is among the kernel's members before the sleep begins.

@@ -158,7 +158,7 @@ public static unsafe class PollCalls
             t->Wait.State[StateArray] = (ulong)fds;
         }
         s.Peers.Refresh(t);
-        s.Nic?.PumpDry(t);
+        s.Nic?.Settle(t);
         scratch[count] = new PollFd { Fd = waker < 0 ? -1 : s.S.WakerAt(waker)->Descriptor, Events = (short)Ev.IN };
         scratch[count + 1] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         uint links = s.Nic == null ? 0 : s.Nic.Queues.SleepOn(scratch + count + Extra);
@@ -244,6 +244,7 @@ public static unsafe class PollCalls
         if (waker >= 0)
             Wakers.Retract(s, t, s.S.WakerAt(waker));
         AnnounceSets(s, t, fds, count, false);
+        s.Nic?.Queues.Sleepers.Leave(t);
     }
 
     private static void Woken(PosixStack s, AccelThread* t, uint count)

@@ -366,6 +366,7 @@ public static unsafe class Processes
             Audit.Demand(s);
         Sockets.ReleaseTable(s, t, slotIndex);
         Wakers.ReleaseOf(s, t, slotIndex);
+        s.Nic?.Queues.Sleepers.Bury(slot);
         Changes.End(s, t);
         Orphans.Of(s, slotIndex);
         // Last of all: should this thread die over it, whoever has the lock next finds the process dead again.
@@ -386,6 +387,7 @@ public static unsafe class Processes
         Sockets.ReleaseTable(s, t, s.Slot);
         if (ends)
             Wakers.ReleaseOf(s, t, s.Slot);
+        s.Nic?.Queues.Sleepers.Bury(s.S.ProcessAt(s.Slot));
         Changes.End(s, t);
         StackTables* tables = s.S.Tables;
         s.LockStack(t);

@@ -169,6 +169,7 @@ public static unsafe class Waits
     /// </summary>
     public static void Learn(PosixStack s, AccelThread* t)
     {
+        s.Nic?.Queues.Sleepers.Leave(t);
         if (s.SpinNs >= 0 || t->Own[OwnSleepStart] == 0)
             return;
         long slept = s.Kernel.NowNs() - (long)t->Own[OwnSleepStart];
@@ -185,6 +186,8 @@ public static unsafe class Waits
         s.CountHot(t, Counter.Sleeps);
         if (s.SpinNs < 0)
             t->Own[OwnSleepStart] = (ulong)s.Kernel.NowNs();
+        if (s.Nic is { HasLateFrames: true })
+            t->Wait.Deadline = 0;
     }
 
     /// <summary>
@@ -225,7 +228,7 @@ public static unsafe class Waits
             fds[count++] = new PollFd { Fd = s.S.WakerAt(waker)->Descriptor, Events = (short)Ev.IN };
         }
         s.Peers.Refresh(t);
-        s.Nic?.PumpDry(t);
+        s.Nic?.Settle(t);
         if (s.Hub >= 0)
             fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         if (s.Nic is { } nic)
@@ -239,6 +242,7 @@ public static unsafe class Waits
                 && Volatile.Read(ref t->Pending) == 0)
             {
                 Wakers.Retract(s, t, s.S.WakerAt(waker));
+                s.Nic?.Queues.Sleepers.Leave(t);
                 return 0;
             }
         }
@@ -347,6 +351,7 @@ public static unsafe class Waits
         AccelWait* w = &t->Wait;
         s.Count(t, Counter.Interrupted);
         t->Own[OwnSleepStart] = 0;
+        s.Nic?.Queues.Sleepers.Leave(t);
         w->Result = 0;
         if (w->Kind == AccelWait.SleepEpoll)
             return EpollSets.Abort(s, t);

@@ -104,6 +104,8 @@ public class LinkTests
     [InlineData(9000, "generic")]
     [InlineData(1500, "native")]
     [InlineData(9000, "native")]
+    [InlineData(1500, "ring")]
+    [InlineData(9000, "ring")]
     public void What_the_kernel_sends_in_bulk_is_received_in_parts(int mtu, string mode)
     {
         using var pair = new NetworkPair(mtu);
@@ -128,7 +130,8 @@ public class LinkTests
             Assert.True(most > 1, "no super-frame came");
         unsafe
         {
-            Assert.Equal(most > 1, stack.Link.Info->RxSuperFrames > 0);
+            // A ring has them in one piece.
+            Assert.Equal(mode == "ring" || most > 1, stack.Link.Info->RxSuperFrames > 0);
             Assert.True(stack.Link.Info->RxSuperFrames <= stack.Link.Info->RxFrames);
         }
         far.Dispose();

@@ -13,29 +13,45 @@ using Accel.Wire;
 
 namespace Accel.Control.Tests;
 
+public sealed class SynAnswerXdpTests() : SynAnswerTests(AttachMode.Native);
+
+public sealed class SynAnswerTcTests() : SynAnswerTests(AttachMode.Ring);
+
 /// <summary>
 /// SYNs of a flood as the program on the interfaces answers them (BPF_PROG_TEST_RUN): as the stack would, to the last
 /// bit, and so that the stack takes what comes back.
 /// </summary>
-public sealed unsafe class SynAnswerTests : IDisposable
+public abstract unsafe class SynAnswerTests : IDisposable
 {
-    const int Drop = 1, Pass = 2, Send = 3, Redirect = 4;
+    /// <summary>XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT; of tc TCX_DROP, TCX_NEXT, TCX_REDIRECT. What tc has copied into
+    /// the ring is dropped as well.</summary>
+    int Drop => _mode == AttachMode.Ring ? 2 : 1;
+
+    int Pass => _mode == AttachMode.Ring ? -1 : 2;
+
+    int Send => _mode == AttachMode.Ring ? 7 : 3;
+
+    int Redirect => _mode == AttachMode.Ring ? 2 : 4;
+
     const ushort Port = 80;
     const uint Slot = 3;
     const ulong Steered = PortEntry.Listener | (Slot + 1);
 
     static readonly byte[] Own = [2, 0, 0, 0, 0, 1], Peer = [2, 0, 0, 0, 0, 2];
 
+    readonly AttachMode _mode;
     readonly SteeringProgram _program;
     readonly SteeringMaps _maps;
     readonly int _socket;
+    readonly FrameRingMap? _ring;
     readonly Dictionary<string, BpfMap> _rest;
     TcpSettings _settings = TcpSettings.Linux(
         0x1122334455667788, 0x99AABBCCDDEEFF00, 0x0102030405060708, 0xF1F2F3F4F5F6F7F8);
     NicSettings _listener;
 
-    public SynAnswerTests()
+    protected SynAnswerTests(AttachMode mode)
     {
+        _mode = mode;
         if (Environment.UserName != "root")
             Assert.Skip("needs root: loads a BPF program");
         _program = SteeringProgram.Load(new Dictionary<string, BpfMap>());
@@ -50,14 +66,19 @@ public sealed unsafe class SynAnswerTests : IDisposable
         if (_socket < 0)
             Assert.Skip("this kernel has no AF_XDP");
         _rest["xsks"].Set(Slot * SteeringLimits.MaxQueues, _socket);
+        _ring = FrameRingMap.Create(out var refusal);
+        Assert.True(_ring != null, refusal);
+        _rest["rings"].Set(Slot, _ring.Fd);
         Answer();
     }
 
     public void Dispose()
     {
         Libc.Close(_socket);
+        _ring?.Dispose();
         _maps.Dispose();
         _program.Dispose();
+        GC.SuppressFinalize(this);
     }
 
     public static TheoryData<string, string> Cases()
@@ -310,7 +331,7 @@ public sealed unsafe class SynAnswerTests : IDisposable
                 Size = (nint)sizeof(TestRun), DataIn = from, DataOut = to, BytesIn = (uint)frame.Length,
                 BytesOut = (uint)found.Length, Repeat = 1,
             };
-            var result = RunProgram(_program.Fd, &run);
+            var result = RunProgram(_program.FdOf(_mode), &run);
             Assert.True(result == 0, $"BPF_PROG_TEST_RUN: {Libc.Text(-result)}");
             found = found[..(int)run.BytesOut];
             return (int)run.Returned;

@@ -13,7 +13,8 @@ var interfaces = new Option<string[]>("--interface")
 };
 var mode = new Option<ModeWish>("--mode")
 {
-    Description = "How the program is attached: auto (generic on veth, else native if sockets bind), native, generic",
+    Description = "How frames come to the stacks: auto (generic on veth, else native if sockets bind), native and "
+        + "generic (XDP), ring (tc: copied into a ring)",
     DefaultValueFactory = _ => ModeWish.Auto,
 };
 var queues = new Option<int>("--queues")

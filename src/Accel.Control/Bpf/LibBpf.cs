@@ -67,6 +67,19 @@ internal static unsafe class LibBpf
     [DllImport(Name, EntryPoint = "bpf_xdp_query")]
     public static extern int Query(int interfaceIndex, int flags, QueryOptions* options);
 
+    [DllImport(Name, EntryPoint = "bpf_prog_attach_opts")]
+    public static extern int AttachProgram(int program, int target, int type, ProgramAttachOptions* options);
+
+    [DllImport(Name, EntryPoint = "bpf_prog_detach2")]
+    public static extern int DetachProgram(int program, int target, int type);
+
+    [DllImport(Name, EntryPoint = "bpf_prog_query")]
+    public static extern int QueryPrograms(int target, int type, uint flags, uint* attached, uint* ids, uint* count);
+
+    [DllImport(Name, EntryPoint = "bpf_map_create")]
+    public static extern int CreateMap(int type, byte* name, uint keyBytes, uint valueBytes, uint entries,
+        void* options);
+
     [DllImport(Name, EntryPoint = "libbpf_num_possible_cpus")]
     public static extern int PossibleCpus();
 }
@@ -77,6 +90,14 @@ internal struct AttachOptions
     public nint Size;
     public int OldProgram;
     public int Padding;
+}
+
+/// <summary>struct bpf_prog_attach_opts</summary>
+internal struct ProgramAttachOptions
+{
+    public nint Size;
+    public uint Flags;
+    public int Replaced;
 }
 
 /// <summary>struct bpf_xdp_query_opts</summary>

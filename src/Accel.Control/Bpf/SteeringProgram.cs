@@ -1,25 +1,33 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using Accel.Control.Native;
+using Accel.Control.Steering;
 
 namespace Accel.Control.Bpf;
 
 /// <summary>
-/// One load of the program in accel.bpf.c for one interface: with maps of its own, or with those that are handed in.
+/// One load of the programs in accel.bpf.c for one interface: with maps of its own, or with those that are handed in.
 /// </summary>
 public sealed unsafe class SteeringProgram : IDisposable
 {
-    public const string Name = "accel_steer";
+    public const string Name = "accel_steer", CopyName = "accel_copy";
 
-    private static readonly string[] MapNames =
-        ["ports", "exact", "answers", "addresses", "slots", "xsks", "link_config", "counts"];
+    /// <summary>The maps that each interface has for itself.</summary>
+    public static readonly string[] OwnMaps = ["xsks", "link_config", "counts", "rings", "rings_full"];
+
     private static readonly StringBuilder Complaints = new();
 
     private nint _object;
+    private int _steer = -1;
+    private int _copy = -1;
 
     private SteeringProgram(nint opened) => _object = opened;
 
-    public int Fd { get; private set; } = -1;
+    /// <summary>The program that is made for a mode.</summary>
+    public int FdOf(AttachMode mode) => mode == AttachMode.Ring ? _copy : _steer;
+
+    /// <summary>One of the programs, whichever it is.</summary>
+    public static bool IsOurs(string name) => name is Name or CopyName;
 
     public Dictionary<string, BpfMap> Maps { get; } = [];
 
@@ -65,9 +73,9 @@ public sealed unsafe class SteeringProgram : IDisposable
         if (loaded < 0)
             throw new ControlException(
                 $"the kernel refuses the steering program: {Libc.Text(-loaded)}\n{Complaints}".TrimEnd());
-        fixed (byte* name = Encoding.ASCII.GetBytes(Name + "\0"))
-            Fd = LibBpf.ProgramFd(LibBpf.FindProgram(_object, name));
-        foreach (string name in MapNames)
+        _steer = Program(Name);
+        _copy = Program(CopyName);
+        foreach (string name in (string[])[.. SteeringMaps.Names, .. OwnMaps])
         {
             // The object closes its own descriptors.
             int copy = Libc.Fcntl(LibBpf.MapFd(Map(name)), 1030, 0);
@@ -75,10 +83,19 @@ public sealed unsafe class SteeringProgram : IDisposable
                 throw new ControlException($"map {name}: {Libc.Error}");
             Maps[name] = new BpfMap(copy);
         }
-        // Not used by the program, but found through it by the next acceld.
-        int bound = LibBpf.BindMap(Fd, Maps["slots"].Fd, null);
-        if (bound < 0)
-            throw new ControlException($"map slots cannot be bound to the program: {Libc.Text(-bound)}");
+        // Not used by a program, but found through it by the next acceld.
+        foreach (int program in (int[])[_steer, _copy])
+        {
+            int bound = LibBpf.BindMap(program, Maps["slots"].Fd, null);
+            if (bound < 0)
+                throw new ControlException($"map slots cannot be bound to the program: {Libc.Text(-bound)}");
+        }
+    }
+
+    private int Program(string name)
+    {
+        fixed (byte* bytes = Encoding.ASCII.GetBytes(name + "\0"))
+            return LibBpf.ProgramFd(LibBpf.FindProgram(_object, bytes));
     }
 
     private nint Map(string name)
@@ -115,6 +132,6 @@ public sealed unsafe class SteeringProgram : IDisposable
         if (_object != 0)
             LibBpf.CloseObject(_object);
         _object = 0;
-        Fd = -1;
+        _steer = _copy = -1;
     }
 }

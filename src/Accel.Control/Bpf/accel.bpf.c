@@ -1,7 +1,8 @@
 /*
- * Decides for each frame of an accelerated interface: a stack's AF_XDP socket, or the kernel as ever. Whatever is in
- * any way unusual is the kernel's. It answers and drops nothing but SYNs of a flood (cookies.h): a stack that is gone
- * falls through to the kernel, which answers.
+ * Decides for each frame of an accelerated interface: a stack, or the kernel as ever. Whatever is in any way unusual is
+ * the kernel's. It answers and drops nothing but SYNs of a flood (cookies.h): a stack that is gone falls through to the
+ * kernel, which answers. One decision, two programs that come by it: accel_steer (XDP) sends frames to the stack's
+ * AF_XDP socket, accel_copy (tc, ring mode) copies them into its ring.
  */
 #include <stddef.h>
 #include <linux/bpf.h>
@@ -17,6 +18,8 @@
 #define SECOND 1000000000ull
 
 #include "cookies.h"
+#include "frame.h"
+#include "ring.h"
 #include "steering.h"
 #include "target.h"
 
@@ -101,21 +104,33 @@ struct {
     __type(value, struct slot_holder);
 } slots SEC(".maps");
 
-static __always_inline int pass(enum count why)
-{
-    __u32 key = why;
-    __u64 *count = bpf_map_lookup_elem(&counts, &key);
-    if (count)
-        ++*count;
-    return XDP_PASS;
-}
-
 static __always_inline void add(enum count what, __u64 amount)
 {
     __u32 key = what;
     __u64 *count = bpf_map_lookup_elem(&counts, &key);
     if (count)
         *count += amount;
+}
+
+/* What becomes of a frame. */
+enum verdict {
+    PASS,
+    DROP,
+    ANSWER,
+    DELIVER,
+};
+
+struct decision {
+    struct target to;
+    const struct syn_answer *how;
+    struct interface_config *own;
+    __u32 slot;
+};
+
+static __always_inline enum verdict pass(enum count why)
+{
+    add(why, 1);
+    return PASS;
 }
 
 /* -1, or why the kernel gets it. */
@@ -166,7 +181,7 @@ static __always_inline int parse_v6(struct target *to, void *at, void *end)
 }
 
 /* A connection of the kernel's own on a port that a stack has too. */
-static __always_inline int is_of_kernel(struct xdp_md *ctx, const struct target *to, __u16 source, __u16 port)
+static __always_inline int is_of_kernel(void *ctx, const struct target *to, __u16 source, __u16 port)
 {
     struct bpf_sock_tuple tuple;
     __u32 size;
@@ -226,10 +241,9 @@ static __always_inline int may_open(struct syn_budget *budget, __u64 now)
     return 1;
 }
 
-SEC("xdp.frags")
-int accel_steer(struct xdp_md *ctx)
+static __always_inline enum verdict decide(void *ctx, void *data, void *end, __u32 interface_index,
+    struct decision *out)
 {
-    void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
     struct ethhdr *ethernet = data;
     if ((void *)(ethernet + 1) > end)
         return pass(COUNT_NOT_IP);
@@ -242,55 +256,56 @@ int accel_steer(struct xdp_md *ctx)
     if (__builtin_memcmp(ethernet->h_dest, own->mac, 4)
         || __builtin_memcmp(ethernet->h_dest + 4, own->mac + 4, 2))
         return pass(COUNT_OTHER_MAC);
+    out->own = own;
 
     /* A tagged frame is for another interface: one that can be accelerated itself. */
-    struct target to;
+    struct target *to = &out->to;
     int why;
     if (ethernet->h_proto == bpf_htons(ETH_P_IP))
-        why = parse_v4(&to, ethernet + 1, end);
+        why = parse_v4(to, ethernet + 1, end);
     else if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
-        why = parse_v6(&to, ethernet + 1, end);
+        why = parse_v6(to, ethernet + 1, end);
     else
         return pass(COUNT_NOT_IP);
     if (why >= 0)
         return pass(why);
-    if (to.protocol != IPPROTO_TCP && to.protocol != IPPROTO_UDP)
+    if (to->protocol != IPPROTO_TCP && to->protocol != IPPROTO_UDP)
         return pass(COUNT_OTHER_PROTOCOL);
 
     /* Both begin with the ports. */
-    struct tcphdr *tcp = to.transport;
-    struct udphdr *udp = to.transport;
+    struct tcphdr *tcp = to->transport;
+    struct udphdr *udp = to->transport;
     if ((void *)(udp + 1) > end)
         return pass(COUNT_NOT_IP);
     __u16 source = udp->source, port = udp->dest;
-    __u32 index = bpf_ntohs(port) | (to.protocol == IPPROTO_UDP ? 65536 : 0);
+    __u32 index = bpf_ntohs(port) | (to->protocol == IPPROTO_UDP ? 65536 : 0);
     __u64 *slot = bpf_map_lookup_elem(&ports, &index);
     __u64 entry = slot ? *slot : 0;
     if (!entry)
         return pass(COUNT_KERNEL_PORT);
 
-    __u32 *interface = bpf_map_lookup_elem(&addresses, to.names.address);
-    if (!interface || (*interface && *interface != ctx->ingress_ifindex))
+    __u32 *interface = bpf_map_lookup_elem(&addresses, to->names.address);
+    if (!interface || (*interface && *interface != interface_index))
         return pass(COUNT_NOT_OURS);
 
     if (entry & PORT_EXACT) {
-        struct exact_key key = { .port = port, .udp = to.protocol == IPPROTO_UDP };
-        __builtin_memcpy(key.address, to.names.address, 16);
+        struct exact_key key = { .port = port, .udp = to->protocol == IPPROTO_UDP };
+        __builtin_memcpy(key.address, to->names.address, 16);
         __u64 *one = bpf_map_lookup_elem(&exact, &key);
         if (one)
             entry = *one;
     }
     if (entry & PORT_TAGGED) {
-        const __u32 *words = to.names.address;
-        __u32 fold = to.names.is_v6 ? words[0] ^ words[1] ^ words[2] ^ words[3] : words[3];
+        const __u32 *words = to->names.address;
+        __u32 fold = to->names.is_v6 ? words[0] ^ words[1] ^ words[2] ^ words[3] : words[3];
         if (fold != entry >> PORT_TAG_SHIFT)
             return pass(COUNT_KERNEL_PORT);
     }
-    if (!(entry & PORT_SLOT) || (entry & (to.names.is_v6 ? PORT_NOT_V6 : PORT_NOT_V4)))
+    if (!(entry & PORT_SLOT) || (entry & (to->names.is_v6 ? PORT_NOT_V6 : PORT_NOT_V4)))
         return pass(COUNT_KERNEL_PORT);
 
     const struct syn_answer *how = 0;
-    if (to.protocol == IPPROTO_TCP) {
+    if (to->protocol == IPPROTO_TCP) {
         if ((void *)(tcp + 1) > end)
             return pass(COUNT_NOT_IP);
         /* Who listens now: another program's socket, or none, and then the kernel refuses. */
@@ -299,33 +314,96 @@ int accel_steer(struct xdp_md *ctx)
         struct syn_budget *budget = tcp->syn && !tcp->ack ? bpf_map_lookup_elem(&syns, &zero) : 0;
         __u64 now = budget ? bpf_ktime_get_ns() : 0;
         if (budget && is_flood(budget, now, own->most_syns)) {
-            how = own->flags & INTERFACE_ANSWERS ? find_answer(&to.names, port, entry) : 0;
+            how = own->flags & INTERFACE_ANSWERS ? find_answer(&to->names, port, entry) : 0;
             if (!how && !may_open(budget, now)) {
                 add(COUNT_SYN_DROPPED, 1);
-                return XDP_DROP;
+                return DROP;
             }
         }
         /* A SYN too: the kernel's TIME-WAIT of that name would get what follows it. The kernel takes such a SYN for its
          * own listener, or refuses it, by RFC 6191. */
-        if (is_of_kernel(ctx, &to, source, port))
+        if (is_of_kernel(ctx, to, source, port))
             return pass(COUNT_KERNEL_CONNECTION);
     }
 
+    out->how = how;
+    out->slot = (entry & PORT_SLOT) - 1;
+    return how ? ANSWER : DELIVER;
+}
+
+static __always_inline void count_steered(__u64 bytes)
+{
+    add(COUNT_STEERED, 1);
+    add(COUNT_STEERED_BYTES, bytes);
+}
+
+SEC("xdp.frags")
+int accel_steer(struct xdp_md *ctx)
+{
+    void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+    struct decision decision = { };
+    enum verdict verdict = decide(ctx, data, end, ctx->ingress_ifindex, &decision);
+    if (verdict == PASS)
+        return XDP_PASS;
+    if (verdict == DROP)
+        return XDP_DROP;
     __u32 queue = ctx->rx_queue_index;
     if (queue >= MAX_QUEUES)
-        return pass(COUNT_NO_SOCKET);
-    __u32 socket = ((entry & PORT_SLOT) - 1) * MAX_QUEUES + queue;
-    if (how && bpf_map_lookup_elem(&xsks, &socket)) {
-        int answered = answer_syn(ctx, &to.names, how, own);
+        goto no_socket;
+    __u32 socket = decision.slot * MAX_QUEUES + queue;
+    if (verdict == ANSWER && bpf_map_lookup_elem(&xsks, &socket)) {
+        int answered = answer_xdp(ctx, &decision.to.names, decision.how, decision.own);
         add(answered ? COUNT_SYN_ANSWERED : COUNT_SYN_UNFIT, 1);
         return answered ? XDP_TX : XDP_DROP;
     }
     long action = bpf_redirect_map(&xsks, socket, XDP_PASS);
     if (action != XDP_REDIRECT)
-        return pass(COUNT_NO_SOCKET);
-    add(COUNT_STEERED, 1);
-    add(COUNT_STEERED_BYTES, end - data);
+        goto no_socket;
+    count_steered(end - data);
     return action;
+no_socket:
+    add(COUNT_NO_SOCKET, 1);
+    return XDP_PASS;
+}
+
+SEC("tc")
+int accel_copy(struct __sk_buff *skb)
+{
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    __u32 headers = skb->len < HEADERS_LOOKED_AT ? skb->len : HEADERS_LOOKED_AT;
+    if (end - data < headers)
+        bpf_skb_pull_data(skb, headers);
+    /* So that both are read again in either case: the verifier forgets what they were. */
+    asm volatile("" ::: "memory");
+    data = (void *)(long)skb->data;
+    end = (void *)(long)skb->data_end;
+    /* The tag is not in the frame any more. */
+    if (skb->vlan_present) {
+        add(COUNT_NOT_IP, 1);
+        return TCX_NEXT;
+    }
+    struct decision decision = { };
+    enum verdict verdict = decide(skb, data, end, skb->ifindex, &decision);
+    if (verdict == PASS)
+        return TCX_NEXT;
+    if (verdict == DROP)
+        return TCX_DROP;
+    /* The stack's socket, which it sends over, goes with its last process, and lives without acceld; its ring neither. */
+    __u32 socket = decision.slot * MAX_QUEUES;
+    void *ring = bpf_map_lookup_elem(&rings, &decision.slot);
+    if (!ring || !bpf_map_lookup_elem(&xsks, &socket)) {
+        add(COUNT_NO_SOCKET, 1);
+        return TCX_NEXT;
+    }
+    if (verdict == ANSWER) {
+        int answered = answer_skb(skb, &decision.to.names, decision.how, decision.own);
+        add(answered ? COUNT_SYN_ANSWERED : COUNT_SYN_UNFIT, 1);
+        return answered ? bpf_redirect(skb->ifindex, 0) : TCX_DROP;
+    }
+    if (!ring_put(skb, ring, decision.slot))
+        add(COUNT_RING_FULL, 1);
+    count_steered(skb->len);
+    return TCX_DROP;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -6,6 +6,7 @@
 #ifndef ACCEL_COOKIES_H
 #define ACCEL_COOKIES_H
 
+#include "frame.h"
 #include "siphash.h"
 #include "steering.h"
 #include "target.h"
@@ -127,17 +128,17 @@ __noinline int read_option(struct syn *syn)
 }
 
 /* Reads the TCP header. True if it is a SYN that a listener would take. */
-static __always_inline int read_syn(struct xdp_md *ctx, struct names *to, const struct interface_config *own,
-    __u32 offset, __u32 length, struct syn *syn)
+static __always_inline int read_syn(void *ctx, const int is_skb, struct names *to,
+    const struct interface_config *own, __u32 offset, __u32 length, struct syn *syn)
 {
     struct tcphdr *tcp = (void *)syn->bytes;
-    if (bpf_xdp_load_bytes(ctx, offset, syn->bytes, TCP_HEADER) < 0)
+    if (frame_load(ctx, is_skb, offset, syn->bytes, TCP_HEADER) < 0)
         return 0;
     __u32 header = tcp->doff * 4;
     if (header < TCP_HEADER || header > TCP_HEADER_MOST || header > length)
         return 0;
     if (header > TCP_HEADER
-        && bpf_xdp_load_bytes(ctx, offset + TCP_HEADER, syn->bytes + TCP_HEADER, header - TCP_HEADER) < 0)
+        && frame_load(ctx, is_skb, offset + TCP_HEADER, syn->bytes + TCP_HEADER, header - TCP_HEADER) < 0)
         return 0;
     /* RFC 9293 3.10.7.2; SYN with FIN is dropped, as in Linux. */
     if (tcp->fin || tcp->rst || !tcp->source)
@@ -258,15 +259,9 @@ static __always_inline __u32 fill(struct syn_ack *reply, struct names *to, const
     return length;
 }
 
-static __always_inline void write_ethernet(struct ethhdr *ethernet, const struct interface_config *own)
-{
-    __builtin_memcpy(ethernet->h_dest, ethernet->h_source, ETH_ALEN);
-    __builtin_memcpy(ethernet->h_source, own->mac, ETH_ALEN);
-}
-
 static __always_inline void write_ipv4(struct iphdr *ip, struct names *to, const struct syn_answer *how, __u32 length)
 {
-    struct iphdr reply = {
+    *ip = (struct iphdr){
         .version = 4,
         .ihl = 5,
         .tos = how->tos & ~ECN_MASK,
@@ -277,8 +272,7 @@ static __always_inline void write_ipv4(struct iphdr *ip, struct names *to, const
         .saddr = to->address[3],
         .daddr = to->source[3],
     };
-    reply.check = ~folded(bpf_csum_diff(0, 0, (__be32 *)&reply, sizeof reply, 0));
-    *ip = reply;
+    ip->check = ~folded(bpf_csum_diff(0, 0, (__be32 *)ip, sizeof *ip, 0));
 }
 
 static __always_inline void write_ipv6(struct ipv6hdr *ip, struct names *to, const struct syn_answer *how,
@@ -314,20 +308,17 @@ static __always_inline __u32 read_ip(void *at, void *end, const struct names *to
 }
 
 /* Makes of a SYN the SYN-ACK that answers it, in its place. False if it is not one to be answered. */
-__noinline int answer_syn(struct xdp_md *ctx, struct names *to, const struct syn_answer *how,
-    const struct interface_config *own)
+static __always_inline int answer_syn(void *ctx, const int is_skb, void *data, void *end, __u32 frame,
+    struct names *to, const struct syn_answer *how, const struct interface_config *own)
 {
-    if (!to || !how || !own)
-        return 0;
-    void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
     struct ethhdr *ethernet = data;
     if ((void *)(ethernet + 1) > end || is_martian(to, ethernet))
         return 0;
     __u8 tos = 0;
-    __u32 length = read_ip(ethernet + 1, end, to, &tos), frame = bpf_xdp_get_buff_len(ctx);
+    __u32 length = read_ip(ethernet + 1, end, to, &tos);
     __u32 offset = sizeof *ethernet + (to->is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
     struct syn syn = { };
-    if (!length || offset + length > frame || !read_syn(ctx, to, own, offset, length, &syn))
+    if (!length || offset + length > frame || !read_syn(ctx, is_skb, to, own, offset, length, &syn))
         return 0;
 
     struct syn_ack reply = { };
@@ -336,25 +327,43 @@ __noinline int answer_syn(struct xdp_md *ctx, struct names *to, const struct syn
     reply.tcp.check = syn.is_partial ? folded(pseudo)
         : (__u16)~folded(bpf_csum_diff(0, 0, (__be32 *)&reply, sizeof reply, pseudo));
 
-    if (offset + length != frame && bpf_xdp_adjust_tail(ctx, (int)(offset + length) - (int)frame) < 0)
+    /* One after the other, where the SYN was: there are 512 bytes of stack for all that is called. */
+    void *lower = syn.bytes;
+    struct ethhdr *back = lower;
+    back->h_proto = ethernet->h_proto;
+    __builtin_memcpy(back->h_dest, ethernet->h_source, ETH_ALEN);
+    __builtin_memcpy(back->h_source, own->mac, ETH_ALEN);
+    if (offset + length != frame && frame_resize(ctx, is_skb, frame, offset + length) < 0)
         return 0;
-    data = (void *)(long)ctx->data;
-    end = (void *)(long)ctx->data_end;
-    ethernet = data;
-    void *ip = ethernet + 1, *tcp;
-    if (to->is_v6) {
-        if (ip + sizeof(struct ipv6hdr) > end)
-            return 0;
-        write_ipv6(ip, to, how, length);
-        tcp = ip + sizeof(struct ipv6hdr);
-    } else {
-        if (ip + sizeof(struct iphdr) > end)
-            return 0;
-        write_ipv4(ip, to, how, length);
-        tcp = ip + sizeof(struct iphdr);
-    }
-    write_ethernet(ethernet, own);
-    return bpf_xdp_store_bytes(ctx, tcp - data, &reply, length) == 0;
+    if (frame_store(ctx, is_skb, 0, lower, sizeof *back) < 0)
+        return 0;
+    if (to->is_v6)
+        write_ipv6(lower, to, how, length);
+    else
+        write_ipv4(lower, to, how, length);
+    long stored = to->is_v6 ? frame_store(ctx, is_skb, sizeof *back, lower, sizeof(struct ipv6hdr))
+        : frame_store(ctx, is_skb, sizeof *back, lower, sizeof(struct iphdr));
+    if (stored < 0)
+        return 0;
+    return frame_store(ctx, is_skb, offset, &reply, length) == 0;
+}
+
+__noinline int answer_xdp(struct xdp_md *ctx, struct names *to, const struct syn_answer *how,
+    const struct interface_config *own)
+{
+    if (!to || !how || !own)
+        return 0;
+    void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+    return answer_syn(ctx, 0, data, end, bpf_xdp_get_buff_len(ctx), to, how, own);
+}
+
+__noinline int answer_skb(struct __sk_buff *skb, struct names *to, const struct syn_answer *how,
+    const struct interface_config *own)
+{
+    if (!to || !how || !own)
+        return 0;
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    return answer_syn(skb, 1, data, end, skb->len, to, how, own);
 }
 
 /* What the listener of that name would answer; null if it has not said. */

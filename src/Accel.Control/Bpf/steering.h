@@ -80,10 +80,11 @@ enum count {
     COUNT_OTHER_PROTOCOL,
     COUNT_KERNEL_PORT,
     COUNT_KERNEL_CONNECTION, /* steered port, but the connection is the kernel's */
-    COUNT_NO_SOCKET,  /* the stack has no socket on the queue: the kernel answers */
+    COUNT_NO_SOCKET,  /* the stack has no socket on the queue, or no ring: the kernel answers */
     COUNT_SYN_DROPPED, /* of a flood, at a listener whose SYNs the program cannot answer */
     COUNT_SYN_ANSWERED, /* of a flood, with a cookie */
     COUNT_SYN_UNFIT,   /* of a flood, and not to be answered: martian, broken, unusual */
+    COUNT_RING_FULL,   /* ring mode: no room in the stack's ring, or a frame beyond all measure */
     COUNTS,
 };
 

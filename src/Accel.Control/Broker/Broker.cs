@@ -97,6 +97,7 @@ public sealed class Broker : IDisposable
             _stacks.TakeOver(Now, _ports.SlotsInUse());
         }
         PublishAddresses();
+        _desk.PrepareRings();
         _refreshAt = _mixedAt = Now + RefreshMilliseconds;
     }
 
@@ -230,6 +231,7 @@ public sealed class Broker : IDisposable
             return;
         _refreshAt = now + RefreshMilliseconds;
         _interfaces.Refresh();
+        _desk.PrepareRings();
         foreach (Client client in _clients.ToList())
         {
             if (client.Stack == null && now - client.ConnectedAt > HelloMilliseconds)

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Accel.Control.Bpf;
 using Accel.Control.Handover;
 using Accel.Control.Links;
 using Accel.Control.Native;
@@ -146,9 +147,19 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
         foreach (ServedInterface served in opened)
             Show(client, stack, served);
         client.Send(new Message { Header = MessageHeader.Of(MessageKind.Ready) });
+        PrepareRings();
         options.Log($"stack {stack.Id:x16} (process {client.Peer.Pid}, user {client.Peer.Uid}) has slot {stack.Slot} "
             + $"on {string.Join(", ", opened.Select(s => s.Device.Name))}");
         return NicRefusal.None;
+    }
+
+    /// <summary>For the stack that comes next.</summary>
+    public void PrepareRings()
+    {
+        if (stacks.FreeSlot() is not { } slot)
+            return;
+        foreach (ServedInterface served in interfaces.All)
+            served.PrepareRing(slot);
     }
 
     /// <summary>
@@ -207,6 +218,10 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
                 stack.Sockets[(served.Device.Index, queue)] =
                     new StackSocket(socket, memory.Sizes.ReceiveRing, memory.Sizes.SendRing);
         }
+        FrameRingMap? ring = refusal.Length == 0 && served.Mode == AttachMode.Ring
+            ? served.TakeRing(stack.Slot, out refusal) : null;
+        if (ring != null)
+            stack.Rings[served.Device.Index] = ring;
         for (uint queue = 0; queue < served.Queues; queue++)
         {
             if (refusal.Length == 0)
@@ -240,18 +255,21 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
             Frames = info.Frames,
             FrameBytes = info.FrameBytes,
             HasPacketSocket = packet >= 0 ? 1u : 0,
+            RingBytes = info.RingBytes,
         };
         served.Device.Mac.AsSpan(0, 6).CopyTo(new Span<byte>(link.Mac, 6));
         byte[] name = System.Text.Encoding.UTF8.GetBytes(served.Device.Name);
         name.AsSpan(0, Math.Min(name.Length, LinkInfo.NameBytes - 1))
             .CopyTo(new Span<byte>(link.Name, LinkInfo.NameBytes));
+        List<int> descriptors = [];
         if (packet >= 0)
         {
             stack.PacketSockets.Add(packet);
-            client.Send(link, packet);
+            descriptors.Add(packet);
         }
-        else
-            client.Send(link);
+        if (stack.Rings.TryGetValue(info.InterfaceIndex, out FrameRingMap? ring))
+            descriptors.Add(ring.Fd);
+        client.Send(link, [.. descriptors]);
         for (uint queue = 0; queue < served.Queues; queue++)
             client.Send(new QueueMessage
             {

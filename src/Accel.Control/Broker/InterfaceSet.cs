@@ -34,19 +34,19 @@ internal sealed class InterfaceSet(BrokerOptions options) : IDisposable
     {
         foreach (NetInterface device in NetInterface.List())
         {
-            int program = XdpAttachment.Find(device.Index, out XdpMode mode, out string name);
+            int program = Attachment.Find(device.Index, out AttachMode mode, out string name);
             if (program < 0)
                 continue;
-            if (name == SteeringProgram.Name)
+            if (SteeringProgram.IsOurs(name))
             {
-                Dictionary<string, BpfMap> maps = XdpAttachment.MapsOf(program);
+                Dictionary<string, BpfMap> maps = LoadedProgram.MapsOf(program);
                 _maps ??= SteeringMaps.From(maps);
                 foreach (BpfMap map in maps.Values)
                     map.Dispose();
                 if (!Matches(device.Name))
                 {
                     options.Log($"{device.Name}: not served any more, taking the program off");
-                    XdpAttachment.Detach(device.Index, program, mode);
+                    Attachment.Detach(device.Index, program, mode);
                 }
             }
             Libc.Close(program);
@@ -102,7 +102,7 @@ internal sealed class InterfaceSet(BrokerOptions options) : IDisposable
     }
 
     public static string Describe(ServedInterface served) =>
-        $"{(served.Mode == XdpMode.Native ? "native" : "generic")} mode ({served.Why}), {served.Queues} "
+        $"{Attachment.NameOf(served.Mode)} mode ({served.Why}), {served.Queues} "
         + $"queue{(served.Queues == 1 ? "" : "s")}, MTU {served.Device.Mtu}, driver {served.Device.Driver}";
 
     private bool Matches(string name)

@@ -27,6 +27,9 @@ internal sealed class Stack(ulong id, uint slot, Peer peer)
 
     public List<int> PacketSockets { get; } = [];
 
+    /// <summary>Its rings by interface, where frames come that way.</summary>
+    public Dictionary<int, FrameRingMap> Rings { get; } = [];
+
     /// <summary>It comes from an acceld before this one, and has not shown all its queues yet.</summary>
     public bool IsHandingOver { get; set; }
 

@@ -45,12 +45,15 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
     }
 
     /// <summary>A new stack. Null if all slots are taken.</summary>
-    public Stack? Admit(ulong id, Peer peer)
+    public Stack? Admit(ulong id, Peer peer) => FreeSlot() is { } slot ? Enter(id, slot, peer) : null;
+
+    /// <summary>The slot that the next stack gets.</summary>
+    public uint? FreeSlot()
     {
         for (uint slot = 0; slot < SteeringLimits.MaxSlots; slot++)
         {
             if (!_limbo.ContainsKey(slot) && Of(slot) == null && !_dying.Exists(s => s.Slot == slot))
-                return Enter(id, slot, peer);
+                return slot;
         }
         return null;
     }
@@ -116,8 +119,8 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
 
     private void EndSteering(Stack stack, PortTable ports, long now)
     {
-        foreach (ServedInterface served in interfaces.All)
-            served.Disconnect(stack.Slot);
+        foreach (ServedInterface one in interfaces.All)
+            one.Disconnect(stack.Slot);
         int freed = ports.RemoveSlot(stack.Slot);
         stack.Executor?.SayLastWords(InterfacesOf(stack));
         options.Log($"stack {stack.Id:x16} (process {stack.Peer.Pid}) is gone: "
@@ -129,7 +132,13 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
         // No program that began before the socket left the map still delivers to it after a grace period of RCU, which
         // nobody else is to wait for.
         const int membarrier = 324, global = 1;
-        stack.Grace = Task.Run(() => Libc.SystemCall(membarrier, global, 0, 0, 0, 0, 0));
+        ServedInterface[] served = [.. interfaces.All];
+        stack.Grace = Task.Run(() =>
+        {
+            foreach (ServedInterface one in served)
+                one.DisconnectRing(stack.Slot);
+            Libc.SystemCall(membarrier, global, 0, 0, 0, 0, 0);
+        });
         stack.BurialAt = now + SettleMilliseconds;
     }
 
@@ -181,9 +190,12 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
             if (until > now)
                 continue;
             _limbo.Remove(slot);
-            foreach (ServedInterface served in interfaces.All)
-                served.Disconnect(slot);
             int freed = ports.RemoveSlot(slot);
+            foreach (ServedInterface served in interfaces.All)
+            {
+                served.Disconnect(slot);
+                served.DisconnectRing(slot);
+            }
             interfaces.Maps!.Slots.Set(slot, default(SlotHolder));
             options.Log($"stack {holder.Stack:x16} did not come back: {freed} port{(freed == 1 ? "" : "s")} back to "
                 + "the kernel");
@@ -221,8 +233,11 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
             CloseAside(socket.Fd);
         foreach (int socket in stack.PacketSockets)
             CloseAside(socket);
+        foreach (FrameRingMap ring in stack.Rings.Values)
+            ring.Dispose();
         stack.Sockets.Clear();
         stack.PacketSockets.Clear();
+        stack.Rings.Clear();
         interfaces.Maps!.Slots.Set(stack.Slot, default(SlotHolder));
         options.Log($"stack {stack.Id:x16}: buried, {frames} frames taken back");
         Buried++;
@@ -243,6 +258,8 @@ internal sealed class StackRegistry(BrokerOptions options, InterfaceSet interfac
                 if (key.Interface == interfaceIndex && stack.Sockets.Remove(key, out StackSocket socket))
                     Libc.Close(socket.Fd);
             }
+            if (stack.Rings.Remove(interfaceIndex, out FrameRingMap? ring))
+                ring.Dispose();
         }
     }
 }

@@ -17,6 +17,7 @@ public static unsafe class StatusReport
     [
         "steered", "steered_bytes", "not_ip", "other_mac", "not_ours", "fragment", "other_protocol",
         "kernel_port", "kernel_connection", "no_socket", "syn_dropped", "syn_answered", "syn_unfit",
+        "ring_full",
     ];
 
     internal static byte[] Write(BrokerOptions options, InterfaceSet interfaces, StackRegistry stacks, PortTable ports,
@@ -71,7 +72,7 @@ public static unsafe class StatusReport
         json.WriteStartObject();
         json.WriteString("name", served.Device.Name);
         json.WriteNumber("index", served.Device.Index);
-        json.WriteString("mode", served.Mode == XdpMode.Native ? "native" : "generic");
+        json.WriteString("mode", Attachment.NameOf(served.Mode));
         json.WriteString("why", served.Why);
         json.WriteString("driver", served.Device.Driver);
         json.WriteNumber("mtu", served.Device.Mtu);

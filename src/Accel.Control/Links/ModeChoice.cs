@@ -8,10 +8,11 @@ public enum ModeWish
     Auto,
     Native,
     Generic,
+    Ring,
 }
 
-/// <summary>Which way to attach first, whether the other may be tried, and why.</summary>
-public readonly record struct ModeChoice(XdpMode First, bool MayFallBack, string Why)
+/// <summary>The ways to attach, in the order in which they are tried, and why the first is the first.</summary>
+public readonly record struct ModeChoice(IReadOnlyList<AttachMode> Modes, string Why)
 {
     /// <summary>
     /// On a veth, generic mode is as quick as native, receives super-frames, and leaves the kernel's own bulk traffic
@@ -19,9 +20,10 @@ public readonly record struct ModeChoice(XdpMode First, bool MayFallBack, string
     /// </summary>
     public static ModeChoice For(ModeWish wish, NetInterface device) => wish switch
     {
-        ModeWish.Native => new(XdpMode.Native, false, "as asked for"),
-        ModeWish.Generic => new(XdpMode.Generic, false, "as asked for"),
-        _ when device.IsVirtualPair => new(XdpMode.Generic, true, "the better one on veth"),
-        _ => new(XdpMode.Native, true, "the driver can"),
+        ModeWish.Native => new([AttachMode.Native], "as asked for"),
+        ModeWish.Generic => new([AttachMode.Generic], "as asked for"),
+        ModeWish.Ring => new([AttachMode.Ring], "as asked for"),
+        _ when device.IsVirtualPair => new([AttachMode.Generic, AttachMode.Native], "the better one on veth"),
+        _ => new([AttachMode.Native, AttachMode.Generic], "the driver can"),
     };
 }

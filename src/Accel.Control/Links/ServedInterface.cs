@@ -20,8 +20,10 @@ public sealed unsafe class ServedInterface : IDisposable
     private readonly Dictionary<uint, QueueMemory> _queues = [];
     private ushort _bindFlags;
     private bool _isZeroCopy;
+    private Task<(FrameRingMap? Ring, string Refusal)>? _spare;
+    private uint _spareSlot;
 
-    private ServedInterface(NetInterface device, SteeringProgram program, XdpMode mode, string why, QueueSizes? sizes,
+    private ServedInterface(NetInterface device, SteeringProgram program, AttachMode mode, string why, QueueSizes? sizes,
         int mostQueues)
     {
         Device = device;
@@ -31,12 +33,12 @@ public sealed unsafe class ServedInterface : IDisposable
         _mostQueues = mostQueues;
         _sizes = sizes ?? QueueSizes.ForQueues(Queues);
         _bindFlags = (ushort)(XdpSocket.NeedWakeup | XdpSocket.ScatterGather
-            | (mode == XdpMode.Native ? XdpSocket.ZeroCopy : XdpSocket.Copy));
+            | (mode == AttachMode.Native ? XdpSocket.ZeroCopy : XdpSocket.Copy));
     }
 
     public NetInterface Device { get; private set; }
 
-    public XdpMode Mode { get; }
+    public AttachMode Mode { get; }
 
     /// <summary>Why this mode, in words.</summary>
     public string Why { get; private set; }
@@ -52,9 +54,16 @@ public sealed unsafe class ServedInterface : IDisposable
 
     public uint Queues => (uint)Math.Min(Math.Min(Device.Queues, _mostQueues), SteeringLimits.MaxQueues);
 
+    private LinkFlags ModeFlag => Mode switch
+    {
+        AttachMode.Native => LinkFlags.Native,
+        AttachMode.Generic => LinkFlags.Generic,
+        _ => LinkFlags.Ring,
+    };
+
     /// <summary>How a stack's sockets there work.</summary>
     public LinkFlags Flags =>
-        (Mode == XdpMode.Native ? LinkFlags.Native : LinkFlags.Generic) | LinkFlags.NeedWakeup | LinkFlags.SuperFrames
+        ModeFlag | LinkFlags.NeedWakeup | LinkFlags.SuperFrames
         | (_isZeroCopy ? LinkFlags.ZeroCopy : 0)
         | ((_bindFlags & XdpSocket.ScatterGather) != 0 ? LinkFlags.ScatterGather : 0)
         | (Device.IsVirtualPair ? LinkFlags.TrustsPartialChecksums : 0) | (Device.IsUp ? LinkFlags.Up : 0);
@@ -70,37 +79,44 @@ public sealed unsafe class ServedInterface : IDisposable
     public static ServedInterface Open(NetInterface device, ref SteeringMaps? maps, ModeWish wish, QueueSizes? sizes,
         int mostQueues)
     {
-        int old = XdpAttachment.Find(device.Index, out XdpMode oldMode, out string name);
-        if (old >= 0 && name != SteeringProgram.Name)
-        {
-            Libc.Close(old);
-            throw new ControlException($"another XDP program ({name}) is on the interface");
-        }
+        int old = Attachment.Find(device.Index, out AttachMode oldMode, out string name);
         ModeChoice choice = ModeChoice.For(wish, device);
         Dictionary<string, BpfMap> given = [];
-        Dictionary<string, BpfMap> left = old >= 0 ? XdpAttachment.MapsOf(old) : [];
+        Dictionary<string, BpfMap> left = [];
         SteeringProgram? program = null;
         try
         {
+            if (old >= 0 && !SteeringProgram.IsOurs(name))
+            {
+                // It comes before a tc program, and does not mind one.
+                choice = choice with { Modes = [.. choice.Modes.Where(mode => mode == AttachMode.Ring)] };
+                if (choice.Modes.Count == 0)
+                    throw new ControlException($"another XDP program ({name}) is on the interface");
+                Libc.Close(old);
+                old = -1;
+            }
+            if (old >= 0)
+                left = LoadedProgram.MapsOf(old);
             if (left.Count > 0 && maps == null)
                 maps = SteeringMaps.From(left);
             if (maps != null)
                 foreach ((string key, BpfMap map) in maps.All)
                     given[key] = map;
-            foreach (string own in (string[])["xsks", "link_config", "counts"])
+            foreach (string own in SteeringProgram.OwnMaps)
                 if (left.TryGetValue(own, out BpfMap? map))
                     given[own] = map;
             program = SteeringProgram.Load(given);
             maps ??= SteeringMaps.From(program.Maps)
                 ?? throw new ControlException("the steering program lacks maps");
-            (XdpMode mode, string why) = Place(device, program, old, oldMode, choice);
+            (AttachMode mode, string why) = Place(device, program, old, oldMode, choice, maps);
             var served = new ServedInterface(device, program, mode, why, sizes, mostQueues);
-            if (mode == XdpMode.Native && choice.MayFallBack && served.ProbeNative() is { } refusal)
+            if (mode == AttachMode.Native && choice.Modes.Contains(AttachMode.Generic)
+                && served.ProbeNative() is { } refusal)
             {
-                XdpAttachment.Detach(device.Index, program.Fd, mode);
-                if (XdpAttachment.Attach(device.Index, program.Fd, XdpMode.Generic) is { } also)
+                Attachment.Detach(device.Index, program.FdOf(mode), mode);
+                if (Attachment.Attach(device.Index, program, AttachMode.Generic) is { } also)
                     throw new ControlException($"native: {refusal}; generic: {also}");
-                served = new ServedInterface(device, program, XdpMode.Generic, $"native: {refusal}", sizes,
+                served = new ServedInterface(device, program, AttachMode.Generic, $"native: {refusal}", sizes,
                     mostQueues);
             }
             served.Configure(device);
@@ -120,26 +136,39 @@ public sealed unsafe class ServedInterface : IDisposable
         }
     }
 
-    private static (XdpMode Mode, string Why) Place(NetInterface device, SteeringProgram program, int old,
-        XdpMode oldMode, ModeChoice choice)
+    private static (AttachMode Mode, string Why) Place(NetInterface device, SteeringProgram program, int old,
+        AttachMode oldMode, ModeChoice choice, SteeringMaps maps)
     {
-        if (old >= 0 && (choice.MayFallBack || choice.First == oldMode))
+        if (old >= 0 && (choice.Modes.Contains(oldMode) || MustStay(oldMode, choice, maps)))
         {
-            string? failed = XdpAttachment.Exchange(device.Index, program.Fd, old, oldMode);
+            string? failed = Attachment.Exchange(device.Index, program, old, oldMode);
             return failed == null ? (oldMode, "as before")
                 : throw new ControlException($"the program left there cannot be replaced: {failed}");
         }
         if (old >= 0)
-            XdpAttachment.Detach(device.Index, old, oldMode);
-        string? refusal = XdpAttachment.Attach(device.Index, program.Fd, choice.First);
-        if (refusal == null)
-            return (choice.First, choice.Why);
-        if (!choice.MayFallBack)
-            throw new ControlException($"{choice.First} mode: {refusal}");
-        XdpMode other = choice.First == XdpMode.Native ? XdpMode.Generic : XdpMode.Native;
-        string? second = XdpAttachment.Attach(device.Index, program.Fd, other);
-        return second == null ? (other, $"{choice.First}: {refusal}")
-            : throw new ControlException($"{choice.First}: {refusal}; {other}: {second}");
+            Attachment.Detach(device.Index, old, oldMode);
+        string before = "";
+        foreach (AttachMode mode in choice.Modes)
+        {
+            string? refusal = Attachment.Attach(device.Index, program, mode);
+            if (refusal == null)
+                return (mode, before.Length == 0 ? choice.Why : before);
+            before += $"{(before.Length == 0 ? "" : "; ")}{Attachment.NameOf(mode)}: {refusal}";
+        }
+        throw new ControlException(before);
+    }
+
+    /// <summary>Stacks that look for their frames in rings find none in sockets, and the other way round.</summary>
+    private static bool MustStay(AttachMode oldMode, ModeChoice choice, SteeringMaps maps)
+    {
+        if ((oldMode == AttachMode.Ring) == (choice.Modes[0] == AttachMode.Ring))
+            return false;
+        for (uint slot = 0; slot < SteeringLimits.MaxSlots; slot++)
+        {
+            if (maps.Slots.TryGet(slot, out SlotHolder holder) && holder.Stack != 0)
+                return true;
+        }
+        return false;
     }
 
     /// <summary>Do sockets bind while the program is in the driver? Null if so.</summary>
@@ -169,7 +198,7 @@ public sealed unsafe class ServedInterface : IDisposable
     /// What the program sends back leaves. A native program on a veth is dropped what it sends if the peer has neither
     /// a program nor GRO, which cannot be seen from here.
     /// </summary>
-    private bool CanAnswer => Mode == XdpMode.Generic || !Device.IsVirtualPair;
+    private bool CanAnswer => Mode != AttachMode.Native || !Device.IsVirtualPair;
 
     /// <summary>Tells the program what it has to know of the interface.</summary>
     public void Configure(NetInterface device)
@@ -212,9 +241,60 @@ public sealed unsafe class ServedInterface : IDisposable
         return null;
     }
 
-    /// <summary>Frames of a slot on a queue go to a socket.</summary>
+    /// <summary>Frames of a slot on a queue go to a socket. In ring mode it shows that the stack lives.</summary>
     public void Connect(uint slot, uint queue, int socket) =>
         Sockets.Set(slot * SteeringLimits.MaxQueues + queue, socket);
+
+    /// <summary>
+    /// Makes the ring of the stack that will have a slot, aside: to put a map into a map takes the kernel tens of
+    /// milliseconds (synchronize_rcu), which who comes is not to wait for.
+    /// </summary>
+    public void PrepareRing(uint slot)
+    {
+        if (Mode != AttachMode.Ring || (_spare != null && _spareSlot == slot))
+            return;
+        (Task<(FrameRingMap? Ring, string)>? unused, uint before) = (_spare, _spareSlot);
+        _spareSlot = slot;
+        _spare = Task.Run(() =>
+        {
+            if (unused != null)
+            {
+                unused.GetAwaiter().GetResult().Ring?.Dispose();
+                DisconnectRing(before);
+            }
+            return MakeRing(slot);
+        });
+    }
+
+    /// <summary>The ring of a slot: what stands in it comes to nobody until a socket is connected. Null, and why.
+    /// </summary>
+    public FrameRingMap? TakeRing(uint slot, out string refusal)
+    {
+        Task<(FrameRingMap?, string)>? prepared = _spareSlot == slot ? _spare : null;
+        if (prepared != null)
+            _spare = null;
+        (FrameRingMap? ring, refusal) = prepared?.GetAwaiter().GetResult() ?? MakeRing(slot);
+        if (ring != null)
+            _program.Maps["rings_full"].Set(slot, 0u);
+        return ring;
+    }
+
+    private (FrameRingMap? Ring, string Refusal) MakeRing(uint slot)
+    {
+        FrameRingMap? ring = FrameRingMap.Create(out string refusal);
+        if (ring == null)
+            return (null, refusal);
+        try
+        {
+            _program.Maps["rings"].Set(slot, ring.Fd);
+            return (ring, "");
+        }
+        catch (ControlException e)
+        {
+            ring.Dispose();
+            return (null, e.Message);
+        }
+    }
 
     /// <summary>Frames of a slot fall through to the kernel.</summary>
     public void Disconnect(uint slot)
@@ -222,6 +302,10 @@ public sealed unsafe class ServedInterface : IDisposable
         for (uint queue = 0; queue < SteeringLimits.MaxQueues; queue++)
             Sockets.Remove(slot * SteeringLimits.MaxQueues + queue);
     }
+
+    /// <summary>Takes the ring of a slot away. Waits until no program writes into it any more: tens of milliseconds.
+    /// </summary>
+    public void DisconnectRing(uint slot) => _program.Maps["rings"].Remove(slot);
 
     /// <summary>A packet socket that sends super-frames. Minus an errno if it cannot be had.</summary>
     public int OpenPacketSocket()
@@ -260,6 +344,7 @@ public sealed unsafe class ServedInterface : IDisposable
         Queues = Queues,
         Slot = slot,
         MaxSuperFrame = MaxSuperFrame,
+        RingBytes = Mode == AttachMode.Ring ? FrameRingMap.Bytes : 0,
         RxRingSize = Sizes.ReceiveRing,
         TxRingSize = Sizes.SendRing,
         FillRingSize = Sizes.FillRing,
@@ -269,10 +354,12 @@ public sealed unsafe class ServedInterface : IDisposable
     };
 
     /// <summary>Takes the program off, if it is still there.</summary>
-    public string? Detach() => XdpAttachment.Detach(Device.Index, _program.Fd, Mode);
+    public string? Detach() => Attachment.Detach(Device.Index, _program.FdOf(Mode), Mode);
 
     public void Dispose()
     {
+        _spare?.GetAwaiter().GetResult().Ring?.Dispose();
+        _spare = null;
         foreach (QueueMemory memory in _queues.Values)
             memory.Dispose();
         _queues.Clear();

@@ -38,9 +38,19 @@ public unsafe interface ILink
     /// </summary>
     void Recover();
 
-    /// <summary>The descriptor of a queue: readable when frames have arrived. Queues: <see cref="LinkInfo.Queues"/>.
+    /// <summary>The descriptors that are readable when frames have arrived, and how many there are: mostly one for each
+    /// queue.</summary>
+    int Descriptor(int number);
+
+    int DescriptorCount => (int)Info->Queues;
+
+    /// <summary>
+    /// A thread that is counted in <see cref="LinkInfo.Sleepers"/> is about to wait for the descriptors. After this it
+    /// looks once more whether anything has arrived: what arrives later wakes it. No lock.
     /// </summary>
-    int Descriptor(int queue);
+    void Doze()
+    {
+    }
 
     /// <summary>What of a queue is mapped that keeps its socket open. Returns how much of the room is used.</summary>
     int MappingsOf(int queue, Span<MappedRange> ranges);
@@ -101,6 +111,9 @@ public enum LinkFlags : uint
     /// </summary>
     TrustsPartialChecksums = 64,
     Up = 128,
+
+    /// <summary>Frames come through a ring that a tc program writes, not through AF_XDP.</summary>
+    Ring = 256,
 }
 
 /// <summary>A link as every process of the stack, and the tools, see it.</summary>
@@ -145,4 +158,14 @@ public unsafe struct LinkInfo
     [FieldOffset(204)] public uint CompletionRingSize;
     [FieldOffset(208)] public uint Frames;
     [FieldOffset(212)] public uint FrameBytes;
+
+    /// <summary>Of the ring that frames come through; 0: they come over AF_XDP.</summary>
+    [FieldOffset(216)] public uint RingBytes;
+
+    /// <summary>Threads that wait for frames, or are about to.</summary>
+    [FieldOffset(220)] public int Sleepers;
+
+    /// <summary>Where the next record of the ring begins, and up to where all have been dealt with.</summary>
+    [FieldOffset(224)] public ulong RingRead;
+    [FieldOffset(232)] public ulong RingDone;
 }

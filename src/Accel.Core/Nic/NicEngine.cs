@@ -85,6 +85,9 @@ public sealed unsafe class NicEngine
     /// </summary>
     public bool HasUnresolved => !NicSet.IsEmpty(_region.Asking);
 
+    /// <summary>Nobody has the lock. No lock: a guess.</summary>
+    public bool IsFree => Volatile.Read(ref _region.Tables->Lock.Word) == 0;
+
     /// <summary>Takes the lock if it is free, or its holder has died. False: the holder does what was kicked.</summary>
     public bool TryEnter(int tid)
     {

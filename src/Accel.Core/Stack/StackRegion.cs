@@ -50,6 +50,9 @@ public unsafe struct ProcessSlot
     /// <summary>Threads between a count of references and its note. Not 0 when the process dies: one was.</summary>
     [FieldOffset(52)] public int Changing;
 
+    /// <summary>Its share of <see cref="Nic.LinkInfo.Sleepers"/>.</summary>
+    [FieldOffset(56)] public int SleepsForFrames;
+
     [FieldOffset(64)] public fixed byte Name[64];
 
     /// <summary>Of <see cref="HandoverWanted"/>.</summary>
@@ -351,8 +354,8 @@ public static class DescriptorEntry
     /// <summary>What the control plane sent: the conversation, its tables, the ports.</summary>
     public const int ControlTag = 0x30004, MirrorTag = 0x30005, SteeringTag = 0x30006;
 
-    /// <summary>A link's packet socket, and of each of its queues the socket and the memory.</summary>
-    public const int PacketTag = 0x40000, QueueTag = 0x100000, MemoryTag = 0x200000;
+    /// <summary>A link's packet socket and ring, and of each of its queues the socket and the memory.</summary>
+    public const int PacketTag = 0x40000, RingTag = 0x50000, QueueTag = 0x100000, MemoryTag = 0x200000;
 
     /// <summary>Tag of something of a queue.</summary>
     public static int OfQueue(int tag, int link, int queue) => tag + (link << 10) + queue;

@@ -18,6 +18,13 @@ public sealed unsafe partial class AcceldClient
             LinkMessage message = Conversation.As<LinkMessage>(packet);
             int number = links.Count;
             int packetSocket = message.HasPacketSocket != 0 ? Keep(0, DescriptorEntry.PacketTag + number) : -1;
+            int ringMap = message.RingBytes != 0
+                ? Keep(message.HasPacketSocket != 0 ? 1 : 0, DescriptorEntry.RingTag + number) : -1;
+            if (!FrameRing.TryMap(_kernel, ringMap, message.RingBytes, out FrameRing ring))
+            {
+                LastError = "the ring of the interface cannot be mapped";
+                return NicRefusal.Failed;
+            }
             XdpQueue[] queues = new XdpQueue[Math.Clamp(message.Queues, 1, 256)];
             for (int q = 0; q < queues.Length; q++)
             {
@@ -25,13 +32,17 @@ public sealed unsafe partial class AcceldClient
                     continue;
                 for (int opened = 0; opened < q; opened++)
                     queues[opened].Unmap(_kernel);
+                ring.Unmap(_kernel);
                 return NicRefusal.Failed;
             }
             if (links.Count == max)
+            {
+                ring.Unmap(_kernel);
                 continue;
+            }
             LinkInfo* info = infos + links.Count;
             Fill(info, message);
-            links.Add(new XdpLink(_kernel, info, queues, new PacketSocket(_kernel, packetSocket)));
+            links.Add(new XdpLink(_kernel, info, queues, ring, new PacketSocket(_kernel, packetSocket)));
         }
         return TryAwait(MessageKind.Ready, out Message ready) ? ready.Header.Refusal : NicRefusal.Failed;
     }
@@ -94,8 +105,11 @@ public sealed unsafe partial class AcceldClient
                     return [];
                 SharedLock.Abandon(ref queues[q].Umem.Header->Lock, _kernel.CurrentPid());
             }
+            int ringMap = find(DescriptorEntry.RingTag + i);
+            if (!FrameRing.TryMap(_kernel, ringMap, infos[i].RingBytes, out FrameRing ring))
+                return [];
             PacketSocket packet = new(_kernel, find(DescriptorEntry.PacketTag + i));
-            links.Add(new XdpLink(_kernel, infos + i, queues, packet));
+            links.Add(new XdpLink(_kernel, infos + i, queues, ring, packet));
         }
         _stackId = stackId;
         _slot = infos[0].Slot;
@@ -121,6 +135,7 @@ public sealed unsafe partial class AcceldClient
             CompletionRingSize = message.CompletionRingSize,
             Frames = message.Frames,
             FrameBytes = message.FrameBytes,
+            RingBytes = message.RingBytes,
         };
         for (int i = 0; i < 6; i++)
             info->Mac[i] = message.Mac[i];

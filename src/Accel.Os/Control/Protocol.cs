@@ -149,7 +149,8 @@ public struct WelcomeMessage
     [FieldOffset(48)] public ulong SequenceKey1;
 }
 
-/// <summary>A link. Descriptor: a packet socket on it, if <see cref="HasPacketSocket"/>.</summary>
+/// <summary>A link. Descriptors: a packet socket on it, if <see cref="HasPacketSocket"/>; the ring that its frames come
+/// through, if <see cref="RingBytes"/>.</summary>
 [SharedLayout, StructLayout(LayoutKind.Explicit, Size = Protocol.MessageBytes)]
 public unsafe struct LinkMessage
 {
@@ -169,6 +170,7 @@ public unsafe struct LinkMessage
     [FieldOffset(80)] public uint Frames;
     [FieldOffset(84)] public uint FrameBytes;
     [FieldOffset(88)] public uint HasPacketSocket;
+    [FieldOffset(92)] public uint RingBytes;
 }
 
 /// <summary>A queue of a link. Descriptors: the stack's AF_XDP socket, and the memory of the queue.</summary>

@@ -6,7 +6,8 @@ namespace Accel.Os.Links;
 /// <summary>
 /// A link over AF_XDP sockets, one for each queue of the interface. Receive and send ring are the stack's own, shared
 /// by its processes and used under the engine's lock; frames, fill ring and completion ring are shared with the other
-/// stacks on the queue (<see cref="Umem"/>). No index is kept here: after a fork several processes use the link.
+/// stacks on the queue (<see cref="Umem"/>). In ring mode it only sends over them, and frames come through a
+/// <see cref="FrameRing"/>. No index is kept here: after a fork several processes use the link.
 /// </summary>
 public sealed unsafe class XdpLink : ILink
 {
@@ -17,6 +18,7 @@ public sealed unsafe class XdpLink : ILink
 
     private readonly LinuxKernel _kernel;
     private readonly XdpQueue[] _queues;
+    private readonly FrameRing _ring;
     private readonly PacketSocket _packet;
     private readonly byte* _jumbo;
     private readonly byte _owner;
@@ -29,13 +31,15 @@ public sealed unsafe class XdpLink : ILink
     /// <param name="kernel">System calls.</param>
     /// <param name="info">What the control plane wrote of the link.</param>
     /// <param name="queues">One for each queue of the interface.</param>
+    /// <param name="ring">Where frames come, if it is mapped.</param>
     /// <param name="packet">A packet socket on the interface, or one that is not open.</param>
     [ColdPath]
-    public XdpLink(LinuxKernel kernel, LinkInfo* info, XdpQueue[] queues, PacketSocket packet)
+    public XdpLink(LinuxKernel kernel, LinkInfo* info, XdpQueue[] queues, FrameRing ring, PacketSocket packet)
     {
         _kernel = kernel;
         Info = info;
         _queues = queues;
+        _ring = ring;
         _packet = packet;
         _owner = (byte)(info->Slot + 1);
         _sendQueue = (int)(info->Slot % (uint)queues.Length);
@@ -63,12 +67,22 @@ public sealed unsafe class XdpLink : ILink
         }
     }
 
-    public int Descriptor(int queue) => _queues[queue].Descriptor;
+    public int Descriptor(int number) => _ring.IsMapped ? _ring.Descriptor : _queues[number].Descriptor;
+
+    public int DescriptorCount => _ring.IsMapped ? 1 : _queues.Length;
+
+    public void Doze()
+    {
+        if (_ring.IsMapped)
+            _ring.Doze(Info);
+    }
 
     public bool IsReadable
     {
         get
         {
+            if (_ring.IsMapped)
+                return _ring.IsReadable(Info);
             foreach (ref XdpQueue queue in _queues.AsSpan())
             {
                 if (Volatile.Read(ref *queue.Receive.Producer) != Volatile.Read(ref *queue.Receive.Consumer))
@@ -81,6 +95,13 @@ public sealed unsafe class XdpLink : ILink
     public int Receive(FrameRef* frames, int max)
     {
         int got = 0;
+        if (_ring.IsMapped)
+        {
+            got = _ring.Receive(Info, frames, max);
+            if (got > 0)
+                Info->RxBatches++;
+            return got;
+        }
         for (int i = 0; i < _queues.Length && got < max; i++)
         {
             int index = _next + i;
@@ -171,6 +192,11 @@ public sealed unsafe class XdpLink : ILink
 
     public void Release(FrameRef* frames, int count)
     {
+        if (_ring.IsMapped)
+        {
+            _ring.Release(Info);
+            return;
+        }
         for (int i = 0; i < count;)
         {
             int index = (int)(frames[i].Handle >> 32), end = i + 1;
@@ -349,6 +375,8 @@ public sealed unsafe class XdpLink : ILink
     [ColdPath]
     public void Recover()
     {
+        if (_ring.IsMapped)
+            _ring.Release(Info);
         foreach (ref XdpQueue queue in _queues.AsSpan())
         {
             queue.Umem.Enter(_tid, _kernel);
@@ -361,6 +389,9 @@ public sealed unsafe class XdpLink : ILink
     [ColdPath]
     public void UpdateDrops()
     {
+        // In ring mode each frame says how many were lost before it.
+        if (_ring.IsMapped)
+            return;
         const int SocketXdp = 283, Statistics = 7;
         ulong full = 0, invalid = 0, empty = 0, other = 0;
         // struct xdp_statistics: rx_dropped, rx_invalid_descs, tx_invalid_descs, rx_ring_full,
@@ -388,6 +419,7 @@ public sealed unsafe class XdpLink : ILink
     {
         foreach (ref XdpQueue queue in _queues.AsSpan())
             queue.Unmap(_kernel);
+        _ring.Unmap(_kernel);
         System.Runtime.InteropServices.NativeMemory.Free(_jumbo);
     }
 

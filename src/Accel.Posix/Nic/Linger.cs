@@ -32,6 +32,7 @@ public static unsafe class Linger
         long most = nic.Control.IsConnected ? MomentNs : MostNs;
         if (nic.Engine.IsDrained || now - heard > SilenceNs || now - began > most)
             return Leave(s, t);
+        nic.Queues.Sleepers.Doze();
         PollFd* fds = (PollFd*)t->Wait.Small;
         t->Wait.FdCount = nic.Queues.Descriptors(fds, AccelWait.SmallFds);
         t->Wait.Fds = fds;

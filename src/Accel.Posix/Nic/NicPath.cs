@@ -134,6 +134,19 @@ public sealed unsafe class NicPath : INicHost
         _s.CountTime(t, Counter.NicRoundNs, round);
     }
 
+    /// <summary>
+    /// Frames have come that nobody was woken for, since somebody was awake, who has left them. While somebody has the
+    /// engine they are that one's affair.
+    /// </summary>
+    public bool HasLateFrames => Queues.Sleepers.Matters && IsReadable && Engine.IsFree;
+
+    /// <summary>The thread is going to sleep until a frame comes, if none is there.</summary>
+    public void Settle(AccelThread* t)
+    {
+        Queues.Sleepers.Enter(t);
+        PumpDry(t);
+    }
+
     /// <summary>Before a sleep: what is queued must leave, and what has come must be seen.</summary>
     public void PumpDry(AccelThread* t)
     {

@@ -12,6 +12,10 @@ public sealed unsafe class NicQueues(PosixStack s, ILink[] links)
     /// <summary>More queues than that are waited for through the hub, which costs each wake-up a level more.</summary>
     private const int MaxDirectQueues = 4;
 
+    private readonly NicSleepers _sleepers = new(s, links);
+
+    public NicSleepers Sleepers => _sleepers;
+
     /// <summary>The hub takes the queues, if sleeps do not name them.</summary>
     public void JoinHub()
     {
@@ -19,7 +23,7 @@ public sealed unsafe class NicQueues(PosixStack s, ILink[] links)
             return;
         foreach (ILink link in links)
         {
-            for (int queue = 0; queue < (int)link.Info->Queues; queue++)
+            for (int queue = 0; queue < link.DescriptorCount; queue++)
                 s.Peers.AddLink(link.Descriptor(queue));
         }
     }
@@ -31,7 +35,7 @@ public sealed unsafe class NicQueues(PosixStack s, ILink[] links)
         {
             uint queues = 0;
             foreach (ILink link in links)
-                queues += link.Info->Queues;
+                queues += (uint)link.DescriptorCount;
             return queues <= MaxDirectQueues;
         }
     }
@@ -74,7 +78,7 @@ public sealed unsafe class NicQueues(PosixStack s, ILink[] links)
         uint count = 0;
         foreach (ILink link in links)
         {
-            for (int queue = 0; queue < (int)link.Info->Queues && count < max; queue++)
+            for (int queue = 0; queue < link.DescriptorCount && count < max; queue++)
                 fds[count++] = new PollFd { Fd = link.Descriptor(queue), Events = (short)Ev.IN };
         }
         return count;

@@ -42,6 +42,7 @@ public static unsafe class Progress
         if (now - nic.Engine.LastActivityNs < IdleNs)
             return Sleep(t, null, 0, now + TickNs);
         nic.WatchFamily(t);
+        nic.Queues.Sleepers.Doze();
         PollFd* fds = (PollFd*)t->Wait.Small;
         uint count = nic.Queues.Descriptors(fds, AccelWait.SmallFds - 1);
         if (s.Hub >= 0)

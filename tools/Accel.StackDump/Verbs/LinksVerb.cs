@@ -37,7 +37,8 @@ internal static class LinksVerb
     {
         LinkInfo link = *nic.Region.LinkAt(index);
         var flags = (LinkFlags)link.Flags;
-        string mode = flags.HasFlag(LinkFlags.Native) ? "native" : flags.HasFlag(LinkFlags.Generic) ? "generic" : "?";
+        string mode = flags.HasFlag(LinkFlags.Native) ? "native" : flags.HasFlag(LinkFlags.Generic) ? "generic"
+            : flags.HasFlag(LinkFlags.Ring) ? "ring" : "?";
         string copy = flags.HasFlag(LinkFlags.ZeroCopy) ? "zero-copy" : "copy";
         JsonObject Section(string title, params (string Name, ulong Value)[] values)
         {

@@ -1,0 +1,35 @@
+using Accel.Control.Bpf;
+using Accel.Control.Native;
+
+namespace Accel.Control.Links;
+
+/// <summary>A ring that frames of one stack are copied into (BPF_MAP_TYPE_RINGBUF). The stack maps it.</summary>
+public sealed unsafe class FrameRingMap : IDisposable
+{
+    /// <summary>64 of the largest super-frames, or 32,768 of the smallest frames.</summary>
+    public const uint Bytes = 4 << 20;
+
+    private const int RingBuffer = 27;
+
+    private FrameRingMap(int fd) => Fd = fd;
+
+    public int Fd { get; private set; }
+
+    /// <summary>Null, and why.</summary>
+    public static FrameRingMap? Create(out string refusal)
+    {
+        fixed (byte* name = "accel_ring\0"u8)
+        {
+            int fd = LibBpf.CreateMap(RingBuffer, name, 0, 0, Bytes, null);
+            refusal = fd < 0 ? $"ring: {Libc.Text(-fd)}" : "";
+            return fd < 0 ? null : new FrameRingMap(fd);
+        }
+    }
+
+    public void Dispose()
+    {
+        if (Fd >= 0)
+            Libc.Close(Fd);
+        Fd = -1;
+    }
+}
