@@ -25,8 +25,9 @@ internal static class BenchCommand
         var set = new Option<string[]>("--set")
             { Description = "NAME=VALUE: an option of the accelerated side (may be given again)" };
         var profile = new Option<string?>("--profile") { Description = "A profile for the accelerated side" };
+        var mode = new Option<string?>("--mode") { Description = "acceld's: auto, native, generic or ring" };
         Command Measuring(string name, string description, BenchCase[] cases,
-            Func<int, int, double, Surroundings> where)
+            Func<int, int, double, string?, Surroundings> where)
         {
             var command = new Command(name, description) { json, quick, runs, only, cpus, profile, set };
             command.SetAction(parsed =>
@@ -42,7 +43,8 @@ internal static class BenchCommand
                 chosen = [.. chosen.Select(settings.On)];
                 if (!TryCpus(parsed.GetValue(cpus)!, out int server, out int client))
                     return Refuse("--cpus wants two numbers, as in 0,1");
-                Surroundings at = where(server, client, isQuick ? 0.4 : 1.0);
+                string? attached = command.Options.Contains(mode) ? parsed.GetValue(mode) : null;
+                Surroundings at = where(server, client, isQuick ? 0.4 : 1.0, attached);
                 using (at as IDisposable)
                     return Run(chosen, at, parsed.GetValue(json), parsed.GetValue(runs) ?? (isQuick ? 3 : 7));
             });
@@ -50,10 +52,11 @@ internal static class BenchCommand
         }
 
         Command local = Measuring("local", "Both ends on this host: the local path against the kernel's loopback",
-            Cases.Local, (server, client, seconds) => new Surroundings(server, client, seconds));
+            Cases.Local, (server, client, seconds, _) => new Surroundings(server, client, seconds));
         Command nic = Measuring("nic", "Two network namespaces joined by a veth pair: with the server, the client, or "
             + "both accelerated", NicCases.All,
-            (server, client, seconds) => new NicSurroundings(server, client, seconds));
+            (server, client, seconds, attached) => new NicSurroundings(server, client, seconds) { Mode = attached });
+        nic.Options.Add(mode);
         var pass = new Command("passthrough",
             "What the preload costs calls and programs that are none of its business") { json, quick };
         pass.SetAction(parsed => Installation.Missing([]) is { } missing ? Refuse(missing)

@@ -53,12 +53,13 @@ public sealed class Host : IDisposable
     }
 
     /// <summary>Starts acceld on the interface and waits until it serves. Returns what it says of itself.</summary>
-    public string Serve(int cpu)
+    public string Serve(int cpu, string? mode = null)
     {
         if (!File.Exists(Installation.Daemon))
             throw new MeasurementException($"{Installation.Daemon} is not built: run tools/build");
         var end = new End(Side.Kernel, At(cpu), []);
-        _daemon = Child.Start(end, Installation.Daemon, "--interface", Interface);
+        string[] how = mode is null ? [] : ["--mode", mode];
+        _daemon = Child.Start(end, Installation.Daemon, ["--interface", Interface, .. how]);
         var said = new List<string>();
         while (said.Count == 0 || !said[^1].StartsWith("acceld ready", StringComparison.Ordinal))
             said.Add(_daemon.ReadLine(Patience));

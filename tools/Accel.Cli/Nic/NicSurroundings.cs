@@ -15,6 +15,9 @@ public sealed record NicSurroundings(int ServerCpu, int ClientCpu, double Second
 
     private readonly Dictionary<(Ends, bool), World> _worlds = [];
 
+    /// <summary>How acceld is to attach; null: as it chooses.</summary>
+    public string? Mode { get; init; }
+
     public override string Reading => "ratio above 1: accelerated is better. CPU/op: user and system time of the "
         + $"accelerated side for one operation, in us. {RingReading}";
 
@@ -46,8 +49,8 @@ public sealed record NicSurroundings(int ServerCpu, int ClientCpu, double Second
         var world = new World(offloads);
         try
         {
-            if (served.HasFlag(Ends.Server)) world.A.Serve(ServerCpu);
-            if (served.HasFlag(Ends.Client)) world.B.Serve(ClientCpu);
+            if (served.HasFlag(Ends.Server)) world.A.Serve(ServerCpu, Mode);
+            if (served.HasFlag(Ends.Client)) world.B.Serve(ClientCpu, Mode);
         }
         catch
         {
