@@ -8,6 +8,18 @@ namespace Accel.Posix;
 /// <summary>A listening socket takes connections from network interfaces too, if its address has any.</summary>
 public static unsafe class NicListener
 {
+    /// <summary>
+    /// Before the kernel listens: acceld takes its time to give a program its first interfaces, and whoever comes
+    /// meanwhile to a socket that listens already is the kernel's for the whole connection. Steering has to wait until
+    /// the kernel has agreed: that it listens is what proves to acceld that the port is ours, and no other's.
+    /// </summary>
+    public static void Prepare(PosixStack s, AccelThread* t, Socket* socket)
+    {
+        if (!socket->Local.Unmapped().IsLoopback && socket->State != (uint)SocketState.Listening
+            && socket->Reason != (byte)PathReason.OptionNeedsKernel)
+            NicAttach.Of(s, t);
+    }
+
     /// <summary>The listener is open on the local path and in the kernel: now on the interfaces.</summary>
     public static void Open(PosixStack s, AccelThread* t, Socket* socket, int fd, int listenerIndex)
     {
