@@ -97,6 +97,7 @@ public sealed class Broker : IDisposable
             _stacks.TakeOver(Now, _ports.SlotsInUse());
         }
         PublishAddresses();
+        _desk.Rehearse();
         _refreshAt = _mixedAt = Now + RefreshMilliseconds;
     }
 
