@@ -20,13 +20,17 @@ public static unsafe class NicListener
             NicAttach.Of(s, t);
     }
 
-    /// <summary>The listener is open on the local path and in the kernel: now on the interfaces.</summary>
+    /// <summary>
+    /// The listener is open on the local path and in the kernel: now on the interfaces, if <see cref="Prepare"/> has
+    /// joined any.
+    /// </summary>
     public static void Open(PosixStack s, AccelThread* t, Socket* socket, int fd, int listenerIndex)
     {
         Endpoint name = socket->Local.Unmapped();
         if (name.IsLoopback || socket->Local.Port == 0)
             return;
-        NicPath? nic = NicAttach.Of(s, t);
+        // Not asked for again: an acceld that does not answer has had its time.
+        NicPath? nic = s.Nic;
         if (nic == null || nic.RegionNumber != socket->Region
             || (!name.IsAny && !nic.Control.Tables.IsLocalAddress(name)))
             return;
