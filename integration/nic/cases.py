@@ -153,7 +153,7 @@ def stackdump(w, column):
         raise Failure(f"while it is stopped {states} are shown, opens {before['tcp_passive_opens']}")
 
 
-def nginx(w, workers=1, daemon="off"):
+def nginx(w, workers=1, daemon="off", wait=True):
     files = os.path.join(w.folder, "html")
     os.makedirs(files, exist_ok=True)
     for name, size in (("1k", 1024), ("10m", 10 << 20)):
@@ -169,7 +169,7 @@ http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
   server {{ listen 80; listen [::]:80; root {files}; }} }}
 """)
     server = w.a.start(["nginx", "-c", config, "-e", "stderr"])
-    if daemon == "off":
+    if daemon == "off" and wait:
         w.a.wait_listening(80)
     return server
 

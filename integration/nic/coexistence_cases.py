@@ -5,7 +5,7 @@ import re
 import signal
 import time
 
-from cases import HERE, PYTHON, case, nginx, nic_connections, redis, until
+from cases import HERE, PYTHON, accepts, case, nginx, nic_connections, redis, until
 from world import ACCELD, MODE, Failure
 
 BULK = [PYTHON, os.path.join(HERE, "bulk.py")]
@@ -238,6 +238,18 @@ def reaches(w, address, port):
         return True
     except Failure:
         return False
+
+
+@case("a server's first clients, who wait for it already, are let in over the interface",
+      columns=("kernel", "server", "both"))
+def early(w, column):
+    clients = w.b.start([PYTHON, os.path.join(HERE, "early.py"), w.a.ip4, "80", "32"])
+    clients.wait_for("ready")
+    server = nginx(w, wait=False)
+    clients.wait_for("good", 30)
+    # Whoever comes between the kernel's listen() and acceld's answer, a few milliseconds later, is the kernel's.
+    if column.a and (taken := accepts(w, server.pid)) < 24:
+        raise Failure(f"{taken} of 32 clients came over the interface")
 
 
 @case("a server killed with -9: its clients are reset, its port is free", columns=("server", "both"))

@@ -42,6 +42,7 @@ public static unsafe class Acceptor
             return AccelResult.Pass;
         if (socket->State is (uint)SocketState.Connected or (uint)SocketState.Connecting)
             return -Errno.EINVAL;
+        NicListener.Prepare(s, t, socket);
         int result = s.Kernel.Listen(fd, backlog);
         if (result < 0)
             return result;

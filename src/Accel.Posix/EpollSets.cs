@@ -384,7 +384,7 @@ public static unsafe partial class EpollSets
                 continue;
             s.Lock(ref other->Lock, t);
             uint at = other->Used != 0 ? other->Items : 0;
-            while (at != 0)
+            for (int steps = 0; at != 0 && steps < StackRegion.MaxEpollItems; steps++)
             {
                 int index = (int)at - 1;
                 EpollItem* item = s.S.EpollItemAt(index);

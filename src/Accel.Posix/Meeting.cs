@@ -237,11 +237,9 @@ public static unsafe class Meeting
         return best > 0;
     }
 
-    /// <summary>How well a listener fits an address: 0 not at all, 3 exactly.</summary>
+    /// <summary>How well a listener fits an address, which is not a mapped one: 0 not at all, 3 exactly.</summary>
     private static int Rank(Listener* listener, in Endpoint target)
     {
-        if (listener->Name.SameAddress(target))
-            return 3;
         Endpoint name = listener->Name.Unmapped();
         if (name.SameAddress(target))
             return 3;

@@ -88,7 +88,8 @@ public unsafe class RingTests
         Assert.Equal((1ul, (ulong)frame.Length), (bench.Stack.Link.Info->RxFrames, bench.Stack.Link.Info->RxBytes));
     }
 
-    /// <summary>Frames that find no room are lost and counted; the rest is in order, and what comes later comes.</summary>
+    /// <summary>Frames that find no room are lost and counted; the rest is in order, and what comes later comes.
+    /// </summary>
     [Fact]
     public void A_full_ring_loses_frames_and_says_how_many()
     {

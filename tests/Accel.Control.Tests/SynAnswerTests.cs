@@ -23,8 +23,8 @@ public sealed class SynAnswerTcTests() : SynAnswerTests(AttachMode.Ring);
 /// </summary>
 public abstract unsafe class SynAnswerTests : IDisposable
 {
-    /// <summary>XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT; of tc TCX_DROP, TCX_NEXT, TCX_REDIRECT. What tc has copied into
-    /// the ring is dropped as well.</summary>
+    /// <summary>XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT; of tc TCX_DROP, TCX_NEXT, TCX_REDIRECT. What tc has copied
+    /// into the ring is dropped as well.</summary>
     int Drop => _mode == AttachMode.Ring ? 2 : 1;
 
     int Pass => _mode == AttachMode.Ring ? -1 : 2;

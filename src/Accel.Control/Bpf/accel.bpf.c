@@ -388,7 +388,7 @@ int accel_copy(struct __sk_buff *skb)
         return TCX_NEXT;
     if (verdict == DROP)
         return TCX_DROP;
-    /* The stack's socket, which it sends over, goes with its last process, and lives without acceld; its ring neither. */
+    /* The socket that the stack sends over goes with its last process, and needs no acceld. Its ring is still here. */
     __u32 socket = decision.slot * MAX_QUEUES;
     void *ring = bpf_map_lookup_elem(&rings, &decision.slot);
     if (!ring || !bpf_map_lookup_elem(&xsks, &socket)) {

@@ -1,5 +1,5 @@
-/* A frame as either kind of program has it: struct xdp_md of XDP, struct __sk_buff of tc. Which one is known when this is
- * compiled, so nothing is asked at run time. */
+/* A frame as either kind of program has it: struct xdp_md of XDP, struct __sk_buff of tc. Which one is known when
+ * this is compiled, so nothing is asked at run time. */
 #ifndef ACCEL_FRAME_H
 #define ACCEL_FRAME_H
 

@@ -98,6 +98,7 @@ public sealed class Broker : IDisposable
         }
         PublishAddresses();
         _desk.PrepareRings();
+        _desk.Rehearse();
         _refreshAt = _mixedAt = Now + RefreshMilliseconds;
     }
 

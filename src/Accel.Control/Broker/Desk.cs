@@ -21,6 +21,17 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
 
     public event Action? ListenersChanged;
 
+    /// <summary>Before anybody can ask: see <see cref="Rehearsal"/>.</summary>
+    public void Rehearse()
+    {
+        if (ports.SlotsInUse().Contains(Rehearsal.Nobody.Slot)
+            || !Rehearsal.TryListen(out int descriptor, out SteerMessage wanted))
+            return;
+        if (Give(Rehearsal.Nobody.Peer, Rehearsal.Nobody, wanted, descriptor, out _) == NicRefusal.None)
+            ports.Remove(wanted.Transport, wanted.Local, Rehearsal.Nobody.Slot);
+        Libc.Close(descriptor);
+    }
+
     /// <summary>Descriptors that came along are closed by the caller, but those set to -1 here.</summary>
     public void Handle(Client client, in Message packet, Span<int> descriptors)
     {
@@ -283,32 +294,34 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
 
     private void OnSteer(Client client, Stack stack, in SteerMessage wanted, int descriptor)
     {
-        NicRefusal refusal = NicRefusal.None;
-        string? why = _proof.Refusal(wanted, descriptor, out bool v6Only);
-        if (why != null)
-            refusal = NicRefusal.NotYourPort;
-        else if ((why = options.Policy.RefuseSteer(client.Peer, wanted.Transport, wanted.Local,
-            wanted.IsListener != 0, NamesOf(stack))) != null)
-            refusal = NicRefusal.Policy;
-        if (refusal == NicRefusal.None)
-        {
-            bool mayHaveOthers = wanted.IsListener != 0 && wanted.Transport == Transport.Tcp;
-            ulong flags = (wanted.IsListener != 0 ? PortEntry.Listener : 0) | (mayHaveOthers ? PortEntry.Mixed : 0);
-            refusal = ports.Add(wanted.Transport, wanted.Local, stack.Slot, v6Only, flags);
-            // A server that was killed, and started again at once.
-            if (refusal == NicRefusal.PortTaken && stacks.FinishDying(ports))
-                refusal = ports.Add(wanted.Transport, wanted.Local, stack.Slot, v6Only, flags);
-            if (mayHaveOthers && refusal == NicRefusal.None)
-                ports.Answers.Set(wanted.Local, v6Only, stack.Slot, HasOurTime(wanted) ? wanted.Answer : default);
-            if (mayHaveOthers)
-                ListenersChanged?.Invoke();
-        }
+        NicRefusal refusal = Give(client.Peer, stack, wanted, descriptor, out string? why);
         if (why != null)
             options.Log($"process {client.Peer.Pid} may not have {wanted.Transport} port {wanted.Local.Port}: {why}");
         client.Send(new Message
         {
             Header = MessageHeader.Of(MessageKind.Answer, wanted.Header.Serial, refusal),
         });
+    }
+
+    private NicRefusal Give(Peer peer, Stack stack, in SteerMessage wanted, int descriptor, out string? why)
+    {
+        why = _proof.Refusal(wanted, descriptor, out bool v6Only);
+        if (why != null)
+            return NicRefusal.NotYourPort;
+        why = options.Policy.RefuseSteer(peer, wanted.Transport, wanted.Local, wanted.IsListener != 0, NamesOf(stack));
+        if (why != null)
+            return NicRefusal.Policy;
+        bool mayHaveOthers = wanted.IsListener != 0 && wanted.Transport == Transport.Tcp;
+        ulong flags = (wanted.IsListener != 0 ? PortEntry.Listener : 0) | (mayHaveOthers ? PortEntry.Mixed : 0);
+        NicRefusal refusal = ports.Add(wanted.Transport, wanted.Local, stack.Slot, v6Only, flags);
+        // A server that was killed, and started again at once.
+        if (refusal == NicRefusal.PortTaken && stacks.FinishDying(ports))
+            refusal = ports.Add(wanted.Transport, wanted.Local, stack.Slot, v6Only, flags);
+        if (mayHaveOthers && refusal == NicRefusal.None)
+            ports.Answers.Set(wanted.Local, v6Only, stack.Slot, HasOurTime(wanted) ? wanted.Answer : default);
+        if (mayHaveOthers)
+            ListenersChanged?.Invoke();
+        return refusal;
     }
 
     /// <summary>

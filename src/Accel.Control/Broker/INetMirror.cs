@@ -7,7 +7,9 @@ namespace Accel.Control.Broker;
 /// <param name="Address">Without a port.</param>
 /// <param name="InterfaceIndex">The interface that has it.</param>
 /// <param name="AnyInterface">Frames for it may come in anywhere (an address on the loopback interface).</param>
-public readonly record struct OwnAddress(Endpoint Address, int InterfaceIndex, bool AnyInterface);
+/// <param name="IsOptimistic">In use, although others are still asked whether they have it (RFC 4429).</param>
+public readonly record struct OwnAddress(
+    Endpoint Address, int InterfaceIndex, bool AnyInterface, bool IsOptimistic = false);
 
 /// <summary>
 /// What the broker asks of the mirror of the kernel's tables. Events come on any thread; calls may be made on any.

@@ -43,7 +43,8 @@ internal sealed unsafe class PortProof
         return isCovered ? null : "the socket shown has another address";
     }
 
-    private static bool TryGetName(int descriptor, out Endpoint name)
+    /// <summary>What getsockname() says. False: no name of IPv4 or IPv6.</summary>
+    public static bool TryGetName(int descriptor, out Endpoint name)
     {
         name = default;
         byte* address = stackalloc byte[128];

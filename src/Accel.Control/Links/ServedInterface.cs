@@ -23,8 +23,8 @@ public sealed unsafe class ServedInterface : IDisposable
     private Task<(FrameRingMap? Ring, string Refusal)>? _spare;
     private uint _spareSlot;
 
-    private ServedInterface(NetInterface device, SteeringProgram program, AttachMode mode, string why, QueueSizes? sizes,
-        int mostQueues)
+    private ServedInterface(NetInterface device, SteeringProgram program, AttachMode mode, string why,
+        QueueSizes? sizes, int mostQueues)
     {
         Device = device;
         _program = program;

@@ -103,12 +103,14 @@ internal sealed unsafe class IcmpListener : IDisposable
     private static Endpoint At(ReadOnlySpan<byte> address, ushort port, uint scope)
     {
         (ulong low, ulong high) = NetlinkAttribute.AddressIn(address);
-        bool isLinkLocal = address.Length == 16 && address[0] == 0xFE && (address[1] & 0xC0) == 0x80;
-        return new Endpoint
+        Endpoint endpoint = new()
         {
             Family = address.Length == 4 ? Endpoint.V4 : Endpoint.V6, Port = port, AddressLow = low,
-            AddressHigh = high, ScopeId = isLinkLocal ? scope : 0,
+            AddressHigh = high,
         };
+        if (endpoint.IsLinkLocal)
+            endpoint.ScopeId = scope;
+        return endpoint;
     }
 
     public void Dispose()

@@ -199,11 +199,11 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
 
     private void PublishAddresses()
     {
-        _solicitor!.Use(_tables!.Addresses);
         List<OwnAddress> now = OwnAddresses();
         if (now.SequenceEqual(_addresses))
             return;
         _addresses = now;
+        _solicitor!.Use(now);
         AddressesChanged?.Invoke();
     }
 
@@ -218,14 +218,15 @@ public sealed unsafe class NetMirror(int eventBufferBytes = 4 << 20) : INetMirro
             {
                 Family = entry.Family, AddressLow = entry.AddressLow, AddressHigh = entry.AddressHigh,
             };
-            bool isWaiting = entry.Family == Endpoint.V6
-                && (entry.Flags & (AddressEntry.Tentative | AddressEntry.DadFailed)) != 0
-                && (entry.Flags & AddressEntry.Optimistic) == 0;
+            bool isOptimistic = entry.Family == Endpoint.V6 && (entry.Flags & AddressEntry.Optimistic) != 0;
+            bool isWaiting = entry.Family == Endpoint.V6 && !isOptimistic
+                && (entry.Flags & (AddressEntry.Tentative | AddressEntry.DadFailed)) != 0;
             if (address.IsLoopback || isWaiting)
                 continue;
-            if (address.Family == Endpoint.V6 && (address.AddressLow & 0xC0FF) == 0x80FE)
+            if (address.IsLinkLocal)
                 address.ScopeId = (uint)entry.InterfaceIndex;
-            own.Add(new OwnAddress(address, entry.InterfaceIndex, loopbacks.Contains(entry.InterfaceIndex)));
+            own.Add(new OwnAddress(address, entry.InterfaceIndex, loopbacks.Contains(entry.InterfaceIndex),
+                isOptimistic));
         }
         return own;
     }

@@ -34,25 +34,17 @@ internal sealed unsafe class Solicitor : IDisposable
         return new Solicitor(fd);
     }
 
-    /// <summary>The addresses that solicitations may come from: RFC 4862 5.4, RFC 4429 3.3: no tentative, no optimistic
-    /// ones.</summary>
-    public void Use(IEnumerable<AddressEntry> addresses)
-    {
-        const uint NotYet = AddressEntry.Tentative | AddressEntry.DadFailed | AddressEntry.Optimistic;
-        _sources =
-        [
-            .. addresses.Where(a => a.Family == Endpoint.V6 && (a.Flags & NotYet) == 0).Select(a => new OwnAddress(
-                new Endpoint { Family = Endpoint.V6, AddressLow = a.AddressLow, AddressHigh = a.AddressHigh },
-                a.InterfaceIndex, AnyInterface: false)),
-        ];
-    }
+    /// <summary>Of the addresses in use, those that solicitations may come from. RFC 4429 3.3: no optimistic ones.
+    /// </summary>
+    public void Use(IEnumerable<OwnAddress> addresses) =>
+        _sources = [.. addresses.Where(a => a.Address.Family == Endpoint.V6 && !a.IsOptimistic)];
 
     /// <summary>True if a solicitation was sent that the kernel would not send. One thread at a time.</summary>
     public bool Ask(in LinkEntry link, in Endpoint neighbour)
     {
         int index = link.Index;
         List<OwnAddress> sources = [.. _sources.Where(a => a.InterfaceIndex == index)];
-        if (_fd < 0 || neighbour.Family != Endpoint.V6 || sources.Count == 0 || sources.Any(IsLinkLocal))
+        if (_fd < 0 || neighbour.Family != Endpoint.V6 || sources.Count == 0 || sources.Any(a => a.Address.IsLinkLocal))
             return false;
         byte* name = stackalloc byte[NameBytes];
         WriteName(name, sources[0].Address);
@@ -65,8 +57,6 @@ internal sealed unsafe class Solicitor : IDisposable
             && Libc.Bind(_fd, name, NameBytes) == 0
             && Libc.SendTo(_fd, message, MessageBytes, Libc.DontWait, group, NameBytes) == MessageBytes;
     }
-
-    private static bool IsLinkLocal(OwnAddress own) => (own.Address.AddressLow & 0xC0FF) == 0x80FE;
 
     /// <summary>RFC 4291 2.7.1: ff02::1:ff00:0/104 and the last 24 bits of the address.</summary>
     internal static Endpoint SolicitedNode(in Endpoint neighbour)

@@ -7,10 +7,7 @@ internal static class Ipv6Scope
 {
     public const int Host = 1, Link = 2, Site = 5, Global = 14;
 
-    public static bool IsLinkLocal(in Endpoint address) =>
-        address.Family == Endpoint.V6 && IsLinkLocal(Prefix.Of(address));
-
-    public static bool IsLinkLocal(in Prefix address) => address.High >> 54 == 0xFE80 >> 6;
+    private static bool IsLinkLocal(in Prefix address) => address.High >> 54 == 0xFE80 >> 6;
 
     public static bool IsMulticast(in Prefix address) => address.High >> 56 == 0xFF;
 

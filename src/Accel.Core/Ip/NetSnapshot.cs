@@ -77,7 +77,7 @@ internal readonly unsafe struct NetSnapshot
     {
         if (endpoint.Family == Endpoint.V4)
             return Longest(endpoint, RouteTable.Local, out int first, out _) && Routes[first].Type == RouteEntry.Local;
-        bool isLinkLocal = Ipv6Scope.IsLinkLocal(endpoint);
+        bool isLinkLocal = endpoint.IsLinkLocal;
         for (int i = FirstAddress(Endpoint.V6, 0); i < AddressCount && Addresses[i].Family == Endpoint.V6; i++)
         {
             AddressEntry* entry = Addresses + i;

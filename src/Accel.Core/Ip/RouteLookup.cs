@@ -55,7 +55,7 @@ internal readonly unsafe struct RouteLookup
         if (to.Family == Endpoint.V4)
             return (byte)to.AddressLow is > 0 and < 224;
         return to.Family == Endpoint.V6 && !Ipv6Scope.IsMulticast(Prefix.Of(to))
-            && (to.ScopeId != 0 || !Ipv6Scope.IsLinkLocal(to));
+            && (to.ScopeId != 0 || !to.IsLinkLocal);
     }
 
     /// <summary>Goes by the rules until a table has a route.</summary>
@@ -126,7 +126,7 @@ internal readonly unsafe struct RouteLookup
     {
         RouteEntry* found = null;
         clear = true;
-        bool onLink = Ipv6Scope.IsLinkLocal(to);
+        bool onLink = to.IsLinkLocal;
         for (int i = 0; i < count && clear; i++)
         {
             RouteEntry* route = routes + i;
@@ -184,7 +184,7 @@ internal readonly unsafe struct RouteLookup
             route.NextHop = new Endpoint
             {
                 Family = to.Family, AddressLow = to.AddressLow, AddressHigh = to.AddressHigh,
-                ScopeId = Ipv6Scope.IsLinkLocal(to) ? (uint)entry.InterfaceIndex : 0,
+                ScopeId = to.IsLinkLocal ? (uint)entry.InterfaceIndex : 0,
             };
         return RouteKind.Unicast;
     }
@@ -195,7 +195,7 @@ internal readonly unsafe struct RouteLookup
         {
             Family = entry.GatewayFamily, AddressLow = entry.GatewayLow, AddressHigh = entry.GatewayHigh,
         };
-        if (Ipv6Scope.IsLinkLocal(gateway))
+        if (gateway.IsLinkLocal)
             gateway.ScopeId = (uint)entry.InterfaceIndex;
         return gateway;
     }
@@ -208,7 +208,7 @@ internal readonly unsafe struct RouteLookup
             {
                 Family = entry.SourceFamily, AddressLow = entry.SourceLow, AddressHigh = entry.SourceHigh,
             };
-            if (Ipv6Scope.IsLinkLocal(source))
+            if (source.IsLinkLocal)
                 source.ScopeId = (uint)entry.InterfaceIndex;
             return true;
         }

@@ -91,7 +91,7 @@ internal readonly unsafe struct SourceChoice(NetSnapshot tables)
             source.AddressLow = entry->AddressLow;
             source.AddressHigh = entry->AddressHigh;
         }
-        if (Ipv6Scope.IsLinkLocal(source))
+        if (source.IsLinkLocal)
             source.ScopeId = (uint)interfaceIndex;
         return found && !ambiguous;
     }

@@ -31,6 +31,9 @@ public unsafe struct Endpoint
         Family == V4 ? (byte)AddressLow == 127
         : (AddressLow == 0 && AddressHigh == 0x0100000000000000) || (IsMapped && (byte)(AddressHigh >> 32) == 127);
 
+    /// <summary>fe80::/10 (RFC 4291 2.5.6): means something on its link only.</summary>
+    public readonly bool IsLinkLocal => Family == V6 && (AddressLow & 0xC0FF) == 0x80FE;
+
     /// <summary>::ffff:a.b.c.d</summary>
     public readonly bool IsMapped => Family == V6 && AddressLow == 0 && (uint)AddressHigh == 0xFFFF0000;
 

@@ -317,7 +317,7 @@ internal sealed unsafe class NicListeners(NicCore core)
         conn->ListenerGeneration = block->ListenerGeneration;
         conn->Side0.Name = block->Route.Remote;
         conn->Side1.Name = block->Route.Local;
-        if (NicPaths.IsLinkLocal(in conn->Side0.Name))
+        if (conn->Side0.Name.IsLinkLocal)
             conn->Side0.Name.ScopeId = conn->Side1.Name.ScopeId = (uint)block->InterfaceIndex;
         conn->Pipe0.ReceiveLimit = listener->ReceiveLimit;
         conn->Pipe1.SendLimit = listener->SendLimit;

@@ -70,7 +70,7 @@ internal sealed unsafe class NicPaths(NicCore core)
     {
         Endpoint to = block->Route.Remote, from = block->Route.Local;
         to.Port = from.Port = 0;
-        if (IsLinkLocal(in to))
+        if (to.IsLinkLocal)
             to.ScopeId = (uint)block->InterfaceIndex;
         if (!core.Tables.TryRoute(in to, in from, out Route route) || route.Kind != RouteKind.Unicast)
             return;
@@ -81,10 +81,6 @@ internal sealed unsafe class NicPaths(NicCore core)
         block->InterfaceIndex = route.InterfaceIndex;
         block->NextHop = route.NextHop;
     }
-
-    /// <summary>fe80::/10: means something on its link only.</summary>
-    public static bool IsLinkLocal(in Endpoint address) =>
-        address.Family == Endpoint.V6 && (byte)address.AddressLow == 0xFE && (address.AddressLow >> 14 & 3) == 2;
 
     /// <summary>
     /// Not for each connection: the kernel, once asked, waits for five seconds whether something comes from there

@@ -58,7 +58,7 @@ public sealed unsafe class UdpInput(NicRegion region, LocalRegion local, INicHos
         };
         int interfaceIndex = links[packet.Link].Info->InterfaceIndex;
         record.Destination.ScopeId = (uint)interfaceIndex;
-        if (IsLinkLocal(packet.Remote))
+        if (packet.Remote.IsLinkLocal)
             record.Source.ScopeId = (uint)interfaceIndex;
         ulong at = 0;
         if (!TryStore(pipe, (byte*)&record, UdpRecord.Bytes, ref at) || !TryStorePayload(pipe, in packet, ref at))
@@ -76,10 +76,6 @@ public sealed unsafe class UdpInput(NicRegion region, LocalRegion local, INicHos
         Count(NicCounter.UdpReceived);
         host.Notify(local, index, 0);
     }
-
-    /// <summary>RFC 4291 2.5.6.</summary>
-    public static bool IsLinkLocal(in Endpoint address) =>
-        address.Family == Endpoint.V6 && (address.AddressLow & 0xC0FF) == 0x80FE;
 
     private bool TryStorePayload(Pipe* pipe, in UdpArrival packet, ref ulong at)
     {

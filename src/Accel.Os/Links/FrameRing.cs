@@ -4,8 +4,8 @@ using Accel.Core.Nic;
 namespace Accel.Os.Links;
 
 /// <summary>
-/// The ring that a tc program copies a stack's frames into (src/Accel.Control/Bpf/ring.h): a BPF_MAP_TYPE_RINGBUF, whose
-/// records the kernel writes one after the other. What is received is released in the same order.
+/// The ring that a tc program copies a stack's frames into (src/Accel.Control/Bpf/ring.h): a BPF_MAP_TYPE_RINGBUF,
+/// whose records the kernel writes one after the other. What is received is released in the same order.
 /// The kernel wakes whoever polls the ring when a record comes and all before it are consumed. So while nobody sleeps
 /// the last few bytes are not said to be: a wake-up costs the sender of a frame 2 us, even if nobody waits.
 /// </summary>
@@ -131,7 +131,8 @@ public unsafe struct FrameRing
         Say(done);
     }
 
-    /// <summary>What comes from now on wakes whoever sleeps; what came before is seen by who looks after this.</summary>
+    /// <summary>What comes from now on wakes whoever sleeps; what came before is seen by who looks after this.
+    /// </summary>
     public readonly void Doze(LinkInfo* info) => Say(Volatile.Read(ref info->RingDone));
 
     private readonly void Say(ulong done)

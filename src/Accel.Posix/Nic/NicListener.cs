@@ -8,13 +8,29 @@ namespace Accel.Posix;
 /// <summary>A listening socket takes connections from network interfaces too, if its address has any.</summary>
 public static unsafe class NicListener
 {
-    /// <summary>The listener is open on the local path and in the kernel: now on the interfaces.</summary>
+    /// <summary>
+    /// Before the kernel listens: acceld takes its time to give a program its first interfaces, and whoever comes
+    /// meanwhile to a socket that listens already is the kernel's for the whole connection. Steering has to wait until
+    /// the kernel has agreed: that it listens is what proves to acceld that the port is ours, and no other's.
+    /// </summary>
+    public static void Prepare(PosixStack s, AccelThread* t, Socket* socket)
+    {
+        if (!socket->Local.Unmapped().IsLoopback && socket->State != (uint)SocketState.Listening
+            && socket->Reason != (byte)PathReason.OptionNeedsKernel)
+            NicAttach.Of(s, t);
+    }
+
+    /// <summary>
+    /// The listener is open on the local path and in the kernel: now on the interfaces, if <see cref="Prepare"/> has
+    /// joined any.
+    /// </summary>
     public static void Open(PosixStack s, AccelThread* t, Socket* socket, int fd, int listenerIndex)
     {
         Endpoint name = socket->Local.Unmapped();
         if (name.IsLoopback || socket->Local.Port == 0)
             return;
-        NicPath? nic = NicAttach.Of(s, t);
+        // Not asked for again: an acceld that does not answer has had its time.
+        NicPath? nic = s.Nic;
         if (nic == null || nic.RegionNumber != socket->Region
             || (!name.IsAny && !nic.Control.Tables.IsLocalAddress(name)))
             return;

@@ -5,8 +5,8 @@ using Accel.Core.Stack;
 namespace Accel.Posix;
 
 /// <summary>
-/// The threads of the stack that sleep until a frame comes. Links whose frames wake only whom they must (ring mode) have
-/// to know whether there are any: a number that is too high costs time, one that is too low costs a frame's delay.
+/// The threads of the stack that sleep until a frame comes. Links whose frames wake only whom they must (ring mode)
+/// have to know whether there are any: a number that is too high costs time, one that is too low costs a frame's delay.
 /// </summary>
 public sealed unsafe class NicSleepers(PosixStack s, ILink[] links)
 {
