@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0xdda3900f83494332;
+    public const ulong Value = 0xdb17cc820f0f3d68;
 }
