@@ -90,7 +90,7 @@ public static unsafe class EpollJudge
     private static uint Judge(PosixStack s, EpollItem* item, bool nested)
     {
         uint mask = nested ? (NestedReady(s, (int)item->Target) ? Ev.IN | Ev.RDNORM : 0)
-            : Readiness.Mask(s, s.S.SocketAt((int)item->Target));
+            : Readiness.Mask(s, s.S.SocketAt((int)item->Target), item->Events);
         if (item->KernelReady != 0 && !nested)
             mask |= item->KernelReady & 0xFFFF;
         return mask & item->Events;

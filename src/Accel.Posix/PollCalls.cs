@@ -44,6 +44,13 @@ public static unsafe class PollCalls
         return Sleep(s, t, fds, count, deadline);
     }
 
+    /// <summary>What is true of what an entry asks for.</summary>
+    private static uint Asked(PosixStack s, Socket* socket, short events)
+    {
+        uint asked = (ushort)events | Always;
+        return Readiness.Mask(s, socket, asked) & asked;
+    }
+
     private static bool IsOurs(PosixStack s, int fd, out Socket* socket)
     {
         socket = s.Find(fd, out _);
@@ -64,7 +71,7 @@ public static unsafe class PollCalls
                 continue;
             }
             kernel |= Sockets.HasKernelSide(socket);
-            fds[i].Revents = (short)(Readiness.Mask(s, socket) & ((ushort)fds[i].Events | Always));
+            fds[i].Revents = (short)Asked(s, socket, fds[i].Events);
             if (fds[i].Revents != 0)
                 ready++;
         }
@@ -128,7 +135,7 @@ public static unsafe class PollCalls
                 for (uint i = 0; i < count; i++)
                 {
                     if (IsOurs(s, fds[i].Fd, out Socket* socket)
-                        && (Readiness.Mask(s, socket) & ((ushort)fds[i].Events | Always)) != 0)
+                        && Asked(s, socket, fds[i].Events) != 0)
                     {
                         s.CountHot(t, Counter.SpinHits);
                         clock.Note(s, t);
@@ -196,7 +203,7 @@ public static unsafe class PollCalls
         for (uint i = 0; i < count; i++)
         {
             if (IsOurs(s, fds[i].Fd, out Socket* socket)
-                && (Readiness.Mask(s, socket) & ((ushort)fds[i].Events | Always)) != 0)
+                && Asked(s, socket, fds[i].Events) != 0)
                 ready++;
             else if (s.Entry(fds[i].Fd) is var entry && entry >> 24 == DescriptorEntry.KindEpoll
                 && EpollJudge.NestedReady(s, DescriptorEntry.Index(entry)))

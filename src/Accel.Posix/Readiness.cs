@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Accel.Core.Local;
 using Accel.Core.Stack;
 
@@ -7,13 +8,17 @@ namespace Accel.Posix;
 public static unsafe class Readiness
 {
     /// <summary>The bits that are true now. The kernel's side of a listener is not asked.</summary>
-    public static uint Mask(PosixStack s, Socket* socket)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint Mask(PosixStack s, Socket* socket) => Mask(s, socket, uint.MaxValue);
+
+    /// <summary>The same for who asks for some of them only: of the others nothing is said.</summary>
+    public static uint Mask(PosixStack s, Socket* socket, uint events)
     {
         switch ((SocketState)Volatile.Read(ref socket->State))
         {
             case SocketState.Connected:
                 return s.Sides(socket, out Wire wire)
-                    ? OfConnection(s, socket, wire) : Ev.ERR | Ev.HUP | Ev.IN | Ev.RDNORM;
+                    ? OfConnection(s, socket, wire, events) : Ev.ERR | Ev.HUP | Ev.IN | Ev.RDNORM;
             case SocketState.Listening:
                 // Not its count, which has those who are about to come.
                 LocalRegion region = s.Region(socket->Region);
@@ -22,7 +27,7 @@ public static unsafe class Readiness
             case SocketState.Datagram:
                 return UdpSockets.Mask(s, socket);
             case SocketState.Connecting:
-                return Connector.Retry(s, socket) ? Mask(s, socket) : 0;
+                return Connector.Retry(s, socket) ? Mask(s, socket, events) : 0;
             case SocketState.Unconnected:
                 uint mask = Ev.OUT | Ev.WRNORM | Ev.HUP;
                 if (socket->Is(SocketFlags.Dead))
@@ -33,7 +38,7 @@ public static unsafe class Readiness
         }
     }
 
-    private static uint OfConnection(PosixStack s, Socket* socket, in Wire wire)
+    private static uint OfConnection(PosixStack s, Socket* socket, in Wire wire, uint events)
     {
         Side* me = wire.Me;
         uint mine = Volatile.Read(ref me->Flags);
@@ -59,7 +64,7 @@ public static unsafe class Readiness
             mask |= Ev.RDHUP;
         if (sendShut && receiveShut)
             mask |= Ev.HUP;
-        if (sendShut || Writable(socket, wire))
+        if (sendShut || ((events & (Ev.OUT | Ev.WRNORM)) != 0 && Writable(socket, wire)))
             mask |= Ev.OUT | Ev.WRNORM;
         if (Volatile.Read(ref socket->Error) != 0 || socket->Is(SocketFlags.HasNotices))
             mask |= Ev.ERR;

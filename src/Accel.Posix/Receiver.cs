@@ -160,24 +160,29 @@ public static unsafe class Receiver
         ulong done = t->Wait.Done;
         if (total == 0)
             return Nothing(s, socket, wire);
-        if (Vectors.IsBad(vectors->Base) && count == 1 && (flags & Msg.TRUNC) == 0 && PipeOps.Readable(wire.In) > 0)
+        Pipe* pipe = wire.In;
+        bool isThere = PipeOps.Readable(pipe) > 0;
+        if (Vectors.IsBad(vectors->Base) && count == 1 && (flags & Msg.TRUNC) == 0 && isThere)
             return -Errno.EFAULT;
         bool peek = (flags & Msg.PEEK) != 0;
         // A peek starts over at each entry: nothing was taken.
         ulong before = peek ? 0 : done;
         done = before;
-        Pipe* pipe = wire.In;
         ulong peeked = 0;
         ulong head = pipe->Head;
-        do
+        // The first look of a call that will have to wait finds nothing: that should cost little.
+        if (isThere || Volatile.Read(ref pipe->Urgent) > head)
         {
-            if (count == 1)
-                Copy(wire.Region, pipe, vectors->Base + done, total - done, peek, flags, ref peeked, ref done);
-            else
-                CopyVectors(wire.Region, pipe, vectors, count, peek, flags, ref peeked, ref done);
+            do
+            {
+                if (count == 1)
+                    Copy(wire.Region, pipe, vectors->Base + done, total - done, peek, flags, ref peeked, ref done);
+                else
+                    CopyVectors(wire.Region, pipe, vectors, count, peek, flags, ref peeked, ref done);
+            }
+            while (done < total && Volatile.Read(ref pipe->Urgent) > pipe->Head + peeked
+                && UrgentData.Pass(socket, pipe, done, peek, ref peeked));
         }
-        while (done < total && Volatile.Read(ref pipe->Urgent) > pipe->Head + peeked
-            && UrgentData.Pass(socket, pipe, done, peek, ref peeked));
         t->Wait.Done = done;
         if (done > before && !peek)
         {

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Accel.Posix;
 
 /// <summary>Arrays of buffers.</summary>
@@ -10,6 +12,7 @@ public static unsafe class Vectors
     /// <summary>
     /// True for an address that cannot be one: what is unmapped between the ends is for the program to answer.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool IsBad(void* pointer) => (ulong)pointer - FirstPage >= EndOfUserSpace - FirstPage;
 
     /// <summary>Sums up and checks an array of buffers, with the errors of Linux (import_iovec).</summary>

@@ -120,7 +120,7 @@ public static unsafe class Waits
             {
                 if ((i & 3) == 0 && s.Nic is { } nic && nic.Pump(t))
                     clock.LeaveOut(nic.LastRoundTicks);
-                if ((Readiness.Mask(s, socket) & events) != 0)
+                if ((Readiness.Mask(s, socket, events) & events) != 0)
                 {
                     s.CountHot(t, Counter.SpinHits);
                     clock.Note(s, t);
@@ -216,6 +216,11 @@ public static unsafe class Waits
     /// </summary>
     public static long Sleep(PosixStack s, AccelThread* t, Socket* socket, int index, uint events, long deadline)
     {
+        s.Peers.Refresh(t);
+        // What the pump takes in ends most waits over an interface: then there is nothing to announce.
+        if (s.Nic is { } path && path.PumpDry(t) && (Readiness.Mask(s, socket, events) & events) != 0
+            && Volatile.Read(ref t->Pending) == 0)
+            return 0;
         AccelWait* w = &t->Wait;
         PollFd* fds = (PollFd*)w->Small;
         uint count = 0;
@@ -227,8 +232,6 @@ public static unsafe class Waits
                 WatchFromThread(s, t, socket, (uint)bell);
             fds[count++] = new PollFd { Fd = s.S.WakerAt(waker)->Descriptor, Events = (short)Ev.IN };
         }
-        s.Peers.Refresh(t);
-        s.Nic?.Settle(t);
         if (s.Hub >= 0)
             fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
         if (s.Nic is { } nic)
@@ -238,14 +241,15 @@ public static unsafe class Waits
         if (waker >= 0)
         {
             Wakers.Announce(s, t, s.S.WakerAt(waker));
-            if ((((Readiness.Mask(s, socket) & events) != 0) | LocalArrival.IsDue(s, socket))
+            if ((((Readiness.Mask(s, socket, events) & events) != 0) | LocalArrival.IsDue(s, socket))
                 && Volatile.Read(ref t->Pending) == 0)
             {
                 Wakers.Retract(s, t, s.S.WakerAt(waker));
-                s.Nic?.Queues.Sleepers.Leave(t);
                 return 0;
             }
         }
+        // What has come since the pump ends the sleep as it begins: the descriptors tell.
+        s.Nic?.Queues.Sleepers.Enter(t);
         Hold(s, t, socket, index);
         long watchdog = s.Kernel.NowNs() + (waker < 0 ? WatchdogNs / 100 : WatchdogNs);
         w->Deadline = deadline < 0 ? watchdog : Math.Min(deadline, watchdog);

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Accel.Wire;
@@ -37,6 +38,10 @@ public static partial class Checksum
 
     /// <summary>Adds a 16-bit field, given in host order.</summary>
     public static uint AddWord(uint sum, ushort value) => AddRaw(sum, BinaryPrimitives.ReverseEndianness(value));
+
+    /// <summary>Adds three.</summary>
+    public static uint AddWords(uint sum, ushort a, ushort b, ushort c) =>
+        AddRaw(sum, BinaryPrimitives.ReverseEndianness((uint)a + b + c));
 
     /// <summary>Joins two sums: of <paramref name="firstLength"/> bytes and of what follows them.</summary>
     public static uint Join(uint first, int firstLength, uint second) =>
@@ -98,6 +103,7 @@ public static partial class Checksum
     private static uint AddRaw(uint a, uint b) => Narrow((ulong)a + b);
 
     // End-around carry: a sum modulo 2^32 - 1 is right modulo 2^16 - 1 too, since the one divides the other.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static uint Narrow(ulong sum)
     {
         sum = (uint)sum + (sum >> 32);

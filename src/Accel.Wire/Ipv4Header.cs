@@ -42,4 +42,25 @@ public struct Ipv4Header
         Big.Put(to, 10, Checksum.Fold(Checksum.Add(to[..Length], 0)));
         return Length;
     }
+
+    /// <summary>
+    /// What <see cref="Adapt"/> needs to know of a header that was written: its sum without the fields that differ from
+    /// one packet of a flow to the next.
+    /// </summary>
+    public static uint ConstantSum(ReadOnlySpan<byte> header) => Checksum.Add(header[..2],
+        Checksum.Add(header[6..10], Checksum.Add(header[12..Length], 0)));
+
+    /// <summary>
+    /// Makes a copy of a header that was written without ECN the one of another packet: its length, its number
+    /// (RFC 6864), its ECN field, and the checksum that follows from them (RFC 1624).
+    /// </summary>
+    public static void Adapt(Span<byte> header, uint constantSum, int payloadLength, ushort identification, byte ecn)
+    {
+        header = header[..Length];
+        var total = (ushort)(Length + payloadLength);
+        header[1] |= ecn;
+        Big.Put(header, 2, total);
+        Big.Put(header, 4, identification);
+        Big.Put(header, 10, Checksum.Fold(Checksum.AddWords(constantSum, total, identification, ecn)));
+    }
 }

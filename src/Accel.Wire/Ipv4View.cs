@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Accel.Wire;
@@ -22,6 +23,7 @@ public readonly ref struct Ipv4View
     /// A packet whose header is all there, but the payload need not be: the first buffer of a long frame, or what an
     /// ICMP error quotes. <see cref="Payload"/> is what there is, <see cref="PayloadLength"/> what was sent.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool TryParseHead(ReadOnlySpan<byte> bytes, out Ipv4View ip)
     {
         ip = default;

@@ -28,4 +28,13 @@ public struct Ipv6Header
         Destination.WriteTo(to[24..]);
         return Length;
     }
+
+    /// <summary>Makes a copy of a header that was written without ECN the one of another packet.</summary>
+    public static void Adapt(Span<byte> header, int payloadLength, byte ecn)
+    {
+        header = header[..Length];
+        // The traffic class lies across the first two bytes.
+        header[1] |= (byte)(ecn << 4);
+        Big.Put(header, 4, (ushort)payloadLength);
+    }
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Accel.Wire;
@@ -29,6 +30,7 @@ public readonly struct MacAddress : IEquatable<MacAddress>
     public bool IsZero => _first == 0 && _last == 0;
 
     /// <summary>The first six bytes; the zero address if there are fewer.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static MacAddress Read(ReadOnlySpan<byte> bytes) => bytes.Length < Bytes
         ? default
         : new(BinaryPrimitives.ReadUInt32LittleEndian(bytes), BinaryPrimitives.ReadUInt16LittleEndian(bytes[4..]));

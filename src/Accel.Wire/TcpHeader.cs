@@ -28,15 +28,17 @@ public struct TcpHeader
         var length = Length;
         if (to.Length < length)
             return 0;
-        Big.Put(to, 0, SourcePort);
-        Big.Put(to, 2, DestinationPort);
-        Big.Put(to, 4, Seq.Value);
-        Big.Put(to, 8, Ack.Value);
-        to[12] = (byte)(length / 4 << 4);
-        to[13] = (byte)Flags;
-        Big.Put(to, 14, Window);
-        Big.Put(to, ChecksumAt, Checksum);
-        Big.Put(to, 18, Urgent);
+        // One check of the bounds for all.
+        var first = to[..MinLength];
+        Big.Put(first, 0, SourcePort);
+        Big.Put(first, 2, DestinationPort);
+        Big.Put(first, 4, Seq.Value);
+        Big.Put(first, 8, Ack.Value);
+        first[12] = (byte)(length / 4 << 4);
+        first[13] = (byte)Flags;
+        Big.Put(first, 14, Window);
+        Big.Put(first, ChecksumAt, Checksum);
+        Big.Put(first, 18, Urgent);
         Options.WriteTo(to[MinLength..]);
         return length;
     }

@@ -55,6 +55,8 @@ public partial struct TcpOptions
     {
         get
         {
+            if (Present == TcpOptionKinds.Timestamps)
+                return AlignedTimestampsLength;
             var blocks = SacksThatFit;
             return LengthWithoutSack + (blocks > 0 ? 4 + blocks * SackBlockLength : 0);
         }
@@ -73,6 +75,8 @@ public partial struct TcpOptions
     /// </summary>
     public readonly int WriteTo(Span<byte> to)
     {
+        if (Present == TcpOptionKinds.Timestamps)
+            return WriteTimestamps(to, AlignedTimestamps);
         if (to.Length < Length)
             return 0;
         var at = 0;
@@ -86,10 +90,7 @@ public partial struct TcpOptions
         {
             // SACK-permitted takes the place of the two no-ops.
             const uint withSack = KindSackPermitted << 24 | SackPermittedLength << 16 | AlignedTimestamps & 0xFFFF;
-            Big.Put(to, at, sackPermitted ? withSack : AlignedTimestamps);
-            Big.Put(to, at + 4, TsVal);
-            Big.Put(to, at + 8, TsEcr);
-            at += AlignedTimestampsLength;
+            at += WriteTimestamps(to[at..], sackPermitted ? withSack : AlignedTimestamps);
         }
         else if (sackPermitted)
         {
@@ -102,6 +103,16 @@ public partial struct TcpOptions
             at += 4;
         }
         return WriteSacks(to, at);
+    }
+
+    private readonly int WriteTimestamps(Span<byte> to, uint first)
+    {
+        if (to.Length < AlignedTimestampsLength)
+            return 0;
+        Big.Put(to, 0, first);
+        Big.Put(to, 4, TsVal);
+        Big.Put(to, 8, TsEcr);
+        return AlignedTimestampsLength;
     }
 
     private readonly int WriteSacks(Span<byte> to, int at)

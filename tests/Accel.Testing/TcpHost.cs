@@ -212,7 +212,7 @@ public sealed class TcpHost
             return;
         _isWorking = true;
         var rounds = 0;
-        while (TcpOutput.Next(ref Tcb, Context(), Streams(), out var emit))
+        while (Next(out var emit))
         {
             SendOut(in emit);
             if (++rounds > 100_000)
@@ -220,6 +220,20 @@ public sealed class TcpHost
         }
         _isWorking = false;
         AfterStep();
+    }
+
+    /// <summary>The next segment; and what is said without asking for it has to be true.</summary>
+    bool Next(out TcpEmit emit)
+    {
+        var idle = TcpOutput.IsIdle(in Tcb, Streams());
+        var timers = (Tcb.SendTimerAt, Tcb.DelayedAckAt, Tcb.SlowTimerAt);
+        var sends = TcpOutput.Next(ref Tcb, Context(), Streams(), out emit);
+        if (idle && sends)
+            throw new InvariantException("TcpOutput.IsIdle, but there was something to send");
+        if (idle && Tcb.Options.UserTimeoutMillis == 0
+            && timers != (Tcb.SendTimerAt, Tcb.DelayedAckAt, Tcb.SlowTimerAt))
+            throw new InvariantException("TcpOutput.IsIdle, but a timer was set");
+        return sends;
     }
 
     void Apply(in TcpEffects effects, Packet? packet)

@@ -117,6 +117,42 @@ public class RoundTripTests
         }
     }
 
+    /// <summary>A copy of one packet's header becomes what would have been written for another.</summary>
+    [Fact]
+    public void A_header_of_ip_made_that_of_another_packet()
+    {
+        byte[] made = new byte[40], written = new byte[40];
+        for (var i = 0; i < 100_000; i++)
+        {
+            var v4 = new Ipv4Header
+            {
+                Tos = (byte)(Word() & 0xFC), DontFragment = i % 2 == 0, Ttl = (byte)Word(), Protocol = IpProtocol.Tcp,
+                Source = Long(), Destination = Long(),
+            };
+            var v6 = new Ipv6Header
+            {
+                TrafficClass = (byte)(Word() & 0xFC), FlowLabel = Long() & 0xFFFFF, HopLimit = (byte)Word(),
+                Source = new(Long(), Long()), Destination = new(Long(), Long()),
+            };
+            if (i % 5 == 0)
+                (v4.Source, v4.Destination, v4.Tos, v4.Ttl) = (0, 0, 0, 0);
+            var ecn = (byte)(i & 3);
+            // The ends of the ranges, where carries are.
+            int length = (i & 4) != 0 ? 65515 : _random.Below(65516);
+            var number = (i & 8) != 0 ? (ushort)(0xFFFF - i % 50) : Word();
+            v4.WriteTo(made);
+            Ipv4Header.Adapt(made, Ipv4Header.ConstantSum(made), length, number, ecn);
+            (v4.PayloadLength, v4.Identification, v4.Tos) = (length, number, (byte)(v4.Tos | ecn));
+            v4.WriteTo(written);
+            Assert.Equal(written[..20], made[..20]);
+            v6.WriteTo(made);
+            Ipv6Header.Adapt(made, length, ecn);
+            (v6.PayloadLength, v6.TrafficClass) = (length, (byte)(v6.TrafficClass | ecn));
+            v6.WriteTo(written);
+            Assert.Equal(written, made);
+        }
+    }
+
     [Fact]
     public void Ipv6_with_all_values_of_each_field()
     {

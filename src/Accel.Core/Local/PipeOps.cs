@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Accel.Core.Memory;
 
@@ -43,6 +44,7 @@ public static unsafe class PipeOps
     }
 
     /// <summary>Bytes that wait for the reader, as the reader sees it. Also says no (0) to nonsense.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ulong Readable(Pipe* pipe)
     {
         ulong available = Volatile.Read(ref pipe->Tail) - pipe->Head;
@@ -223,6 +225,14 @@ public static unsafe class PipeOps
             return space;
         pipe->CachedHead = Volatile.Read(ref pipe->Head);
         return SpaceGiven(pipe, at, pipe->CachedHead);
+    }
+
+    /// <summary>All the room that there is for the writer right behind Tail.</summary>
+    public static ulong Room(Pipe* pipe)
+    {
+        ulong head = Volatile.Read(ref pipe->Head);
+        pipe->CachedHead = head;
+        return SpaceGiven(pipe, pipe->Tail, head);
     }
 
     private static ulong SpaceGiven(Pipe* pipe, ulong at, ulong head)

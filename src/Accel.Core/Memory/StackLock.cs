@@ -98,6 +98,9 @@ public unsafe struct StackLock
 
     private static int FirstDeferred(StackLock* l)
     {
+        if ((Volatile.Read(ref l->Deferred[0]) | Volatile.Read(ref l->Deferred[1])
+            | Volatile.Read(ref l->Deferred[2]) | Volatile.Read(ref l->Deferred[3])) == 0)
+            return -1;
         for (int i = 0; i < Words; i++)
         {
             ulong bits = Volatile.Read(ref l->Deferred[i]);

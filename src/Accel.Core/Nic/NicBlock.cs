@@ -53,6 +53,9 @@ public enum NicBlockFlags : uint
 
     /// <summary>In the hash table.</summary>
     Linked = 64,
+
+    /// <summary>With <see cref="Pending"/>: there may be something to send, or to do for the program.</summary>
+    ServiceDue = 128,
 }
 
 /// <summary>The names of a connection's ends and all else that is written before a TCP header.</summary>
@@ -128,6 +131,7 @@ public struct NicBlock
     /// <summary>With <see cref="NicBlockFlags.Holds"/>.</summary>
     [FieldOffset(224), Hidden] public TcpEmit Held;
     [FieldOffset(320)] public Tcb Tcb;
+    [FieldOffset(1344), Hidden] public NicHeaders Headers;
 
     public readonly bool Is(NicBlockFlags flags) => (Flags & flags) == flags;
 

@@ -15,8 +15,6 @@ internal sealed unsafe class NicConnections
     private const int MaxTimeWait = NicRegion.MaxBlocks / 4 * 3;
 
     private readonly NicCore _core;
-    private readonly int[] _pending = new int[2 * NicCore.Batch];
-    private int _pendingCount;
 
     [ColdPath]
     public NicConnections(NicCore core) => _core = core;
@@ -157,12 +155,13 @@ internal sealed unsafe class NicConnections
         _core.Head->InHand = (uint)index + 1;
         if (block->Use != NicUse.HalfOpen || _core.Listeners.MayGoOn(index, in seg))
         {
-            TcpStreams streams = _core.Emission.Streams(block);
+            bool hasStreams = NicWire.TryOf(_core.Local, block, out NicWire wire);
+            TcpStreams streams = hasStreams ? NicStreams.Of(block, in wire) : NicStreams.None(block);
             TcpEffects fx = default;
             TcpInput.OnSegment(ref block->Tcb, in seg, _core.Context, in streams, ref fx);
             if (fx.Has(TcpEvents.Reopen))
                 Reopen(index, in seg, fx.NextIss);
-            else if (Apply(index, in fx, in payload))
+            else if (Apply(index, hasStreams, in wire, in fx, in payload))
             {
                 // What is out of order is answered one by one: peers without SACK count the answers. So is what fills a
                 // gap (RFC 5681 4.2): with one answer to the whole batch, and that lost, a peer in recovery has nothing
@@ -171,7 +170,7 @@ internal sealed unsafe class NicConnections
                     _core.Emission.Run(index);
                 if (block->Use == NicUse.HalfOpen)
                     _core.Listeners.TakeBack(block);
-                Later(index);
+                _core.Pending.Add(index, in fx, ref streams);
             }
         }
         _core.Head->InHand = 0;
@@ -264,31 +263,11 @@ internal sealed unsafe class NicConnections
         _core.Head->InHand = 0;
     }
 
-    /// <summary>The block will be served when the round's segments are all in.</summary>
-    private void Later(int index)
-    {
-        NicBlock* block = _core.Region.BlockAt(index);
-        if (block->Is(NicBlockFlags.Pending))
-            return;
-        if (_pendingCount == _pending.Length)
-            ServePending();
-        block->Flags |= NicBlockFlags.Pending;
-        _pending[_pendingCount++] = index;
-    }
-
-    public void ServePending()
-    {
-        int count = _pendingCount;
-        for (int i = 0; i < count; i++)
-            Service(_pending[i]);
-        _pendingCount = 0;
-    }
-
     /// <summary>Looks at what the program did, sends what is due, tells the program, sets the timer.</summary>
     public void Service(int index)
     {
         NicBlock* block = _core.Region.BlockAt(index);
-        block->Flags &= ~NicBlockFlags.Pending;
+        block->Flags &= ~(NicBlockFlags.Pending | NicBlockFlags.ServiceDue);
         if (block->Use == NicUse.Free || (block->IsStill && !_core.Handover.IsAbandoned(block)))
             return;
         _core.Head->InHand = (uint)index + 1;
@@ -309,7 +288,8 @@ internal sealed unsafe class NicConnections
         _core.Head->InHand = 0;
     }
 
-    private void Tell(NicBlock* block, in NicWire wire)
+    /// <summary>Tells the program, if it has something to see.</summary>
+    public void Tell(NicBlock* block, in NicWire wire)
     {
         if (!block->Is(NicBlockFlags.NotifyDue))
             return;
@@ -336,8 +316,14 @@ internal sealed unsafe class NicConnections
     /// <summary>Does what a step of TCP asks for. False if the block has been given back.</summary>
     private bool Apply(int index, in TcpEffects fx, in NicPayload payload)
     {
+        bool hasStreams = NicWire.TryOf(_core.Local, _core.Region.BlockAt(index), out NicWire wire);
+        return Apply(index, hasStreams, in wire, in fx, in payload);
+    }
+
+    private bool Apply(int index, bool hasStreams, in NicWire wire, in TcpEffects fx, in NicPayload payload)
+    {
         NicBlock* block = _core.Region.BlockAt(index);
-        if (NicWire.TryOf(_core.Local, block, out NicWire wire))
+        if (hasStreams)
         {
             if (fx.Acked > 0 && NicStreams.Acknowledge(_core.Local, in wire, fx.Acked))
                 block->Flags |= NicBlockFlags.NotifyDue;

@@ -35,6 +35,7 @@ internal sealed unsafe class NicCore
         Listeners = new NicListeners(this);
         Emission = new NicEmission(this);
         Connections = new NicConnections(this);
+        Pending = new NicPending(this);
         Input = new NicInput(this);
         Timers = new NicTimers(this);
         Recovery = new NicRecovery(this);
@@ -63,6 +64,8 @@ internal sealed unsafe class NicCore
     public NicEmission Emission { get; }
 
     public NicConnections Connections { get; }
+
+    public NicPending Pending { get; }
 
     public NicInput Input { get; }
 

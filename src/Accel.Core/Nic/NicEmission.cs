@@ -11,14 +11,9 @@ internal sealed unsafe class NicEmission(NicCore core)
     /// <summary>Emissions of one connection at a time; then others have their turn.</summary>
     private const int MaxEmissions = 256;
 
-    /// <summary>A connection's streams, as TCP sees them.</summary>
-    public TcpStreams Streams(NicBlock* block)
-    {
-        TcpStreams streams = NicWire.TryOf(core.Local, block, out NicWire wire)
-            ? NicStreams.Of(block, in wire) : NicStreams.None(block);
-        streams.MaxEmission = core.Output.MaxEmission(block);
-        return streams;
-    }
+    /// <summary>A connection's streams, as TCP sees them that sends nothing now.</summary>
+    public TcpStreams Streams(NicBlock* block) => NicWire.TryOf(core.Local, block, out NicWire wire)
+        ? NicStreams.Of(block, in wire) : NicStreams.None(block);
 
     /// <summary>Sends what TCP has to send.</summary>
     public void Run(int index)
@@ -29,20 +24,24 @@ internal sealed unsafe class NicEmission(NicCore core)
             core.Count(NicCounter.TxNoNeighbour);
             return;
         }
-        NicWire.TryOf(core.Local, block, out NicWire wire);
+        bool hasStreams = NicWire.TryOf(core.Local, block, out NicWire wire);
         if (block->Is(NicBlockFlags.Holds) && !TrySendHeld(block, in wire))
             return;
-        TcpStreams streams = Streams(block);
+        TcpStreams streams = hasStreams ? NicStreams.Of(block, in wire) : NicStreams.None(block);
+        streams.MaxEmission = core.Output.MaxEmission(block);
         for (int n = 0; n < MaxEmissions; n++)
         {
             if (!TcpOutput.Next(ref block->Tcb, core.Context, in streams, out TcpEmit emit))
                 return;
             if ((emit.Flags & Wire.TcpFlags.Rst) != 0)
                 core.Count(NicCounter.ResetsSent);
-            if (core.Output.TrySend(block, in wire, in emit))
-                continue;
-            Hold(block, in emit);
-            return;
+            if (!core.Output.TrySend(block, in wire, in emit))
+            {
+                Hold(block, in emit);
+                return;
+            }
+            if (TcpOutput.IsIdle(in block->Tcb, in streams))
+                return;
         }
         if (block->Conn != 0)
             NicSet.Add(core.Region.Kicked, (int)block->Conn - 1);

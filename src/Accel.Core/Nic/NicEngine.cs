@@ -222,8 +222,8 @@ public sealed unsafe class NicEngine
         for (int i = 0; i < _core.Links.Length; i++)
             frames += Receive(i);
         int fired = _core.Timers.Run();
+        // Exit says when timers are due next.
         NicTables* t = _region.Tables;
-        Volatile.Write(ref t->NextDeadlineNs, _core.Timers.Next());
         Volatile.Write(ref t->LastPollNs, nowNs);
         if (frames == 0)
             _core.Count(NicCounter.PollsEmpty);
@@ -250,7 +250,7 @@ public sealed unsafe class NicEngine
             at = end + 1;
         }
         from.Release(_frames, got);
-        _core.Connections.ServePending();
+        _core.Pending.Serve();
         return frames;
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Accel.Core.Capture;
 using Accel.Core.Local;
 using Accel.Core.Tcp;
@@ -102,8 +103,9 @@ internal sealed unsafe class NicInput(NicCore core)
             return NicCounter.RxBadChecksum;
         if (ip.IsFragment)
             return NicCounter.RxFragments;
-        packet.Route.Local = new Endpoint { Family = Endpoint.V4, AddressLow = ip.Destination };
-        packet.Route.Remote = new Endpoint { Family = Endpoint.V4, AddressLow = ip.Source };
+        packet.Route.Local.Family = packet.Route.Remote.Family = Endpoint.V4;
+        packet.Route.Local.AddressLow = ip.Destination;
+        packet.Route.Remote.AddressLow = ip.Source;
         if (IsMartianV4(ip.Source) || IsMartianV4(ip.Destination))
             return NicCounter.RxMartian;
         packet.Head = ip.Payload;
@@ -116,6 +118,7 @@ internal sealed unsafe class NicInput(NicCore core)
     }
 
     /// <summary>RFC 1122 3.2.1.3: this network, loopback, multicast, reserved, broadcast.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool IsMartianV4(uint address) => (byte)address is 0 or 127 or >= 224;
 
     private static NicCounter ReadV6(ReadOnlySpan<byte> bytes, ref Packet packet, long more)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Accel.Core.Capture;
 using Accel.Core.Local;
 using Accel.Core.Tcp;
@@ -11,9 +12,8 @@ namespace Accel.Core.Nic;
 /// </summary>
 internal sealed unsafe class NicOutput(NicCore core)
 {
-    private const int MaxHeaders = EthernetHeader.Length + VlanHeader.Length + Ipv6Header.Length + TcpHeader.MaxLength;
+    private const int MaxHeaders = NicHeaders.MaxLength + TcpHeader.MaxLength;
     private const int MaxPacket = 65535;
-    private const int EcnMask = 3;
 
     /// <summary>Fewer segments leave sooner with all else that is queued: a super-frame is a system call of its own.
     /// </summary>
@@ -48,15 +48,16 @@ internal sealed unsafe class NicOutput(NicCore core)
         }
         ILink link = core.Links[block->Route.Link];
         if (emit.Length <= emit.SegmentSize || emit.SegmentSize == 0)
-            return TrySendOne(link, ref block->Route, wire, in emit, 0, emit.Length, true);
+            return TrySendOne(link, ref block->Route, ref block->Headers, in wire, in emit, 0, emit.Length, true);
         if ((link.Info->Flags & (uint)LinkFlags.SuperFrames) != 0 && block->Route.Vlan == 0
             && emit.Length >= MinSuperSegments * emit.SegmentSize
-            && TrySendSuper(link, ref block->Route, wire, in emit))
+            && TrySendSuper(link, block, in wire, in emit))
             return true;
         for (uint at = 0; at < emit.Length; at += emit.SegmentSize)
         {
             uint length = Math.Min(emit.SegmentSize, emit.Length - at);
-            if (TrySendOne(link, ref block->Route, wire, in emit, at, length, at + length == emit.Length))
+            bool last = at + length == emit.Length;
+            if (TrySendOne(link, ref block->Route, ref block->Headers, in wire, in emit, at, length, last))
                 continue;
             if (at == 0)
                 return false;
@@ -69,8 +70,9 @@ internal sealed unsafe class NicOutput(NicCore core)
     /// <summary>Sends a segment without payload that belongs to no connection.</summary>
     public void SendBare(ref NicRoute route, in TcpEmit emit)
     {
+        NicHeaders headers = default;
         if (route.Link < core.Links.Length
-            && !TrySendOne(core.Links[route.Link], ref route, default, in emit, 0, 0, true))
+            && !TrySendOne(core.Links[route.Link], ref route, ref headers, default, in emit, 0, 0, true))
             core.Count(NicCounter.TxNoBuffer);
     }
 
@@ -108,22 +110,23 @@ internal sealed unsafe class NicOutput(NicCore core)
         return true;
     }
 
-    private bool TrySendOne(
-        ILink link, ref NicRoute route, in NicWire wire, in TcpEmit emit, uint at, uint length, bool last)
+    private bool TrySendOne(ILink link, ref NicRoute route, ref NicHeaders headers, in NicWire wire, in TcpEmit emit,
+        uint at, uint length, bool last)
     {
         if (!link.TryTakeBuffer(out FrameRef frame))
             return false;
         Span<byte> to = new(frame.Data, frame.Length);
         TcpHeader tcp = Header(in route, in emit, at, last);
         int tcpLength = tcp.Length + (int)length;
-        int ip = to.Length < MaxHeaders ? 0 : WriteLower(to, ref route, tcpLength, emit.Ecn, out uint _);
+        Prepare(link, ref headers, in route);
+        int ip = headers.WriteTo(to, tcpLength, route.Identification++, emit.Ecn, out uint pseudoSum);
         if (ip == 0 || ip + tcpLength > to.Length)
         {
             link.Return(in frame);
             core.Count(NicCounter.TxNoBuffer);
             return true;
         }
-        WriteTcp(to[ip..], in route, wire, in tcp, emit.Offset + at, length, out bool complete);
+        WriteTcp(to[ip..], pseudoSum, in wire, in tcp, emit.Offset + at, length, out bool complete);
         if (!complete)
         {
             link.Return(in frame);
@@ -139,11 +142,11 @@ internal sealed unsafe class NicOutput(NicCore core)
         return true;
     }
 
-    private void WriteTcp(Span<byte> to, in NicRoute route, in NicWire wire, in TcpHeader tcp, uint offset,
+    private void WriteTcp(Span<byte> to, uint pseudoSum, in NicWire wire, in TcpHeader tcp, uint offset,
         uint length, out bool complete)
     {
         int header = tcp.WriteTo(to);
-        uint sum = Checksum.Add(to[..header], PseudoSum(in route, header + (int)length));
+        uint sum = Checksum.Add(to[..header], pseudoSum);
         uint copied = 0;
         while (copied < length)
         {
@@ -161,7 +164,7 @@ internal sealed unsafe class NicOutput(NicCore core)
         complete = true;
     }
 
-    private bool TrySendSuper(ILink link, ref NicRoute route, in NicWire wire, in TcpEmit emit)
+    private bool TrySendSuper(ILink link, NicBlock* block, in NicWire wire, in TcpEmit emit)
     {
         byte* run1 = PipeOps.PeekRun(core.Local, wire.Out, emit.Offset, emit.Length, out ulong length1);
         byte* run2 = null;
@@ -174,16 +177,18 @@ internal sealed unsafe class NicOutput(NicCore core)
             return false;
         byte* header = stackalloc byte[MaxHeaders];
         Span<byte> to = new(header, MaxHeaders);
+        ref NicRoute route = ref block->Route;
         TcpHeader tcp = Header(in route, in emit, 0, last: true);
         int tcpLength = tcp.Length + (int)emit.Length;
         if (tcpLength + Ipv6Header.Length > MaxPacket)
             return false;
-        int ip = WriteLower(to, ref route, tcpLength, emit.Ecn, out uint pseudo);
+        Prepare(link, ref block->Headers, in route);
+        int ip = block->Headers.WriteTo(to, tcpLength, route.Identification, emit.Ecn, out uint pseudo);
         int headers = ip + tcp.WriteTo(to[ip..]);
         TcpHeader.SetChecksum(to[ip..], Checksum.Partial(pseudo));
         if (!link.TrySendSuper(header, headers, run1, (int)length1, run2, (int)length2, emit.SegmentSize))
             return false;
-        route.Identification += (ushort)(emit.Length / emit.SegmentSize);
+        route.Identification += (ushort)(emit.Length / emit.SegmentSize + 1);
         core.Count(NicCounter.TxSuperFrames);
         core.Add(NicCounter.TxBytes, (ulong)headers + emit.Length);
         if (core.Tap is { } tap && tap.IsOn(CapturePaths.Nic))
@@ -217,72 +222,12 @@ internal sealed unsafe class NicOutput(NicCore core)
         return tcp;
     }
 
-    /// <summary>Ethernet and IP header. Returns their length.</summary>
-    private int WriteLower(Span<byte> to, ref NicRoute route, int payload, byte ecn, out uint pseudo)
+    /// <summary>The headers of a route, made anew if it has changed.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prepare(ILink link, ref NicHeaders headers, in NicRoute route)
     {
-        bool v6 = route.Local.Family == Endpoint.V6;
-        EtherType type = v6 ? EtherType.Ipv6 : EtherType.Ipv4;
-        LinkInfo* info = core.Links[route.Link].Info;
-        EthernetHeader ethernet = new()
-        {
-            Destination = route.Mac,
-            Source = MacAddress.Read(new ReadOnlySpan<byte>(info->Mac, MacAddress.Bytes)),
-            EtherType = route.Vlan != 0 ? EtherType.Vlan : type,
-        };
-        int at = ethernet.WriteTo(to);
-        if (route.Vlan != 0)
-        {
-            VlanHeader vlan = new()
-            {
-                Priority = (byte)(route.Vlan >> 13 & 7),
-                Id = (ushort)(route.Vlan & 0xFFF),
-                EtherType = type,
-            };
-            at += vlan.WriteTo(to[at..]);
-        }
-        pseudo = PseudoSum(in route, payload);
-        byte tos = (byte)((route.Tos & ~EcnMask) | (ecn & EcnMask));
-        byte ttl = route.Ttl == 0 ? DefaultTtl : route.Ttl;
-        return at + (v6
-            ? WriteV6(to[at..], in route, payload, tos, ttl) : WriteV4(to[at..], ref route, payload, tos, ttl));
+        MacAddress own = MacAddress.Read(new ReadOnlySpan<byte>(link.Info->Mac, MacAddress.Bytes));
+        if (!headers.Are(in route, own))
+            headers.Make(in route, own);
     }
-
-    private const byte DefaultTtl = 64;
-
-    private static int WriteV4(Span<byte> to, ref NicRoute route, int payload, byte tos, byte ttl)
-    {
-        Ipv4Header ip = new()
-        {
-            Tos = tos,
-            PayloadLength = payload,
-            Identification = route.Identification++,
-            DontFragment = true,
-            Ttl = ttl,
-            Protocol = IpProtocol.Tcp,
-            Source = (uint)route.Local.AddressLow,
-            Destination = (uint)route.Remote.AddressLow,
-        };
-        return ip.WriteTo(to);
-    }
-
-    private static int WriteV6(Span<byte> to, in NicRoute route, int payload, byte tos, byte ttl)
-    {
-        Ipv6Header ip = new()
-        {
-            TrafficClass = tos,
-            FlowLabel = route.FlowLabel,
-            PayloadLength = payload,
-            NextHeader = IpProtocol.Tcp,
-            HopLimit = ttl,
-            Source = new Ipv6Address(route.Local.AddressLow, route.Local.AddressHigh),
-            Destination = new Ipv6Address(route.Remote.AddressLow, route.Remote.AddressHigh),
-        };
-        return ip.WriteTo(to);
-    }
-
-    private static uint PseudoSum(in NicRoute route, int length) => route.Local.Family == Endpoint.V6
-        ? Checksum.PseudoV6(new Ipv6Address(route.Local.AddressLow, route.Local.AddressHigh),
-            new Ipv6Address(route.Remote.AddressLow, route.Remote.AddressHigh), IpProtocol.Tcp, length)
-        : Checksum.PseudoV4(
-            (uint)route.Local.AddressLow, (uint)route.Remote.AddressLow, IpProtocol.Tcp, length);
 }

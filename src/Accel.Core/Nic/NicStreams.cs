@@ -28,7 +28,7 @@ internal static unsafe class NicStreams
             ReadShut = (flags & (uint)(SideFlags.ReadShut | SideFlags.Closed)) != 0,
             MoreComes = block->Settings.Has(NicSettingFlags.Cork) || Volatile.Read(ref wire.Program->More) != 0,
             NoDelay = block->Settings.Has(NicSettingFlags.NoDelay),
-            ReceiveSpace = (uint)PipeOps.Space(wire.In, wire.In->Tail, ulong.MaxValue),
+            ReceiveSpace = (uint)PipeOps.Room(wire.In),
             Unread = (uint)PipeOps.Unread(wire.In),
             UrgentEnd = urgent > head && urgent - head <= PipeOps.MaxInFlight ? (uint)(urgent - head) : 0,
         };
@@ -94,7 +94,7 @@ internal static unsafe class NicStreams
     {
         if (!block->Tcb.State.IsReceiving())
             return false;
-        ulong space = PipeOps.Space(wire.In, wire.In->Tail, ulong.MaxValue), unread = PipeOps.Unread(wire.In);
+        ulong space = PipeOps.Room(wire.In), unread = PipeOps.Unread(wire.In);
         bool small = 2ul * Window.Remaining(in block->Tcb) <= space + unread && unread > 0;
         if (!small)
         {

@@ -36,6 +36,24 @@ public static class TcpOutput
     }
 
     /// <summary>
+    /// True if <see cref="Next"/> would say no and change nothing that counts, as after nearly every segment: all that
+    /// there is was sent, no ACK is due, and the window that the peer has is not worth another. False says nothing.
+    /// </summary>
+    /// <param name="tcb">After a step, which has looked at the timers.</param>
+    /// <param name="streams">As the step has left them.</param>
+    public static bool IsIdle(in Tcb tcb, in TcpStreams streams)
+    {
+        const TcbFlags Unusual = TcbFlags.ProbeDue | TcbFlags.FinStored | TcbFlags.DsackDue | TcbFlags.Detached;
+        return tcb.State == TcpState.Established
+            && (tcb.Acks & AckFlags.Now) == 0 && (tcb.Flags & Unusual) == 0
+            && tcb.Recovery.Sent.LostUnsent == 0 && tcb.Recovery.ProbeDue == LossProbe.None
+            && streams.Queued == (uint)(tcb.SndNxt - tcb.SndUna)
+            && !streams.Finished && !streams.ReadShut
+            && 2ul * Window.Remaining(in tcb) > (ulong)streams.ReceiveSpace + streams.Unread
+            && !DelayedAck.IsDueAfterRead(in tcb, in streams);
+    }
+
+    /// <summary>
     /// Payload of a full segment now. RFC 9293 3.8.6.2.1: not more than half of the largest window that the peer ever
     /// offered; the options that go along are taken off.
     /// </summary>

@@ -147,18 +147,23 @@ public sealed unsafe class NicPath : INicHost
         PumpDry(t);
     }
 
-    /// <summary>Before a sleep: what is queued must leave, and what has come must be seen.</summary>
-    public void PumpDry(AccelThread* t)
+    /// <summary>Before a sleep: what is queued must leave, and what has come must be seen. True if there was anything.
+    /// </summary>
+    public bool PumpDry(AccelThread* t)
     {
         const int Rounds = 8;
-        for (int i = 0; i < Rounds && (IsBusy || _s.Kernel.NowNs() >= Engine.NextDeadline); i++)
+        bool ran = false;
+        // A round does what timers ask for: the clock need not be asked again right after it.
+        for (int i = 0; i < Rounds && (IsBusy || (!ran && _s.Kernel.NowNs() >= Engine.NextDeadline)); i++)
         {
             if (!Engine.TryEnter(t->Tid))
                 break;
             Run(t);
+            ran = true;
         }
         if (Engine.HasUnresolved)
             AskForNeighbours(t);
+        return ran;
     }
 
     /// <summary>The program did something to its end of a connection: the engine looks at it now.</summary>

@@ -67,6 +67,70 @@ public class NicPathTests
         Assert.Equal(1, net.Server.Count(NicCounter.NeighboursChanged));
     }
 
+    /// <summary>Frames are begun with a copy of what the last began with: not when that would be something else.
+    /// </summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public unsafe void Whatever_stands_before_tcp_is_what_it_is_now(bool v6)
+    {
+        using var net = new TestNetwork();
+        var (c, _) = net.Connect(net.Server.Listen(80, v6: v6), v6: v6);
+        var block = net.Client.Region.BlockAt(0);
+        var own = net.Client.Link.Info->Mac;
+        block->Settings.Flags |= NicSettingFlags.NoDelay;
+        net.Client.Link.KeepSent = true;
+        var changes = new Action[]
+        {
+            () => { }, () => block->Route.Ttl = 9, () => block->Route.Ttl = 0, () => block->Route.Tos = 0x28,
+            () => block->Route.Tos = 0x2B, () => block->Route.Mac = MemoryLink.Mac(77), () => own[5]++,
+            () => block->Route.FlowLabel = 0x12345, () => block->Route.Vlan = 0x1A005,
+            () => block->Route.Vlan = 0x1A006, () => block->Route.Vlan = 0, () => { },
+        };
+        foreach (var change in changes)
+        {
+            change();
+            net.Client.Write(c, "x"u8);
+            net.Client.Turn(net.Now);
+            CheckFrame(net.Client.Link.Sent[^1], block, own);
+        }
+        Assert.Equal(changes.Length, net.Client.Link.Sent.Count);
+    }
+
+    static unsafe void CheckFrame(ReadOnlySpan<byte> frame, NicBlock* block, byte* own)
+    {
+        ref var route = ref block->Route;
+        Assert.True(EthernetView.TryParse(frame, out var ethernet));
+        Assert.Equal((route.Mac, MacAddress.Read(new(own, 6))), (ethernet.Destination, ethernet.Source));
+        var type = ethernet.EtherType;
+        var rest = ethernet.Payload;
+        if (route.Vlan != 0)
+        {
+            Assert.Equal(EtherType.Vlan, type);
+            Assert.True(VlanView.TryParse(rest, out var vlan));
+            Assert.Equal((route.Vlan >> 13 & 7, route.Vlan & 0xFFF), ((uint)vlan.Priority, (uint)vlan.Id));
+            type = vlan.EtherType;
+            rest = vlan.Payload;
+        }
+        var ttl = route.Ttl == 0 ? 64 : route.Ttl;
+        if (route.Local.Family == Endpoint.V4)
+        {
+            Assert.Equal(EtherType.Ipv4, type);
+            Assert.True(Ipv4View.TryParse(rest, out var ip) && ip.HasRightChecksum && ip.DontFragment);
+            Assert.Equal((ttl, route.Tos & 0xFC, (ushort)(route.Identification - 1)),
+                (ip.Ttl, ip.Tos, ip.Identification));
+            Assert.Equal(((uint)route.Local.AddressLow, (uint)route.Remote.AddressLow), (ip.Source, ip.Destination));
+            Assert.True(Checksum.IsRight(Checksum.Add(ip.Payload, ip.PseudoSum)));
+            return;
+        }
+        Assert.Equal(EtherType.Ipv6, type);
+        Assert.True(Ipv6View.TryParse(rest, out var ip6));
+        Assert.Equal((ttl, route.Tos & 0xFC, route.FlowLabel), (ip6.HopLimit, ip6.TrafficClass, ip6.FlowLabel));
+        Assert.Equal(route.Local.AddressHigh, Ipv6Address.Read(ip6.Source).High);
+        Assert.Equal(route.Remote.AddressHigh, Ipv6Address.Read(ip6.Destination).High);
+        Assert.True(Checksum.IsRight(Checksum.Add(ip6.Payload, ip6.PseudoSum(IpProtocol.Tcp, ip6.PayloadLength))));
+    }
+
     [Fact]
     public void A_stale_next_hop_is_used_and_asked_about()
     {
