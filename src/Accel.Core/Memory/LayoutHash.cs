@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0xaa686421b451a1e6;
+    public const ulong Value = 0x1de31a62f426e314;
 }
