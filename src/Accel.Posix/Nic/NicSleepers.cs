@@ -24,8 +24,9 @@ public sealed unsafe class NicSleepers(PosixStack s, ILink[] links)
         if (t->Own[OwnCounted] == 0)
         {
             t->Own[OwnCounted] = 1;
-            Interlocked.Increment(ref s.S.ProcessAt(s.Slot)->SleepsForFrames);
+            // In this order, and the other in Leave: who is killed in between leaves a number that is too high.
             Add(1);
+            Interlocked.Increment(ref s.S.ProcessAt(s.Slot)->SleepsForFrames);
         }
         Doze();
     }
