@@ -9,9 +9,10 @@ from world import ROOT, Failure
 COST = os.path.join(ROOT, "artifacts/nic/cost")
 CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
 
-# What, how often, the answer's bytes, and at most how many instructions. Each is two to four parts in a hundred above
-# what it was when it was set; runs differ by one, since a wake may find two things to do.
-PATHS = [("round", 2000, 64, 13_400), ("segment", 2000, 1400, 16_400), ("connection", 500, 64, 36_200)]
+# What, how often, the answer's bytes, and at most how many instructions. Each is two parts in a hundred above what it
+# was when it was set; a round trip of 9,850 becomes one of up to 11,000 when the machine has much else to do, since the
+# answer then comes after the first look.
+PATHS = [("round", 2000, 64, 11_100), ("segment", 2000, 1400, 13_200), ("connection", 500, 64, 31_200)]
 
 
 @case("cost: instructions of a round trip, a full segment, a connection", columns=("client",))

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Accel.Control.Bpf;
 using Accel.Control.Native;
 using Accel.Core.Nic;
 using Accel.Os.Links;
@@ -23,7 +24,7 @@ public class LifeTests
     public void What_a_dead_stack_had_comes_back()
     {
         using var pair = new NetworkPair();
-        using var daemon = new TestDaemon(pair, "--frames", "512");
+        using var daemon = new TestDaemon(pair, "--frames", "512", "--mode", "generic");
         using var survivor = new TestStack(daemon.SocketPath);
         using var server = Datagrams(pair.Near, NetworkPair.NearAddress);
         using var client = Datagrams(pair.Far, NetworkPair.FarAddress);
@@ -181,11 +182,13 @@ public class LifeTests
         Assert.Empty(second.Status.GetProperty("ports").EnumerateArray());
     }
 
-    [Fact]
-    public void Acceld_that_is_stopped_leaves_nothing_behind()
+    [Theory]
+    [InlineData("generic")]
+    [InlineData("ring")]
+    public void Acceld_that_is_stopped_leaves_nothing_behind(string mode)
     {
         using var pair = new NetworkPair();
-        using var daemon = new TestDaemon(pair);
+        using var daemon = new TestDaemon(pair, "--mode", mode);
         using var stack = new TestStack(daemon.SocketPath);
         using var server = Datagrams(pair.Near, NetworkPair.NearAddress);
         using var client = Datagrams(pair.Far, NetworkPair.FarAddress);
@@ -193,7 +196,8 @@ public class LifeTests
         Assert.Equal(0, daemon.Stop());
         stack.Control.Tend(stack);
         Assert.False(IsUp(stack));
-        Assert.DoesNotContain("xdp", NetworkPair.IpText("-n", pair.Near, "link", "show", NetworkPair.NearDevice));
+        Assert.Equal(-1, NetworkPair.In(pair.Near, () => Attachment.Find(
+            Links.NetInterface.List().Single(d => d.Name == NetworkPair.NearDevice).Index, out _, out _)));
         Assert.False(File.Exists(daemon.SocketPath));
         Assert.False(File.Exists(daemon.SocketPath + ".lock"));
         client.SendTo([1], server.LocalEndPoint!);
@@ -204,11 +208,11 @@ public class LifeTests
     public void A_stack_that_the_next_acceld_does_not_know_gives_its_links_up()
     {
         using var pair = new NetworkPair();
-        using var first = new TestDaemon(pair);
+        using var first = new TestDaemon(pair, "--mode", "generic");
         using var stack = new TestStack(first.SocketPath);
         first.Kill();
         NetworkPair.Ip("-n", pair.Near, "link", "set", NetworkPair.NearDevice, "xdpgeneric", "off");
-        using var second = new TestDaemon(pair);
+        using var second = new TestDaemon(pair, "--mode", "generic");
         Assert.True(IsUp(stack));
         Until(() =>
         {

@@ -218,7 +218,7 @@ public class LinkTests
     public unsafe void Drops_are_counted_and_do_no_lasting_harm()
     {
         using var pair = new NetworkPair();
-        using var daemon = new TestDaemon(pair, "--frames", "512");
+        using var daemon = new TestDaemon(pair, "--frames", "512", "--mode", "generic");
         using var stack = new TestStack(daemon.SocketPath);
         using var server = Make(pair.Near, SocketType.Dgram, NetworkPair.NearAddress);
         using var client = Make(pair.Far, SocketType.Dgram, NetworkPair.FarAddress);

@@ -44,10 +44,10 @@ public partial class CostTests
     /// is one part in a hundred above what it was when it was set, that of dup four.
     /// </summary>
     [Theory]
-    [InlineData("message", 1_535)] // send + recv, 64 bytes
+    [InlineData("message", 1_525)] // send + recv, 64 bytes
     [InlineData("bulk", 34_800)] // send + recv, 16 KiB
-    [InlineData("epoll", 2_740)] // send + epoll_wait + recv
-    [InlineData("poll", 2_285)] // send + poll + recv
+    [InlineData("epoll", 2_670)] // send + epoll_wait + recv
+    [InlineData("poll", 2_215)] // send + poll + recv
     [InlineData("epollctl", 1_715)] // EPOLL_CTL_DEL + EPOLL_CTL_ADD
     [InlineData("connection", 5_735)] // socket + connect + accept + two closes
     [InlineData("dup", 915)] // dup + close

@@ -7,14 +7,13 @@ namespace Accel.Posix;
 /// <summary>
 /// The queues of the network interfaces as descriptors: what sleeps wait for, so that they end when a frame comes.
 /// </summary>
+[method: ColdPath]
 public sealed unsafe class NicQueues(PosixStack s, ILink[] links)
 {
     /// <summary>More queues than that are waited for through the hub, which costs each wake-up a level more.</summary>
     private const int MaxDirectQueues = 4;
 
-    private readonly NicSleepers _sleepers = new(s, links);
-
-    public NicSleepers Sleepers => _sleepers;
+    public NicSleepers Sleepers { get; } = new(s, links);
 
     /// <summary>The hub takes the queues, if sleeps do not name them.</summary>
     public void JoinHub()

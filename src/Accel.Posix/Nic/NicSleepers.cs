@@ -8,13 +8,14 @@ namespace Accel.Posix;
 /// The threads of the stack that sleep until a frame comes. Links whose frames wake only whom they must (ring mode)
 /// have to know whether there are any: a number that is too high costs time, one that is too low costs a frame's delay.
 /// </summary>
+[method: ColdPath]
 public sealed unsafe class NicSleepers(PosixStack s, ILink[] links)
 {
     /// <summary>AccelThread.Own: this thread is counted.</summary>
     private const int OwnCounted = 10;
 
     /// <summary>There are such links.</summary>
-    public bool Matters { get; } = Array.Exists(links, link => link.Info->RingBytes != 0);
+    public bool Matters { get; } = AnyRing(links);
 
     /// <summary>The thread is about to sleep, and will look at the links once more before.</summary>
     public void Enter(AccelThread* t)
@@ -55,6 +56,15 @@ public sealed unsafe class NicSleepers(PosixStack s, ILink[] links)
     {
         foreach (ILink link in links)
             link.Doze();
+    }
+
+    [ColdPath]
+    private static bool AnyRing(ILink[] links)
+    {
+        bool any = false;
+        foreach (ILink link in links)
+            any |= link.Info->RingBytes != 0;
+        return any;
     }
 
     private void Add(int threads)
