@@ -18,7 +18,7 @@ public sealed unsafe class XdpLink : ILink
 
     private readonly LinuxKernel _kernel;
     private readonly XdpQueue[] _queues;
-    private readonly FrameRing _ring;
+    private FrameRing _ring;
     private readonly PacketSocket _packet;
     private readonly byte* _jumbo;
     private readonly byte _owner;
@@ -420,6 +420,7 @@ public sealed unsafe class XdpLink : ILink
         foreach (ref XdpQueue queue in _queues.AsSpan())
             queue.Unmap(_kernel);
         _ring.Unmap(_kernel);
+        _ring = default;
         System.Runtime.InteropServices.NativeMemory.Free(_jumbo);
     }
 
