@@ -133,7 +133,16 @@ public unsafe struct FrameRing
 
     /// <summary>What comes from now on wakes whoever sleeps; what came before is seen by who looks after this.
     /// </summary>
-    public readonly void Doze(LinkInfo* info) => Say(Volatile.Read(ref info->RingDone));
+    public readonly void Doze(LinkInfo* info)
+    {
+        ulong done;
+        do
+        {
+            done = Volatile.Read(ref info->RingDone);
+            Say(done);
+        }
+        while (done != Volatile.Read(ref info->RingDone));
+    }
 
     private readonly void Say(ulong done)
     {

@@ -31,6 +31,7 @@ public static unsafe class Progress
         long now = s.Kernel.NowNs();
         if (s.Nic is not { } nic)
             return Keep(s, t, now);
+        nic.Queues.Sleepers.Leave(t);
         if (nic.Tend(t, now))
             nic.WatchFamily(t);
         HandoverRequests.Look(s, t);
@@ -42,7 +43,8 @@ public static unsafe class Progress
         if (now - nic.Engine.LastActivityNs < IdleNs)
             return Sleep(t, null, 0, now + TickNs);
         nic.WatchFamily(t);
-        nic.Queues.Sleepers.Doze();
+        // Counted: the first frame has to wake this thread, whoever else is awake, for it has to tick from then on.
+        nic.Queues.Sleepers.Enter(t);
         PollFd* fds = (PollFd*)t->Wait.Small;
         uint count = nic.Queues.Descriptors(fds, AccelWait.SmallFds - 1);
         if (s.Hub >= 0)
