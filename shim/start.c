@@ -18,12 +18,12 @@ static long raw_call(long nr, long a, long b, long c, long d, long e, long f) { 
 
 static uint64_t read_ticks(void) { return __builtin_ia32_rdtsc(); }
 
-/* Linux keeps the CPU's number in the low 12 bits of IA32_TSC_AUX. */
+/* Not by RDTSCP: a virtual machine may be without, and then the instruction finds the host's number, or is none. Where
+ * libc has a restartable sequence this is a load. */
 static uint32_t read_cpu(void)
 {
-    uint32_t aux;
-    __builtin_ia32_rdtscp(&aux);
-    return aux & 0xFFF;
+    int cpu = sched_getcpu();
+    return cpu < 0 ? 0 : (uint32_t)cpu;
 }
 
 struct accel_process accel_process = {

@@ -92,6 +92,32 @@ def first_connection(w, column):
             raise Failure(f"connect() to {second} took {took.strip()} s")
 
 
+MEETINGS = 40
+
+MEET = """
+import socket, sys, time
+longest = 0
+for n in range(int(sys.argv[1])):
+    time.sleep(0.13)
+    begun = time.monotonic()
+    socket.create_connection((sys.argv[2] % n, 6379), 10).close()
+    # The first one is not counted: it finds acceld, too.
+    longest = max(longest, time.monotonic() - begun) if n else 0
+print(longest)
+"""
+
+
+@case("what waits for a host that is asked for leaves when it has answered", columns=("kernel", "client", "both"))
+def many_hosts(w, column):
+    """After a pause: nobody is awake but those whom the answer wakes, who must not leave it to each other."""
+    redis(w)
+    for n in range(MEETINGS):
+        w.a.sh("ip", "-6", "addr", "add", f"fd77::1:{n}/64", "dev", w.a.interface, "nodad")
+    longest = float(w.b.run([PYTHON, "-c", MEET, str(MEETINGS), "fd77::1:%d"]))
+    if longest > 0.3:
+        raise Failure(f"connect() took {longest} s")
+
+
 @case("a host is found from an interface that has no link-local address", columns=("kernel", "client", "both"))
 def no_link_local(w, column):
     """The kernel asks by the name of what it sends; asked for a neighbour only, it has a link-local address or none.

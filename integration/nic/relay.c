@@ -1,10 +1,11 @@
 /* A wire with faults: joins two interfaces and drops, delays, reorders and duplicates frames, by a seed.
  *
  *   relay IF1 IF2 [--loss P] [--reorder P] [--duplicate P] [--corrupt P] [--delay-us N] [--seed N] [--seconds N]
+ *         [--outage-ms N]
  *
- * P is a probability per frame (0.01 = 1 %); a reordered frame is held back for another millisecond. This kernel has no
- * netem. The interfaces must not carry super-frames or unfilled checksums: what crosses is as on a cable. Ends by
- * itself after --seconds, or on SIGTERM, and prints what it did. */
+ * P is a probability per frame (0.01 = 1 %); a reordered frame is held back for another millisecond. From a SIGUSR1 on
+ * everything is lost for --outage-ms. This kernel has no netem. The interfaces must not carry super-frames or unfilled
+ * checksums: what crosses is as on a cable. Ends by itself after --seconds, or on SIGTERM, and prints what it did. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,13 +33,14 @@ struct held {
 
 static struct {
     double loss, reorder, duplicate, corrupt;
-    int64_t delay_us, seconds;
+    int64_t delay_us, outage_ms, seconds;
     uint64_t seed;
 } options = { .seconds = 600, .seed = 1 };
 static struct held heap[HELD_MAX];
 static int held_count;
 static uint64_t frames, lost, reordered, duplicated, corrupted, overflowed, order;
 static volatile sig_atomic_t stopped;
+static volatile int64_t outage_end;
 
 static int64_t now_ns(void)
 {
@@ -130,7 +132,7 @@ static void hold(int to, const uint8_t *bytes, int length, int64_t due)
 static void carry(int to, uint8_t *bytes, int length)
 {
     frames++;
-    if (options.loss > 0 && chance() < options.loss) {
+    if ((outage_end > 0 && now_ns() < outage_end) || (options.loss > 0 && chance() < options.loss)) {
         lost++;
         return;
     }
@@ -214,6 +216,12 @@ static void stop(int sig)
     stopped = 1;
 }
 
+static void begin_outage(int sig)
+{
+    (void)sig;
+    outage_end = now_ns() + options.outage_ms * 1000000;
+}
+
 static void parse(int argc, char **argv)
 {
     for (int i = 3; i + 1 < argc; i += 2) {
@@ -223,6 +231,7 @@ static void parse(int argc, char **argv)
         else if (!strcmp(name, "--duplicate")) options.duplicate = atof(value);
         else if (!strcmp(name, "--corrupt")) options.corrupt = atof(value);
         else if (!strcmp(name, "--delay-us")) options.delay_us = atoll(value);
+        else if (!strcmp(name, "--outage-ms")) options.outage_ms = atoll(value);
         else if (!strcmp(name, "--seconds")) options.seconds = atoll(value);
         else if (!strcmp(name, "--seed")) options.seed = strtoull(value, NULL, 10) | 1;
         else {
@@ -236,7 +245,7 @@ int main(int argc, char **argv)
 {
     if (argc < 3) {
         fprintf(stderr, "usage: relay IF1 IF2 [--loss P] [--reorder P] [--duplicate P] [--corrupt P] [--delay-us N]"
-                        " [--seed N] [--seconds N]\n");
+                        " [--seed N] [--seconds N] [--outage-ms N]\n");
         return 2;
     }
     parse(argc, argv);
@@ -245,6 +254,7 @@ int main(int argc, char **argv)
     int64_t end = now_ns() + options.seconds * 1000000000ll;
     signal(SIGTERM, stop);
     signal(SIGINT, stop);
+    signal(SIGUSR1, begin_outage);
     printf("ready\n");
     fflush(stdout);
     while (!stopped && now_ns() < end) {

@@ -135,6 +135,10 @@ sealed unsafe class TestStack : INicHost, IDisposable
     {
     }
 
+    public void WakeTicker(ulong name)
+    {
+    }
+
     public void OnIcmp(in IcmpEvent report) => Reports.Add(report);
 
     public ulong Random() => DaemonKernel.Shared.Random();

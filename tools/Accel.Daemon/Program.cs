@@ -13,7 +13,7 @@ var interfaces = new Option<string[]>("--interface")
 };
 var mode = new Option<ModeWish>("--mode")
 {
-    Description = "How frames come to the stacks: auto (generic on veth, else native if sockets bind), native and "
+    Description = "How frames come to the stacks: auto (ring on veth, else native if sockets bind), native and "
         + "generic (XDP), ring (tc: copied into a ring)",
     DefaultValueFactory = _ => ModeWish.Auto,
 };

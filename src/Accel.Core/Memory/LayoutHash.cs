@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x1de31a62f426e314;
+    public const ulong Value = 0x146709662cc63344;
 }

@@ -119,6 +119,9 @@ public unsafe interface INicHost
     /// <summary>A connection came into a listener's accept queue.</summary>
     void NotifyListener(LocalRegion region, int listener);
 
+    /// <summary>Wakes the thread that keeps the timers: something is due before it would wake by itself.</summary>
+    void WakeTicker(ulong name);
+
     /// <summary>An ICMP error for a segment or datagram of ours (RFC 5927: the caller checks that it can be true).
     /// </summary>
     void OnIcmp(in IcmpEvent report);

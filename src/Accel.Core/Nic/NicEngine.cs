@@ -157,9 +157,42 @@ public sealed unsafe class NicEngine
             Volatile.Write(ref _owner, 0);
             StackLock.Exit(&_region.Tables->Lock, tid, _core.Liveness);
             if (NicSet.IsEmpty(_region.Kicked) || round == MaxRounds || !TryEnter(tid))
-                return;
+                break;
         }
+        // After leaving, which is a full fence: see SetAlarm.
+        if (NextDeadline < Volatile.Read(ref _region.Tables->AlarmNs))
+            RingAlarm();
     }
+
+    [ColdPath]
+    private void RingAlarm()
+    {
+        if (Interlocked.Exchange(ref _region.Tables->AlarmNs, 0) != 0)
+            _core.Host.WakeTicker(_region.Tables->AlarmName);
+    }
+
+    /// <summary>
+    /// The thread that keeps the timers goes to sleep until something is due, at the latest until
+    /// <paramref name="latestNs"/>. Returns until when. If something is due earlier after this, it is woken. No lock.
+    /// </summary>
+    public long SetAlarm(long latestNs, ulong name)
+    {
+        NicTables* t = _region.Tables;
+        Volatile.Write(ref t->AlarmName, name);
+        long until;
+        do
+        {
+            until = Math.Min(latestNs, NextDeadline);
+            Volatile.Write(ref t->AlarmNs, until);
+            // Whoever makes something due earlier now sees the alarm, or it is seen here.
+            Interlocked.MemoryBarrier();
+        }
+        while (NextDeadline < until);
+        return until;
+    }
+
+    /// <summary>It is awake. No lock.</summary>
+    public void ClearAlarm() => Volatile.Write(ref _region.Tables->AlarmNs, 0);
 
     /// <summary>Looks at the connections whose programs did something, until there are none.</summary>
     private void RunKicked()

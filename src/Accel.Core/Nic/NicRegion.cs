@@ -30,17 +30,21 @@ public struct NicTables
     /// <summary>The tables' version that connections without a next hop have seen.</summary>
     [FieldOffset(224)] public uint TablesVersion;
 
-
     /// <summary>Key of the hash table, so that strangers cannot fill one bucket.</summary>
     [FieldOffset(232), Hidden] public ulong HashKey;
 
-    /// <summary>RSTs to strangers that may still be sent, and since when they are counted.</summary>
-    [FieldOffset(240)] public long ResetTokens;
-    [FieldOffset(248)] public long ResetTokensNs;
+    /// <summary>Until when the thread that keeps the timers sleeps; 0: it does not. It is woken by the name.</summary>
+    [FieldOffset(240)] public long AlarmNs;
+    [FieldOffset(248)] public ulong AlarmName;
 
     [FieldOffset(256)] public FreeList Blocks;
     [FieldOffset(320)] public FreeList Records;
     [FieldOffset(384)] public TcpSettings Settings;
+
+    /// <summary>RSTs to strangers that may still be sent, and since when they are counted.</summary>
+    [FieldOffset(640)] public long ResetTokens;
+    [FieldOffset(648)] public long ResetTokensNs;
+
     [FieldOffset(1024)] public NicCounters Counters;
     [FieldOffset(2048)] public TcpCounters Tcp;
 }

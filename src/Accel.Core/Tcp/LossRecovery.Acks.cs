@@ -17,7 +17,7 @@ public partial struct LossRecovery
         else if (outcome.Has(AckFindings.Duplicate))
             DuplicateAcks++;
         if (outcome.RttNs >= 0)
-            Rtt.Sample(outcome.RttNs, outcome.LastRttNs, input.NowNs);
+            Rtt.Sample(outcome.RttNs, outcome.LastRttNs, Sent.Una, Sent.Nxt, input.NowNs);
         Rack.AdaptWindow(TakeDsack(in outcome), Sent.Delivered, outcome.PriorDelivered);
         if (Rack.ProbeOut)
             OnProbeAck(pool, in input, ref outcome);

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Accel.Core.Memory;
+using Accel.Wire;
 
 namespace Accel.Core.Tcp;
 
@@ -31,7 +32,9 @@ public struct RttEstimator
     [FieldOffset(8)] public long RttVar;
     [FieldOffset(16)] public long Deviation;
     [FieldOffset(24)] public long MaxDeviation;
-    [FieldOffset(32)] public long RoundEndsNs;
+
+    /// <summary>A round trip is over when more than this is acknowledged.</summary>
+    [FieldOffset(32)] public SeqNum RoundEnds;
 
     /// <summary>The least of the present and of the last window, as far as 32 bits go; 0: none.</summary>
     [FieldOffset(40)] public uint MinNow;
@@ -59,13 +62,13 @@ public struct RttEstimator
     public void StartUnmeasured() => RttVar = UnmeasuredRtoNs / 4;
 
     /// <summary>A round trip of a segment that was sent once. Ends the back-off (RFC 6298 5).</summary>
-    public void Sample(long rttNs, long nowNs) => Sample(rttNs, rttNs, nowNs);
-
-    /// <summary>
-    /// Round trips of the first and of the last of the segments that an ACK is about: what it was held back for is in
-    /// the timeout, but not in the minimum.
-    /// </summary>
-    public void Sample(long rttNs, long lastRttNs, long nowNs)
+    /// <param name="rttNs">In nanoseconds; of the first of the segments that an ACK is about.</param>
+    /// <param name="lastRttNs">Of the last: what the ACK was held back for is in the timeout, but not in the minimum.
+    /// </param>
+    /// <param name="una">SND.UNA, after this ACK.</param>
+    /// <param name="next">SND.NXT.</param>
+    /// <param name="nowNs">For the age of the minimum.</param>
+    public void Sample(long rttNs, long lastRttNs, SeqNum una, SeqNum next, long nowNs)
     {
         long rtt = Math.Clamp(rttNs, 1, MaxRtoNs);
         Latest = (uint)Math.Clamp(Math.Min(rttNs, lastRttNs), 1, uint.MaxValue);
@@ -76,7 +79,7 @@ public struct RttEstimator
             // RFC 6298 2.2.
             Srtt = rtt;
             Deviation = RttVar = MaxDeviation = Math.Max(rtt / 2, 1);
-            RoundEndsNs = nowNs + rtt;
+            RoundEnds = next;
             return;
         }
         // RFC 6298 2.3: beta = 1/4, alpha = 1/8.
@@ -95,11 +98,12 @@ public struct RttEstimator
             MaxDeviation = Deviation;
             RttVar = Math.Max(RttVar, MaxDeviation);
         }
-        if (nowNs < RoundEndsNs)
+        // Not by the clock: after one long sample, as of a handshake that was held up, the trips are shorter than SRTT.
+        if (una <= RoundEnds)
             return;
         if (MaxDeviation < RttVar)
             RttVar -= (RttVar - MaxDeviation) / 4;
-        RoundEndsNs = nowNs + Srtt;
+        RoundEnds = next;
         MaxDeviation = 0;
     }
 

@@ -98,7 +98,7 @@ public static class TcpHandshake
         tcb.State = TcpState.Established;
         long rtt = RoundTrip(in tcb, in seg, in ctx);
         if (rtt > 0)
-            tcb.Recovery.Rtt.Sample(rtt, ctx.NowNs);
+            tcb.Recovery.Rtt.Sample(rtt, rtt, tcb.SndUna, tcb.SndNxt, ctx.NowNs);
         else
             tcb.Recovery.Rtt.StartUnmeasured();
         uint segments = tcb.Retransmits > 1 ? SegmentsAfterLoss : InitialSegments;

@@ -140,11 +140,12 @@ public sealed unsafe class NicPath : INicHost
     /// </summary>
     public bool HasLateFrames => Queues.Sleepers.Matters && IsReadable && Engine.IsFree;
 
-    /// <summary>The thread is going to sleep until a frame comes, if none is there.</summary>
-    public void Settle(AccelThread* t)
+    /// <summary>The thread is going to sleep until a frame comes, if none is there. True if there was anything.
+    /// </summary>
+    public bool Settle(AccelThread* t)
     {
         Queues.Sleepers.Enter(t);
-        PumpDry(t);
+        return PumpDry(t);
     }
 
     /// <summary>Before a sleep: what is queued must leave, and what has come must be seen. True if there was anything.
@@ -430,6 +431,8 @@ public sealed unsafe class NicPath : INicHost
 
     public void NotifyListener(LocalRegion region, int listener) =>
         Notifier.NotifyListener(_s, _t, region, listener);
+
+    public void WakeTicker(ulong name) => _s.Kernel.Wake(name);
 
     public void OnIcmp(in IcmpEvent report)
     {

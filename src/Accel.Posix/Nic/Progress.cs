@@ -32,24 +32,44 @@ public static unsafe class Progress
         if (s.Nic is not { } nic)
             return Keep(s, t, now);
         nic.Queues.Sleepers.Leave(t);
+        bool isTicker = nic.IsTicker(t);
+        if (isTicker)
+            nic.Engine.ClearAlarm();
         if (nic.Tend(t, now))
             nic.WatchFamily(t);
         HandoverRequests.Look(s, t);
         s.Parked.Sweep(s);
-        if (!nic.IsTicker(t))
+        if (!isTicker)
             return Sleep(t, null, 0, now + Waits.WatchdogNs);
         if (now - nic.Engine.LastPollNs >= TickNs || nic.Engine.NextDeadline <= now)
             nic.PumpDry(t);
         if (now - nic.Engine.LastActivityNs < IdleNs)
             return Sleep(t, null, 0, now + TickNs);
         nic.WatchFamily(t);
-        // Counted: the first frame has to wake this thread, whoever else is awake, for it has to tick from then on.
-        nic.Queues.Sleepers.Enter(t);
+        return SleepUntilDue(s, t, nic, now);
+    }
+
+    /// <summary>Until a frame comes, something is due, or the program makes something due earlier.</summary>
+    private static long SleepUntilDue(PosixStack s, AccelThread* t, NicPath nic, long now)
+    {
+        // Counted: the first frame has to wake this thread, whoever else is awake: it has to tick from then on. And
+        // what the hub's news gave cause to send has not left yet.
+        if (nic.Settle(t))
+        {
+            nic.Queues.Sleepers.Leave(t);
+            return Sleep(t, null, 0, now + TickNs);
+        }
         PollFd* fds = (PollFd*)t->Wait.Small;
-        uint count = nic.Queues.Descriptors(fds, AccelWait.SmallFds - 1);
+        uint count = nic.Queues.Descriptors(fds, AccelWait.SmallFds - 2);
         if (s.Hub >= 0)
             fds[count++] = new PollFd { Fd = s.Hub, Events = (short)Ev.IN };
-        return Sleep(t, fds, count, Math.Min(nic.Engine.NextDeadline, now + Waits.WatchdogNs));
+        int waker = Wakers.OfThread(s, t);
+        if (waker < 0)
+            return Sleep(t, fds, count, Math.Min(nic.Engine.NextDeadline, now + KeepNs));
+        Waker* alarm = s.S.WakerAt(waker);
+        s.Kernel.DrainWaker(alarm->Descriptor);
+        fds[count++] = new PollFd { Fd = alarm->Descriptor, Events = (short)Ev.IN };
+        return Sleep(t, fds, count, nic.Engine.SetAlarm(now + Waits.WatchdogNs, alarm->Name));
     }
 
     /// <summary>Without interfaces it is there for sockets that others are to fetch.</summary>

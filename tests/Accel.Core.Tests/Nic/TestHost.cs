@@ -95,6 +95,10 @@ sealed unsafe class TestHost : INicHost, ILiveness, IDisposable
 
     public void NotifyListener(LocalRegion region, int listener) => ListenersTold.Add(listener);
 
+    public List<ulong> TickersWoken { get; } = [];
+
+    public void WakeTicker(ulong name) => TickersWoken.Add(name);
+
     public void OnIcmp(in IcmpEvent report) => Engine.OnIcmp(report, 0);
 
     public ulong Random() => _random.Next();

@@ -1,4 +1,5 @@
 using Accel.Core.Tcp;
+using Accel.Wire;
 
 namespace Accel.Core.Tests.Tcp;
 
@@ -6,6 +7,12 @@ namespace Accel.Core.Tests.Tcp;
 public class RttEstimatorTests
 {
     const long Ms = 1_000_000, Second = 1000 * Ms;
+
+    uint _acked;
+
+    /// <summary>Of the next segment, with so many under way behind it.</summary>
+    void Sample(ref RttEstimator rtt, long sample, long now, uint flight = 0) =>
+        rtt.Sample(sample, sample, new SeqNum(++_acked), new SeqNum(_acked + flight), now);
 
     [Fact]
     public void The_timeout_is_a_second_before_the_first_sample()
@@ -19,7 +26,7 @@ public class RttEstimatorTests
     public void The_first_sample_sets_SRTT_and_half_of_it_the_variance()
     {
         var rtt = new RttEstimator();
-        rtt.Sample(400 * Ms, Second);
+        Sample(ref rtt, 400 * Ms, Second);
         Assert.Equal((400 * Ms, 200 * Ms), (rtt.Srtt, rtt.RttVar));
         Assert.Equal(1200 * Ms, rtt.Rto);
     }
@@ -28,8 +35,8 @@ public class RttEstimatorTests
     public void Later_samples_are_smoothed()
     {
         var rtt = new RttEstimator();
-        rtt.Sample(400 * Ms, Second);
-        rtt.Sample(480 * Ms, 2 * Second);
+        Sample(ref rtt, 400 * Ms, Second);
+        Sample(ref rtt, 480 * Ms, 2 * Second);
         // SRTT = 7/8 * 400 + 1/8 * 480; deviation 200 + (80 - 200) / 4 = 170 is less than before, which wears off by a
         // quarter in a round trip.
         Assert.Equal(410 * Ms, rtt.Srtt);
@@ -41,7 +48,7 @@ public class RttEstimatorTests
     {
         var rtt = new RttEstimator();
         for (var i = 1; i < 500; i++)
-            rtt.Sample(10 * Ms, i * 10 * Ms);
+            Sample(ref rtt, 10 * Ms, i * 10 * Ms);
         Assert.InRange(rtt.Rto, 209 * Ms, 211 * Ms);
     }
 
@@ -49,14 +56,14 @@ public class RttEstimatorTests
     public void Back_off_doubles_up_to_two_minutes_and_ends_with_a_sample()
     {
         var rtt = new RttEstimator();
-        rtt.Sample(10 * Ms, Second);
+        Sample(ref rtt, 10 * Ms, Second);
         var before = rtt.Rto;
         for (var i = 1; i < 60; i++)
         {
             rtt.Backoff();
             Assert.Equal(i > 20 ? 120 * Second : Math.Min(120 * Second, before << i), rtt.Rto);
         }
-        rtt.Sample(10 * Ms, 2 * Second);
+        Sample(ref rtt, 10 * Ms, 2 * Second);
         Assert.InRange(rtt.Rto, 200 * Ms, before);
     }
 
@@ -64,11 +71,11 @@ public class RttEstimatorTests
     public void The_minimum_forgets_what_is_five_minutes_old()
     {
         var rtt = new RttEstimator();
-        rtt.Sample(5 * Ms, Second);
-        rtt.Sample(50 * Ms, 100 * Second);
+        Sample(ref rtt, 5 * Ms, Second);
+        Sample(ref rtt, 50 * Ms, 100 * Second);
         Assert.Equal(5 * Ms, rtt.MinRtt);
         for (var second = 110; second < 1000; second += 10)
-            rtt.Sample(50 * Ms, second * Second);
+            Sample(ref rtt, 50 * Ms, second * Second);
         Assert.Equal(50 * Ms, rtt.MinRtt);
     }
 
@@ -82,7 +89,7 @@ public class RttEstimatorTests
         var rtt = new RttEstimator();
         for (var i = 0; i < 100; i++)
         {
-            rtt.Sample(sample, i * Second);
+            Sample(ref rtt, sample, i * Second);
             Assert.InRange(rtt.Rto, RttEstimator.MinRtoNs, RttEstimator.MaxRtoNs);
             Assert.True(rtt.Srtt > 0 && rtt.RttVar >= 0);
         }
@@ -96,7 +103,17 @@ public class RttEstimatorTests
         // A round trip of 100 or 300 ms by turns, and a hundred ACKs in each.
         for (var round = 0; round < 50; round++)
             for (var ack = 0; ack < 100; ack++)
-                rtt.Sample(round % 2 == 0 ? 100 * Ms : 300 * Ms, now += 2 * Ms);
+                Sample(ref rtt, round % 2 == 0 ? 100 * Ms : 300 * Ms, now += 2 * Ms, flight: 100);
         Assert.InRange(rtt.Rto, 450 * Ms, 1500 * Ms);
+    }
+
+    [Fact]
+    public void One_long_sample_wears_off_with_the_round_trips_that_follow_however_short_they_are()
+    {
+        var rtt = new RttEstimator();
+        Sample(ref rtt, 800 * Ms, Second);
+        for (var i = 1; i <= 30; i++)
+            Sample(ref rtt, Ms, Second + i * Ms);
+        Assert.InRange(rtt.Rto, 200 * Ms, 250 * Ms);
     }
 }
