@@ -200,6 +200,13 @@ class Host:
         return sh(STACKDUMP, *arguments, check=False)
 
 
+def join(first, host, second, peer):
+    """A veth pair. With the same index at both ends Linux may wait for a second until it lets frames out
+    (linkwatch_urgent_event)."""
+    sh("ip", "link", "add", first, "netns", host.namespace, "type", "veth",
+       "peer", "name", second, "index", str(20 + host.number), "netns", peer.namespace)
+
+
 class World:
     """Hosts a and b, and what joins them."""
 
@@ -211,8 +218,7 @@ class World:
         try:
             self.a, self.b = Host(self, "a", 1), Host(self, "b", 2)
             if relay is None:
-                sh("ip", "link", "add", "a0", "netns", self.a.namespace, "type", "veth",
-                   "peer", "name", "b0", "netns", self.b.namespace)
+                join(self.a.interface, self.a, self.b.interface, self.b)
             else:
                 self._join(relay)
             for host in (self.a, self.b):
@@ -226,8 +232,7 @@ class World:
     def _join(self, relay):
         self.middle = Host(self, "m", 3)
         for host, end in ((self.a, "ma"), (self.b, "mb")):
-            sh("ip", "link", "add", host.interface, "netns", host.namespace, "type", "veth",
-               "peer", "name", end, "netns", self.middle.namespace)
+            join(host.interface, host, end, self.middle)
             sh("ip", "-n", self.middle.namespace, "link", "set", "dev", end, "up", "promisc", "on")
             self.middle.sh("ethtool", "-K", end, "tso", "off", "gso", "off", "gro", "off", "tx", "off")
         self.relay = self.middle.start([RELAY, "ma", "mb", *map(str, relay)], accelerated=False)

@@ -41,8 +41,9 @@ sealed class NetworkPair : IDisposable
     /// <summary>Makes the pair of devices, with their addresses.</summary>
     public void Connect(int mtu, int queues)
     {
+        // With the same index at both ends Linux may wait for a second until it lets frames out.
         Ip("link", "add", NearDevice, "netns", Near, "numrxqueues", $"{queues}", "numtxqueues", $"{queues}",
-            "mtu", $"{mtu}", "type", "veth", "peer", "name", FarDevice, "netns", Far, "mtu", $"{mtu}",
+            "mtu", $"{mtu}", "type", "veth", "peer", "name", FarDevice, "index", "20", "netns", Far, "mtu", $"{mtu}",
             "numrxqueues", $"{queues}", "numtxqueues", $"{queues}");
         Ip("-n", Near, "addr", "add", $"{NearAddress}/24", "dev", NearDevice);
         Ip("-n", Far, "addr", "add", $"{FarAddress}/24", "dev", FarDevice);

@@ -366,11 +366,28 @@ no_socket:
     return XDP_PASS;
 }
 
+/* How much of a frame is looked at where it lies. */
+static __always_inline __u32 headers_of(void *data, void *end)
+{
+    struct ethhdr *ethernet = data;
+    struct iphdr *v4 = data + sizeof *ethernet;
+    struct ipv6hdr *v6 = data + sizeof *ethernet;
+    if ((void *)(v4 + 1) <= end && ethernet->h_proto == bpf_htons(ETH_P_IP) && v4->ihl == 5)
+        return sizeof *ethernet + sizeof *v4 + sizeof(struct tcphdr);
+    if ((void *)(v6 + 1) <= end && ethernet->h_proto == bpf_htons(ETH_P_IPV6)
+        && (v6->nexthdr == IPPROTO_TCP || v6->nexthdr == IPPROTO_UDP))
+        return sizeof *ethernet + sizeof *v6 + sizeof(struct tcphdr);
+    return HEADERS_LOOKED_AT;
+}
+
 SEC("tc")
 int accel_copy(struct __sk_buff *skb)
 {
     void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-    __u32 headers = skb->len < HEADERS_LOOKED_AT ? skb->len : HEADERS_LOOKED_AT;
+    /* Not more than need be: the kernel's TCP keeps a copy of what it sends, whose headers would be copied first. */
+    __u32 headers = headers_of(data, end);
+    if (headers > skb->len)
+        headers = skb->len;
     if (end - data < headers)
         bpf_skb_pull_data(skb, headers);
     /* So that both are read again in either case: the verifier forgets what they were. */

@@ -38,8 +38,19 @@ public sealed unsafe class NicSleepers(PosixStack s, ILink[] links)
         if (t->Own[OwnCounted] == 0)
             return;
         t->Own[OwnCounted] = 0;
-        Interlocked.Decrement(ref s.S.ProcessAt(s.Slot)->SleepsForFrames);
-        Add(-1);
+        ref int counted = ref s.S.ProcessAt(s.Slot)->SleepsForFrames;
+        int threads = Volatile.Read(ref counted);
+        // Not if the process is leaving, and has been buried: this thread was among those then.
+        while (threads > 0)
+        {
+            int seen = Interlocked.CompareExchange(ref counted, threads - 1, threads);
+            if (seen == threads)
+            {
+                Add(-1);
+                return;
+            }
+            threads = seen;
+        }
     }
 
     /// <summary>Of a process that has ended none sleeps.</summary>

@@ -28,8 +28,10 @@ public sealed class World : IDisposable
         {
             Add($"{name}-a", "a0", 1);
             Add($"{name}-b", "b0", 2);
+            // With the same index at both ends Linux may wait for a second until it lets frames out
+            // (linkwatch_urgent_event).
             Tool.Run("ip", "link", "add", A.Interface, "netns", A.Namespace, "type", "veth", "peer", "name",
-                B.Interface, "netns", B.Namespace);
+                B.Interface, "index", "20", "netns", B.Namespace);
             foreach (Host host in _hosts) host.Configure(offloads, mtu);
         }
         catch
