@@ -29,9 +29,12 @@ def serve(address, port, count):
         for i in range(count):
             s, _ = listener.accept()
             half = len(sent(i)) // 2
-            s.sendall(receive(s, half))
+            # The first byte of a half says who reads the rest: the client waits for it.
+            s.sendall(receive(s, 1))
+            s.sendall(receive(s, half - 1))
             if os.fork() == 0:
-                s.sendall(receive(s, len(sent(i)) - half))
+                s.sendall(receive(s, 1))
+                s.sendall(receive(s, len(sent(i)) - half - 1))
                 s.close()
                 os._exit(0)
             s.close()
@@ -45,7 +48,8 @@ def ask(address, port, count):
     for i in range(count):
         with socket.create_connection((address, port), timeout=10) as s:
             whole = sent(i)
-            for part in (whole[:len(whole) // 2], whole[len(whole) // 2:]):
+            half = len(whole) // 2
+            for part in (whole[:1], whole[1:half], whole[half:half + 1], whole[half + 1:]):
                 s.sendall(part)
                 if receive(s, len(part)) != part:
                     raise SystemExit("other bytes came back")
