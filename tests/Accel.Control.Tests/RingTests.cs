@@ -50,10 +50,20 @@ public unsafe class RingTests
         public void Send(int bytes, byte fill = 7) =>
             Far.SendTo([.. Enumerable.Repeat(fill, bytes)], Near.LocalEndPoint!);
 
-        /// <summary>True if the ring's descriptor is readable, now or within the time.</summary>
-        public bool Poll(int milliseconds)
+        /// <summary>The stack sleeps as of now.</summary>
+        public void Sleep()
         {
-            PollFd one = new() { Fd = Stack.Link.Descriptor(0), Events = Readable };
+            Interlocked.Increment(ref Stack.Link.Info->Sleepers);
+            Stack.Link.Doze();
+        }
+
+        /// <summary>True if the stack's bell is rung, now or within the time.</summary>
+        public bool IsRung(int milliseconds) => Poll(Stack.Link.Descriptor(0), milliseconds);
+
+        /// <summary>True if a descriptor is readable, now or within the time.</summary>
+        public static bool Poll(int fd, int milliseconds)
+        {
+            PollFd one = new() { Fd = fd, Events = Readable };
             return PollThem(&one, 1, milliseconds) == 1;
         }
 
@@ -114,16 +124,15 @@ public unsafe class RingTests
     {
         using var bench = new Bench();
         var link = bench.Stack.Link;
+        Assert.True(((LinkFlags)link.Info->Flags).HasFlag(LinkFlags.Bell));
         bench.Send(10);
         Assert.NotNull(bench.Stack.Receive());
-        // Nobody sleeps: the ring is never said to be empty, which is what a wake-up depends on.
-        Assert.True(bench.Poll(0));
-        Interlocked.Increment(ref link.Info->Sleepers);
-        link.Doze();
+        Assert.False(bench.IsRung(50));
+        bench.Sleep();
         Assert.False(link.IsReadable);
-        Assert.False(bench.Poll(50));
+        Assert.False(bench.IsRung(50));
         var woken = false;
-        var waiter = new Thread(() => woken = bench.Poll(5000));
+        var waiter = new Thread(() => woken = bench.IsRung(5000));
         waiter.Start();
         Thread.Sleep(50);
         bench.Send(10);
@@ -131,12 +140,116 @@ public unsafe class RingTests
         Assert.True(woken);
         Assert.True(link.IsReadable);
         Assert.NotNull(bench.Stack.Receive());
-        // It still counts as asleep: what was taken is said to be.
-        Assert.False(bench.Poll(0));
+        // Who came for the frame has silenced it. It still counts as asleep: the next frame rings it again.
+        Assert.False(bench.IsRung(0));
+        bench.Send(10);
+        Assert.True(bench.IsRung(1000));
+        Assert.NotNull(bench.Stack.Receive());
         Interlocked.Decrement(ref link.Info->Sleepers);
         bench.Send(10);
         Assert.NotNull(bench.Stack.Receive());
-        Assert.True(bench.Poll(0));
+        Assert.False(bench.IsRung(50));
+    }
+
+    /// <summary>However many frames come before somebody does, and of whatever size, they are there, and it is silent
+    /// after.</summary>
+    [Fact]
+    public void A_bell_is_rung_once_for_many_frames()
+    {
+        using var bench = new Bench();
+        bench.Sleep();
+        for (byte i = 0; i < 100; i++)
+            bench.Send(i % 2 == 0 ? 10 : 1400, i);
+        Assert.True(bench.IsRung(1000));
+        for (byte i = 0; i < 100; i++)
+            Assert.Equal<byte?>(i, bench.Stack.Receive()?[42]);
+        Assert.False(bench.IsRung(50));
+    }
+
+    /// <summary>Who takes what the kernel is given on the interface, by a rule for its ingress, takes the bell too.
+    /// Then the ring wakes who sleeps, as it does without a bell.</summary>
+    [Fact]
+    public void A_bell_that_nobody_comes_for_is_replaced()
+    {
+        using var bench = new Bench();
+        var link = bench.Stack.Link;
+        bench.Sleep();
+        using var ring = new Edges(link.SpareDescriptor);
+        Assert.False(ring.Wait(50));
+        bench.Send(10, 1);
+        Assert.True(bench.IsRung(1000));
+        Assert.False(ring.Wait(50));
+        bench.Send(10, 2);
+        Assert.False(ring.Wait(0));
+        Thread.Sleep(150);
+        bench.Send(10, 3);
+        Assert.True(ring.Wait(1000));
+        for (byte i = 1; i <= 3; i++)
+            Assert.Equal<byte?>(i, bench.Stack.Receive()?[42]);
+        // What the interrupt left there is no frame, and nothing that anybody would have to take.
+        while (link.IsReadable)
+            Assert.Null(bench.Stack.Receive(10));
+        Assert.Equal(link.Info->RingRead, link.Info->RingDone);
+        Assert.False(ring.Wait(50));
+        bench.Send(10, 4);
+        Assert.True(ring.Wait(1000));
+        Assert.False(bench.IsRung(0));
+        Assert.Equal<byte?>(4, bench.Stack.Receive()?[42]);
+    }
+
+    /// <summary>The bell of one stack is not another's, and whoever holds it hears nothing else over it.</summary>
+    [Fact]
+    public void A_bell_is_for_one_stack()
+    {
+        const int packets = 17, everything = 0x0300;
+        using var bench = new Bench();
+        using var other = new TestStack(bench.Daemon.SocketPath);
+        Assert.NotEqual(bench.Stack.Link.Info->Slot, other.Link.Info->Slot);
+        Interlocked.Increment(ref other.Link.Info->Sleepers);
+        other.Link.Doze();
+        bench.Sleep();
+        var address = stackalloc int[5];
+        (address[0], address[1]) = (packets | everything << 16, other.Link.Info->InterfaceIndex);
+        Assert.Equal(0, Bind(other.Link.Descriptor(0), address, 20));
+        bench.Send(10);
+        Assert.True(bench.IsRung(1000));
+        Assert.False(Bench.Poll(other.Link.Descriptor(0), 50));
+    }
+
+    [DllImport("libc", EntryPoint = "bind")]
+    private static extern int Bind(int fd, void* address, uint bytes);
+
+    /// <summary>Each wake-up by a descriptor, whether it is readable at the moment or not (EPOLLET).</summary>
+    sealed class Edges : IDisposable
+    {
+        const uint EdgeTriggered = 1u << 31;
+        readonly int _set = Create(0);
+
+        public Edges(int fd)
+        {
+            var wanted = stackalloc uint[3] { Readable | EdgeTriggered, 0, 0 };
+            Assert.Equal(0, Control(_set, 1, fd, wanted));
+        }
+
+        public bool Wait(int milliseconds)
+        {
+            var events = stackalloc uint[3];
+            return Wait(_set, events, 1, milliseconds) == 1;
+        }
+
+        [DllImport("libc", EntryPoint = "epoll_create1")]
+        private static extern int Create(int flags);
+
+        [DllImport("libc", EntryPoint = "epoll_ctl")]
+        private static extern int Control(int set, int what, int fd, void* wanted);
+
+        [DllImport("libc", EntryPoint = "epoll_wait")]
+        private static extern int Wait(int set, void* events, int most, int milliseconds);
+
+        [DllImport("libc", EntryPoint = "close")]
+        private static extern int Close(int fd);
+
+        public void Dispose() => Close(_set);
     }
 
     /// <summary>What a process had in hand when it was killed is not waited for.</summary>

@@ -13,7 +13,7 @@ public sealed unsafe class SteeringProgram : IDisposable
     public const string Name = "accel_steer", CopyName = "accel_copy";
 
     /// <summary>The maps that each interface has for itself.</summary>
-    public static readonly string[] OwnMaps = ["xsks", "link_config", "counts", "rings", "rings_full"];
+    public static readonly string[] OwnMaps = ["xsks", "link_config", "counts", "rings", "rings_full", "bells"];
 
     private static readonly StringBuilder Complaints = new();
 

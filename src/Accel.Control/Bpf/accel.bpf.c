@@ -417,10 +417,11 @@ int accel_copy(struct __sk_buff *skb)
         add(answered ? COUNT_SYN_ANSWERED : COUNT_SYN_UNFIT, 1);
         return answered ? bpf_redirect(skb->ifindex, 0) : TCX_DROP;
     }
-    if (!ring_put(skb, ring, decision.slot))
-        add(COUNT_RING_FULL, 1);
     count_steered(skb->len);
-    return TCX_DROP;
+    enum put put = ring_put(skb, ring, decision.slot);
+    if (put == PUT_FULL)
+        add(COUNT_RING_FULL, 1);
+    return put == PUT_RINGS ? TCX_PASS : TCX_DROP;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

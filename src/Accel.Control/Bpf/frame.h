@@ -8,6 +8,7 @@
 
 /* linux/bpf.h has them since 6.6. */
 #define TCX_NEXT (-1)
+#define TCX_PASS 0
 #define TCX_DROP 2
 
 /* Ethernet, IPv6 with some extensions, TCP: more is not looked at where it lies. */

@@ -249,12 +249,13 @@ internal sealed class Desk(BrokerOptions options, InterfaceSet interfaces, Stack
     private unsafe void Show(Client client, Stack stack, ServedInterface served)
     {
         LinkInfo info = served.Describe(stack.Slot);
-        int packet = served.OpenPacketSocket();
+        int packet = served.OpenPacketSocket(stack.Slot, out bool hasBell);
         LinkMessage link = new()
         {
             Header = MessageHeader.Of(MessageKind.Link),
             InterfaceIndex = info.InterfaceIndex,
-            Flags = (LinkFlags)info.Flags & (packet >= 0 ? (LinkFlags)uint.MaxValue : ~LinkFlags.SuperFrames),
+            Flags = ((LinkFlags)info.Flags & (packet >= 0 ? (LinkFlags)uint.MaxValue : ~LinkFlags.SuperFrames))
+                | (hasBell ? LinkFlags.Bell : 0),
             Mtu = info.Mtu,
             Queues = info.Queues,
             Slot = info.Slot,

@@ -275,7 +275,10 @@ public sealed unsafe class ServedInterface : IDisposable
             _spare = null;
         (FrameRingMap? ring, refusal) = prepared?.GetAwaiter().GetResult() ?? MakeRing(slot);
         if (ring != null)
+        {
             _program.Maps["rings_full"].Set(slot, 0u);
+            _program.Maps["bells"].Set(slot, default(BellState));
+        }
         return ring;
     }
 
@@ -307,31 +310,15 @@ public sealed unsafe class ServedInterface : IDisposable
     /// </summary>
     public void DisconnectRing(uint slot) => _program.Maps["rings"].Remove(slot);
 
-    /// <summary>A packet socket that sends super-frames. Minus an errno if it cannot be had.</summary>
-    public int OpenPacketSocket()
+    /// <summary>
+    /// A packet socket that sends super-frames, and is the bell of a slot in ring mode. Minus an errno if it cannot be
+    /// had.
+    /// </summary>
+    public int OpenPacketSocket(uint slot, out bool hasBell)
     {
-        const int vnetHeader = 15, sendBytes = 8 << 20;
-        int fd = Libc.Socket(Libc.AfPacket, Libc.SockRaw | Libc.SockCloexec | Libc.SockNonBlock, 0);
-        if (fd < 0)
-            return -Libc.Errno;
-        // struct sockaddr_ll; protocol 0: it receives nothing. So that nobody can make it receive, a filter that
-        // accepts nothing is locked in.
-        byte* address = stackalloc byte[20];
-        new Span<byte>(address, 20).Clear();
-        *(ushort*)address = Libc.AfPacket;
-        *(int*)(address + 4) = Device.Index;
-        // struct sock_fprog with one struct sock_filter: return 0.
-        ulong nothing = 0x06;
-        ulong* program = stackalloc ulong[] { 1, (ulong)&nothing };
-        if (Libc.Bind(fd, address, 20) < 0 || !Libc.SetOption(fd, Libc.SolPacket, vnetHeader, 1)
-            || Libc.SetSockOpt(fd, Libc.SolSocket, Libc.SoAttachFilter, program, 16) < 0
-            || !Libc.SetOption(fd, Libc.SolSocket, Libc.SoLockFilter, 1))
-        {
-            int errno = Libc.Errno;
-            Libc.Close(fd);
-            return -errno;
-        }
-        Libc.SetOption(fd, Libc.SolSocket, Libc.SoSndBufForce, sendBytes);
+        int fd = StackPacketSocket.Open(Device, Mode == AttachMode.Ring ? slot : null, out hasBell);
+        if (hasBell)
+            _program.Maps["bells"].Set(slot, new BellState { Present = 1 });
         return fd;
     }
 

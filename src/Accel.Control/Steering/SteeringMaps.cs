@@ -52,6 +52,9 @@ public record struct InterfaceConfig(ulong MacAndFlags, uint Mtu, uint MostSyns)
 /// <summary>struct slot_holder</summary>
 public record struct SlotHolder(ulong Stack, uint Uid, uint Unused);
 
+/// <summary>struct bell</summary>
+public record struct BellState(ulong Consumed, ulong RungAt, ulong QuietUntil, ulong Present);
+
 /// <summary>
 /// The maps that all interfaces of a network namespace share. They live as long as a program on an interface holds
 /// them, so a new acceld finds those of one that died.

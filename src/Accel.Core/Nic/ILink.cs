@@ -44,6 +44,9 @@ public unsafe interface ILink
 
     int DescriptorCount => (int)Info->Queues;
 
+    /// <summary>Readable instead when the others fail, by which nobody is to lose more than time; -1: none.</summary>
+    int SpareDescriptor => -1;
+
     /// <summary>
     /// A thread that is counted in <see cref="LinkInfo.Sleepers"/> is about to wait for the descriptors. After this it
     /// looks once more whether anything has arrived: what arrives later wakes it. No lock.
@@ -114,6 +117,9 @@ public enum LinkFlags : uint
 
     /// <summary>Frames come through a ring that a tc program writes, not through AF_XDP.</summary>
     Ring = 256,
+
+    /// <summary>Who sleeps is woken over the packet socket, not by the ring itself.</summary>
+    Bell = 512,
 }
 
 /// <summary>A link as every process of the stack, and the tools, see it.</summary>

@@ -20,7 +20,7 @@ public sealed unsafe partial class AcceldClient
             int packetSocket = message.HasPacketSocket != 0 ? Keep(0, DescriptorEntry.PacketTag + number) : -1;
             int ringMap = message.RingBytes != 0
                 ? Keep(message.HasPacketSocket != 0 ? 1 : 0, DescriptorEntry.RingTag + number) : -1;
-            if (!FrameRing.TryMap(_kernel, ringMap, message.RingBytes, out FrameRing ring))
+            if (!TryMapRing(ringMap, message.RingBytes, packetSocket, message.Flags, out FrameRing ring, out Bell bell))
             {
                 LastError = "the ring of the interface cannot be mapped";
                 return NicRefusal.Failed;
@@ -33,18 +33,32 @@ public sealed unsafe partial class AcceldClient
                 for (int opened = 0; opened < q; opened++)
                     queues[opened].Unmap(_kernel);
                 ring.Unmap(_kernel);
+                bell.Unmap(_kernel);
                 return NicRefusal.Failed;
             }
             if (links.Count == max)
             {
                 ring.Unmap(_kernel);
+                bell.Unmap(_kernel);
                 continue;
             }
             LinkInfo* info = infos + links.Count;
             Fill(info, message);
-            links.Add(new XdpLink(_kernel, info, queues, ring, new PacketSocket(_kernel, packetSocket)));
+            links.Add(new XdpLink(_kernel, info, queues, ring, bell, new PacketSocket(_kernel, packetSocket)));
         }
         return TryAwait(MessageKind.Ready, out Message ready) ? ready.Header.Refusal : NicRefusal.Failed;
+    }
+
+    /// <summary>The ring of a link, if it has one, and what is rung when frames come there.</summary>
+    private bool TryMapRing(int ringMap, uint bytes, int packetSocket, LinkFlags flags, out FrameRing ring, out Bell bell)
+    {
+        bell = default;
+        if (!FrameRing.TryMap(_kernel, ringMap, bytes, out ring))
+            return false;
+        if ((flags & LinkFlags.Bell) == 0 || Bell.TryMap(_kernel, packetSocket, out bell))
+            return true;
+        ring.Unmap(_kernel);
+        return false;
     }
 
     private bool TryReceiveQueue(int link, int number, out XdpQueue queue)
@@ -105,11 +119,12 @@ public sealed unsafe partial class AcceldClient
                     return [];
                 SharedLock.Abandon(ref queues[q].Umem.Header->Lock, _kernel.CurrentPid());
             }
-            int ringMap = find(DescriptorEntry.RingTag + i);
-            if (!FrameRing.TryMap(_kernel, ringMap, infos[i].RingBytes, out FrameRing ring))
+            int packetSocket = find(DescriptorEntry.PacketTag + i);
+            if (!TryMapRing(find(DescriptorEntry.RingTag + i), infos[i].RingBytes, packetSocket,
+                (LinkFlags)infos[i].Flags, out FrameRing ring, out Bell bell))
                 return [];
-            PacketSocket packet = new(_kernel, find(DescriptorEntry.PacketTag + i));
-            links.Add(new XdpLink(_kernel, infos + i, queues, ring, packet));
+            links.Add(
+                new XdpLink(_kernel, infos + i, queues, ring, bell, new PacketSocket(_kernel, packetSocket)));
         }
         _stackId = stackId;
         _slot = infos[0].Slot;

@@ -6,13 +6,17 @@ namespace Accel.Os.Links;
 /// <summary>
 /// The ring that a tc program copies a stack's frames into (src/Accel.Control/Bpf/ring.h): a BPF_MAP_TYPE_RINGBUF,
 /// whose records the kernel writes one after the other. What is received is released in the same order.
-/// The kernel wakes whoever polls the ring when a record comes and all before it are consumed. So while nobody sleeps
-/// the last few bytes are not said to be: a wake-up costs the sender of a frame 2 us, even if nobody waits.
+/// Who wakes a sleeper, the program by the stack's <see cref="Bell"/> or the kernel whoever polls the ring, does so when
+/// a record comes and all before it are consumed. So while nobody sleeps the last few bytes are not said to be: a
+/// wake-up costs the sender of a frame microseconds, even if nobody waits.
 /// </summary>
 public unsafe struct FrameRing
 {
     /// <summary>BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ.</summary>
     private const uint Busy = 1u << 31, Discarded = 1u << 30, RecordHeader = 8;
+
+    /// <summary>Not a multiple of 8, which positions are: the program sees by it that nobody sleeps.</summary>
+    private const uint KeptBack = 7;
 
     /// <summary>struct ring_record: length, and frames lost so far.</summary>
     private const uint FrameHeader = 8;
@@ -110,6 +114,9 @@ public unsafe struct FrameRing
         Volatile.Write(ref info->RingRead, read);
         info->RxFrames += (uint)got;
         info->RxBytes += bytes;
+        // Nobody comes to release them.
+        if (got == 0)
+            Release(info);
         return got;
     }
 
@@ -122,7 +129,7 @@ public unsafe struct FrameRing
         Volatile.Write(ref info->RingDone, done);
         if (Volatile.Read(ref info->Sleepers) <= 0)
         {
-            Volatile.Write(ref *_consumer, done - RecordHeader);
+            Volatile.Write(ref *_consumer, done - KeptBack);
             // Whoever falls asleep now is either seen here, or says the same itself after this.
             Interlocked.MemoryBarrier();
             if (Volatile.Read(ref info->Sleepers) <= 0)

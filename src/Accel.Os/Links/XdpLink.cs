@@ -19,6 +19,7 @@ public sealed unsafe class XdpLink : ILink
     private readonly LinuxKernel _kernel;
     private readonly XdpQueue[] _queues;
     private FrameRing _ring;
+    private Bell _bell;
     private readonly PacketSocket _packet;
     private readonly byte* _jumbo;
     private readonly byte _owner;
@@ -32,14 +33,17 @@ public sealed unsafe class XdpLink : ILink
     /// <param name="info">What the control plane wrote of the link.</param>
     /// <param name="queues">One for each queue of the interface.</param>
     /// <param name="ring">Where frames come, if it is mapped.</param>
+    /// <param name="bell">What is rung for them, if it is mapped.</param>
     /// <param name="packet">A packet socket on the interface, or one that is not open.</param>
     [ColdPath]
-    public XdpLink(LinuxKernel kernel, LinkInfo* info, XdpQueue[] queues, FrameRing ring, PacketSocket packet)
+    public XdpLink(
+        LinuxKernel kernel, LinkInfo* info, XdpQueue[] queues, FrameRing ring, Bell bell, PacketSocket packet)
     {
         _kernel = kernel;
         Info = info;
         _queues = queues;
         _ring = ring;
+        _bell = bell;
         _packet = packet;
         _owner = (byte)(info->Slot + 1);
         _sendQueue = (int)(info->Slot % (uint)queues.Length);
@@ -67,14 +71,20 @@ public sealed unsafe class XdpLink : ILink
         }
     }
 
-    public int Descriptor(int number) => _ring.IsMapped ? _ring.Descriptor : _queues[number].Descriptor;
+    public int Descriptor(int number) =>
+        !_ring.IsMapped ? _queues[number].Descriptor : _bell.IsMapped ? _bell.Descriptor : _ring.Descriptor;
 
     public int DescriptorCount => _ring.IsMapped ? 1 : _queues.Length;
 
+    public int SpareDescriptor => _bell.IsMapped ? _ring.Descriptor : -1;
+
     public void Doze()
     {
-        if (_ring.IsMapped)
-            _ring.Doze(Info);
+        if (!_ring.IsMapped)
+            return;
+        _ring.Doze(Info);
+        if (_bell.IsMapped)
+            _bell.BeforeSleep(_kernel, Volatile.Read(ref Info->RingRead));
     }
 
     public bool IsReadable
@@ -97,6 +107,7 @@ public sealed unsafe class XdpLink : ILink
         int got = 0;
         if (_ring.IsMapped)
         {
+            _bell.Silence();
             got = _ring.Receive(Info, frames, max);
             if (got > 0)
                 Info->RxBatches++;
@@ -421,6 +432,8 @@ public sealed unsafe class XdpLink : ILink
             queue.Unmap(_kernel);
         _ring.Unmap(_kernel);
         _ring = default;
+        _bell.Unmap(_kernel);
+        _bell = default;
         System.Runtime.InteropServices.NativeMemory.Free(_jumbo);
     }
 

@@ -15,9 +15,14 @@ public sealed unsafe class NicQueues(PosixStack s, ILink[] links)
 
     public NicSleepers Sleepers { get; } = new(s, links);
 
-    /// <summary>The hub takes the queues, if sleeps do not name them.</summary>
+    /// <summary>The hub takes the queues, if sleeps do not name them, and what is hardly ever needed.</summary>
     public void JoinHub()
     {
+        foreach (ILink link in links)
+        {
+            if (link.SpareDescriptor >= 0)
+                s.Peers.AddLink(link.SpareDescriptor);
+        }
         if (IsDirect)
             return;
         foreach (ILink link in links)

@@ -14,6 +14,7 @@ internal static class LinksVerb
     [
         (LinkFlags.NeedWakeup, "need-wakeup"), (LinkFlags.ScatterGather, "sg"),
         (LinkFlags.SuperFrames, "super-frames"), (LinkFlags.TrustsPartialChecksums, "partial-checksums"),
+        (LinkFlags.Bell, "bell"),
     ];
 
     public static Output Show(Machine machine, Selection selection)
