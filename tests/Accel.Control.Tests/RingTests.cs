@@ -208,9 +208,13 @@ public unsafe class RingTests
         Interlocked.Increment(ref other.Link.Info->Sleepers);
         other.Link.Doze();
         bench.Sleep();
+        bench.Send(10);
+        Assert.True(bench.IsRung(1000));
+        Assert.False(Bench.Poll(other.Link.Descriptor(0), 50));
         var address = stackalloc int[5];
         (address[0], address[1]) = (packets | everything << 16, other.Link.Info->InterfaceIndex);
         Assert.Equal(0, Bind(other.Link.Descriptor(0), address, 20));
+        Assert.NotNull(bench.Stack.Receive());
         bench.Send(10);
         Assert.True(bench.IsRung(1000));
         Assert.False(Bench.Poll(other.Link.Descriptor(0), 50));
