@@ -44,7 +44,8 @@ public sealed unsafe partial class AcceldClient
             }
             LinkInfo* info = infos + links.Count;
             Fill(info, message);
-            links.Add(new XdpLink(_kernel, info, queues, ring, bell, new PacketSocket(_kernel, packetSocket)));
+            PacketSocket sender = new(_kernel, packetSocket, info->InterfaceIndex);
+            links.Add(new XdpLink(_kernel, info, queues, ring, bell, sender));
         }
         return TryAwait(MessageKind.Ready, out Message ready) ? ready.Header.Refusal : NicRefusal.Failed;
     }
@@ -123,8 +124,8 @@ public sealed unsafe partial class AcceldClient
             if (!TryMapRing(find(DescriptorEntry.RingTag + i), infos[i].RingBytes, packetSocket,
                 (LinkFlags)infos[i].Flags, out FrameRing ring, out Bell bell))
                 return [];
-            links.Add(
-                new XdpLink(_kernel, infos + i, queues, ring, bell, new PacketSocket(_kernel, packetSocket)));
+            PacketSocket sender = new(_kernel, packetSocket, infos[i].InterfaceIndex);
+            links.Add(new XdpLink(_kernel, infos + i, queues, ring, bell, sender));
         }
         _stackId = stackId;
         _slot = infos[0].Slot;

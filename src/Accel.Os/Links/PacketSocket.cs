@@ -7,9 +7,10 @@ namespace Accel.Os.Links;
 /// A packet socket (PACKET_VNET_HDR) over which long runs leave as one super-frame that the kernel or the device cuts
 /// into segments: an order of magnitude cheaper than frame by frame. Sends only; straight from the program's memory.
 /// </summary>
-public readonly unsafe struct PacketSocket(LinuxKernel kernel, int fd)
+public readonly unsafe struct PacketSocket(LinuxKernel kernel, int fd, int interfaceIndex)
 {
     private const int DontWait = 0x40, EthernetBytes = 14, MaxRuns = 4;
+    private const ushort AfPacket = 17;
     private const byte NeedsChecksum = 1, GsoNone = 0, GsoTcpV4 = 1, GsoTcpV6 = 4, ChecksumAtTcp = 16;
     private const ushort EtherTypeV6 = 0x86DD;
 
@@ -59,9 +60,28 @@ public readonly unsafe struct PacketSocket(LinuxKernel kernel, int fd)
             runs[count++] = new IoVector { Base = (ulong)run1, Length = (ulong)length1 };
         if (length2 > 0)
             runs[count++] = new IoVector { Base = (ulong)run2, Length = (ulong)length2 };
-        MessageVector message = new() { Runs = (ulong)runs, RunCount = (ulong)count };
+        // The kernel reads the protocol out of the frame only if the address says none: the socket's own may be that of
+        // the bell.
+        LinkAddress to = new() { Family = AfPacket, InterfaceIndex = interfaceIndex };
+        MessageVector message = new()
+        {
+            Name = (ulong)&to, NameLength = (uint)sizeof(LinkAddress), Runs = (ulong)runs, RunCount = (ulong)count,
+        };
         long sent = kernel.SendMessage(fd, &message, DontWait);
         return sent < 0 ? (int)sent : 0;
+    }
+
+    /// <summary>struct sockaddr_ll</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct LinkAddress
+    {
+        public ushort Family;
+        public ushort Protocol;
+        public int InterfaceIndex;
+        public ushort HardwareType;
+        public byte PacketType;
+        public byte AddressLength;
+        public ulong Address;
     }
 
     /// <summary>struct virtio_net_hdr</summary>
