@@ -96,7 +96,7 @@ public partial struct SentQueue
         if (Tail != 0)
         {
             ref SegmentRecord tail = ref pool[Tail];
-            if (tail.SentNs == nowNs && tail.SegmentSize == segmentSize && IsPlain(in tail))
+            if (tail.SentNs >= nowNs && Newest == Tail && tail.SegmentSize == segmentSize && IsPlain(in tail))
             {
                 tail.End = Nxt += length;
                 return true;
@@ -380,11 +380,15 @@ public partial struct SentQueue
         pool.Give(link);
     }
 
-    /// <summary>Puts a record at the end of the list by time, as sent now.</summary>
+    /// <summary>
+    /// Puts a record at the end of the list by time, as sent now: later than all before it. The clock stands still while
+    /// a batch of ACKs is worked off, and by RFC 8985 6.2 (RACK_sent_after) what was sent again then would be older than
+    /// new data that went before it, and lost as soon as that arrives.
+    /// </summary>
     private void Stamp(SegmentPool pool, uint link, long nowNs)
     {
         ref SegmentRecord record = ref pool[link];
-        record.SentNs = nowNs;
+        record.SentNs = Newest != 0 && pool[Newest].SentNs >= nowNs ? pool[Newest].SentNs + 1 : nowNs;
         record.Delivered = Delivered;
         record.DeliveredNs = DeliveredNs;
         record.FirstSentNs = FirstSentNs;
