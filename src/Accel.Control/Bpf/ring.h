@@ -41,10 +41,10 @@ struct ring_record {
     __u8 frame[];
 };
 
-/* How a stack that sleeps is woken: the ring's own way is an interrupt to this CPU itself (irq_work), which in a virtual
- * machine costs 4.7 us and wakes all who wait. The bell is a packet socket of the stack's, to which the frame, which
- * nobody needs any more, goes on: tagged twice, so that it is nothing for the kernel (802.1ad), and nothing for a VLAN
- * of this interface (4095 cannot be one). It has room for one frame: more do not ring it more. */
+/* How a stack that sleeps is woken: the ring's own way is an interrupt to this CPU itself (irq_work), which in a
+ * virtual machine costs 4.7 us and wakes all who wait. The bell is a packet socket of the stack's, to which the frame,
+ * which nobody needs any more, goes on: tagged twice, so that it is nothing for the kernel (802.1ad), and nothing for a
+ * VLAN of this interface (4095 cannot be one). It has room for one frame: more do not ring it more. */
 struct bell {
     __u64 consumed; /* up to where the stack had consumed when it was rung */
     __u64 rung_at;

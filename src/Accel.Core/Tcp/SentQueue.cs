@@ -381,9 +381,9 @@ public partial struct SentQueue
     }
 
     /// <summary>
-    /// Puts a record at the end of the list by time, as sent now: later than all before it. The clock stands still while
-    /// a batch of ACKs is worked off, and by RFC 8985 6.2 (RACK_sent_after) what was sent again then would be older than
-    /// new data that went before it, and lost as soon as that arrives.
+    /// Puts a record at the end of the list by time, as sent now: later than all before it. The clock stands still
+    /// while a batch of ACKs is worked off, and by RFC 8985 6.2 (RACK_sent_after) what was sent again then would be
+    /// older than new data that went before it, and lost as soon as that arrives.
     /// </summary>
     private void Stamp(SegmentPool pool, uint link, long nowNs)
     {

@@ -51,7 +51,8 @@ public sealed unsafe partial class AcceldClient
     }
 
     /// <summary>The ring of a link, if it has one, and what is rung when frames come there.</summary>
-    private bool TryMapRing(int ringMap, uint bytes, int packetSocket, LinkFlags flags, out FrameRing ring, out Bell bell)
+    private bool TryMapRing(
+        int ringMap, uint bytes, int packetSocket, LinkFlags flags, out FrameRing ring, out Bell bell)
     {
         bell = default;
         if (!FrameRing.TryMap(_kernel, ringMap, bytes, out ring))

@@ -6,9 +6,9 @@ namespace Accel.Os.Links;
 /// <summary>
 /// The ring that a tc program copies a stack's frames into (src/Accel.Control/Bpf/ring.h): a BPF_MAP_TYPE_RINGBUF,
 /// whose records the kernel writes one after the other. What is received is released in the same order.
-/// Who wakes a sleeper, the program by the stack's <see cref="Bell"/> or the kernel whoever polls the ring, does so when
-/// a record comes and all before it are consumed. So while nobody sleeps the last few bytes are not said to be: a
-/// wake-up costs the sender of a frame microseconds, even if nobody waits.
+/// Who wakes a sleeper, the program by the stack's <see cref="Bell"/> or the kernel whoever polls the ring, does so
+/// when a record comes and all before it are consumed. So while nobody sleeps the last few bytes are not said to be:
+/// a wake-up costs the sender of a frame microseconds, even if nobody waits.
 /// </summary>
 public unsafe struct FrameRing
 {
