@@ -11,6 +11,11 @@ public class SentQueueTests
     {
         public bool Sacked, Lost, Resent, EverResent;
         public long SentNs;
+
+        /// <summary>Which of all transmissions was its last.</summary>
+        public int Transmission;
+
+        public const int Unknown = -1;
     }
 
     [Theory]
@@ -27,7 +32,7 @@ public class SentQueueTests
             var model = new List<Fate>();
             for (var step = 0; step < 300; step++)
             {
-                Step(random, sender, model);
+                Step(random, sender, model, step);
                 sender.Check();
                 Compare(sender, model);
             }
@@ -36,24 +41,28 @@ public class SentQueueTests
         }
     }
 
-    static void Step(Prng random, Sender sender, List<Fate> model)
+    /// <summary>More than is added to times so that they are in order, in nanoseconds.</summary>
+    const long Moment = 100_000;
+
+    static void Step(Prng random, Sender sender, List<Fate> model, int number)
     {
         ref var sent = ref sender.Recovery.Sent;
         var length = model.Count;
         int from = random.Below(length + 1), to = Math.Min(length, from + 1 + random.Below(80));
-        sender.Now += random.Below(3);
+        sender.Now += random.Below(3) * Moment;
         switch (random.Below(length == 0 ? 1 : 9))
         {
             case 0 or 1:
                 var count = 1 + random.Below(50);
                 Assert.True(sent.Append(sender.Pool, (uint)count, 10, sender.Now));
                 for (var i = 0; i < count; i++)
-                    model.Add(new Fate { SentNs = sender.Now });
+                    model.Add(new Fate { SentNs = sender.Now, Transmission = number });
                 break;
             case 2:
                 sent.Resend(sender.Pool, sent.Una + (uint)from, (uint)(to - from), 10, sender.Now);
                 foreach (var fate in model[from..to].Where(f => !f.Sacked))
-                    (fate.Resent, fate.EverResent, fate.SentNs) = (true, true, sender.Now);
+                    (fate.Resent, fate.EverResent, fate.SentNs, fate.Transmission) =
+                        (true, true, sender.Now, number);
                 break;
             case 3 or 4:
                 var link = sent.Find(sender.Pool, sent.Una + (uint)random.Below(length));
@@ -113,8 +122,9 @@ public class SentQueueTests
         if (random.OneIn(2))
         {
             sender.Recovery.Sent.ForgetSacks(sender.Pool);
-            model.ForEach(f => f.Sacked = false);
             // Joined records have lost their times.
+            foreach (var fate in model.Where(f => f.Sacked))
+                (fate.Sacked, fate.Transmission) = (false, Fate.Unknown);
             Adopt(sender, model);
         }
         else
@@ -146,13 +156,36 @@ public class SentQueueTests
             Assert.Equal(fate.Sacked, record.Is(SegmentFlags.Sacked));
             Assert.Equal(fate.Lost, record.Is(SegmentFlags.Lost));
             Assert.Equal(fate.Resent, record.Is(SegmentFlags.Resent));
-            Assert.True(fate.Sacked || fate.SentNs == record.SentNs);
+            Assert.True(fate.Sacked || record.SentNs >= fate.SentNs && record.SentNs < fate.SentNs + Moment);
             Assert.True(fate.Sacked || fate.EverResent == record.Is(SegmentFlags.EverResent));
         });
+        CheckOrder(sender, model);
         Assert.Equal(model.Sum(f => (f.Sacked || f.Lost ? 0 : 1) + (f.Resent ? 1 : 0)), (int)sent.InFlight);
         var firstLost = model.FindIndex(f => f.Lost && !f.Resent);
         var link = sent.FirstLost(sender.Pool);
         Assert.Equal(firstLost, link == 0 ? -1 : sender.Pool[link].Seq - sent.Una);
+    }
+
+    /// <summary>What went later has a later time, though the clock may not have moved; only new data that follows new
+    /// data at once may share one.</summary>
+    static void CheckOrder(Sender sender, List<Fate> model)
+    {
+        var sent = new List<(Fate Fate, long Ns)>();
+        Each(sender, model, (fate, record) =>
+        {
+            if (!fate.Sacked && (!fate.Lost || fate.Resent) && fate.Transmission != Fate.Unknown)
+                sent.Add((fate, record.SentNs));
+        });
+        var latest = long.MinValue;
+        var wasResent = false;
+        foreach (var one in sent.GroupBy(s => s.Fate.Transmission).OrderBy(g => g.Key))
+        {
+            var isResent = one.Any(s => s.Fate.EverResent);
+            var first = one.Min(s => s.Ns);
+            Assert.True(first > latest || !isResent && !wasResent && first == latest);
+            latest = one.Max(s => s.Ns);
+            wasResent = isResent;
+        }
     }
 
     static void Each(Sender sender, List<Fate> model, Action<Fate, SegmentRecord> visit)
