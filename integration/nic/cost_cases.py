@@ -10,9 +10,10 @@ COST = os.path.join(ROOT, "artifacts/nic/cost")
 CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
 
 # What, how often, the answer's bytes, and at most how many instructions. Each is two parts in a hundred above what it
-# was when it was set; a round trip of 9,850 becomes one of up to 11,000 when the machine has much else to do, since the
-# answer then comes after the first look.
-PATHS = [("round", 2000, 64, 11_100), ("segment", 2000, 1400, 13_200), ("connection", 500, 64, 31_200)]
+# was when it was set, and a sleep more for the first two: a round trip of 9,850 becomes one of up to 11,000, and a full
+# segment's of 13,000 one of up to 13,900, the more often the answer comes after the first look, on a machine that has
+# much else to do or whose CPUs are far from each other.
+PATHS = [("round", 2000, 64, 11_100), ("segment", 2000, 1400, 14_300), ("connection", 500, 64, 31_200)]
 
 
 @case("cost: instructions of a round trip, a full segment, a connection", columns=("client",))
