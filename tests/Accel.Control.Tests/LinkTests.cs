@@ -268,5 +268,11 @@ public class LinkTests
                 return stack.Link.Info->Mtu == 1400 && ((LinkFlags)stack.Link.Info->Flags & LinkFlags.Up) == 0;
             }
         });
+        // What the stack alone has, or has not, of the interface is not acceld's to change.
+        unsafe
+        {
+            var flags = (LinkFlags)stack.Link.Info->Flags;
+            Assert.Equal(flags.HasFlag(LinkFlags.Ring), flags.HasFlag(LinkFlags.Bell));
+        }
     }
 }

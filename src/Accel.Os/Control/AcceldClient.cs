@@ -254,7 +254,9 @@ public sealed unsafe partial class AcceldClient : INicControl
         {
             if (link.Info->InterfaceIndex != state.InterfaceIndex)
                 continue;
-            link.Info->Flags = (uint)state.Flags;
+            // Its packet socket is this stack's own: acceld speaks of the interface.
+            const LinkFlags Own = LinkFlags.Bell | LinkFlags.SuperFrames;
+            link.Info->Flags = (uint)((state.Flags & ~Own) | ((LinkFlags)link.Info->Flags & Own));
             // Buffers were made for the MTU that was: a larger one is for stacks that come later.
             link.Info->Mtu = Math.Min(link.LargestMtu, state.Mtu);
             for (int i = 0; i < 6; i++)
