@@ -171,19 +171,24 @@ public unsafe class RingTests
     [Fact]
     public void A_bell_that_nobody_comes_for_is_replaced()
     {
+        // BELL_PATIENCE of the program, by the kernel's clock.
+        const int patience = 100;
         using var bench = new Bench();
         var link = bench.Stack.Link;
         bench.Sleep();
         using var ring = new Edges(link.SpareDescriptor);
         Assert.False(ring.Wait(50));
+        var clock = System.Diagnostics.Stopwatch.StartNew();
         bench.Send(10, 1);
         Assert.True(bench.IsRung(1000));
-        Assert.False(ring.Wait(50));
         bench.Send(10, 2);
-        Assert.False(ring.Wait(0));
-        Thread.Sleep(150);
+        var early = ring.Wait(0);
+        // On a busy machine that was late enough already.
+        Assert.False(early && clock.ElapsedMilliseconds < patience);
+        if (!early)
+            Thread.Sleep(patience + 50);
         bench.Send(10, 3);
-        Assert.True(ring.Wait(1000));
+        Assert.True(early || ring.Wait(1000));
         for (byte i = 1; i <= 3; i++)
             Assert.Equal<byte?>(i, bench.Stack.Receive()?[42]);
         // What the interrupt left there is no frame, and nothing that anybody would have to take.
