@@ -136,13 +136,40 @@ CASE(rights_listener, "a child gets the listener and accepts")
     pid_t child = spawn();
     if (child == 0) {
         close(l);
-        int got = take_fd(channel[1], 0), b = accept(got, NULL, NULL);
+        int got = take_fd(channel[1], 0);
+        if (write(channel[1], "y", 1) != 1) say("child: write");
+        int b = accept(got, NULL, NULL);
         send(b, "accepted elsewhere", 18, 0);
         _exit(0);
     }
     SAY(send_fds(channel[0], &l, 1, "x"));
     SAY(close(l));
+    // Until it has come nobody has it, and who dials then gets the kernel's connection.
+    if (read(channel[0], bytes, 1) != 1) say("the child did not answer");
     int c = dial(port);
+    RECV(c, 100, 0);
+    AWAIT(c, POLLRDHUP);
+    RECV(c, 100, 0);
+    reap(child);
+}
+
+CASE(rights_listener_on_its_way, "who dials while a listener is in a message is accepted by whoever takes it out")
+{
+    int l = listener(), port = port_of(l), c = socket(AF_INET, SOCK_STREAM, 0);
+    open_channel();
+    pid_t child = spawn();
+    if (child == 0) {
+        close(l);
+        if (write(channel[1], "y", 1) != 1) say("child: write");
+        nap(100);
+        int got = take_fd(channel[1], 0), b = accept(got, NULL, NULL);
+        send(b, "accepted elsewhere", 18, 0);
+        _exit(0);
+    }
+    if (read(channel[0], bytes, 1) != 1) say("the child did not answer");
+    SAY(send_fds(channel[0], &l, 1, "x"));
+    SAY(close(l));
+    SAY(connect_to(c, port));
     RECV(c, 100, 0);
     AWAIT(c, POLLRDHUP);
     RECV(c, 100, 0);
