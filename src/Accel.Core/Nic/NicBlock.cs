@@ -87,7 +87,7 @@ public struct NicRoute
 /// <summary>
 /// One connection as the engine keeps it: its names, its way out, its streams, its timer, and TCP's own block.
 /// </summary>
-[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 1600)]
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 1728)]
 public struct NicBlock
 {
     /// <summary>Link in the list of free blocks.</summary>
@@ -131,7 +131,7 @@ public struct NicBlock
     /// <summary>With <see cref="NicBlockFlags.Holds"/>.</summary>
     [FieldOffset(224), Hidden] public TcpEmit Held;
     [FieldOffset(320)] public Tcb Tcb;
-    [FieldOffset(1344), Hidden] public NicHeaders Headers;
+    [FieldOffset(1472), Hidden] public NicHeaders Headers;
 
     public readonly bool Is(NicBlockFlags flags) => (Flags & flags) == flags;
 

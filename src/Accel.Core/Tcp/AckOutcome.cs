@@ -69,7 +69,8 @@ public struct AckOutcome
     /// <summary>Newly taken for lost.</summary>
     public uint LostBytes;
 
-    /// <summary>Reported as a duplicate (RFC 2883).</summary>
+    /// <summary>Reported as a duplicate (RFC 2883): where it begins, and how much it is.</summary>
+    public SeqNum DsackLeft;
     public uint DsackBytes;
 
     /// <summary>They can have been sent again since the present reduction began.</summary>

@@ -182,6 +182,25 @@ public struct CongestionControl
     }
 
     /// <summary>
+    /// A reduction before the last had been wrong: the window becomes what it would be without it. In the midst of
+    /// another one (RFC 6937) it goes towards ssthresh by itself.
+    /// </summary>
+    /// <param name="wrong">What is taken back.</param>
+    /// <param name="lastFrom">SND.UNA when the last one began.</param>
+    /// <param name="nowNs">The time.</param>
+    public void TakeBack(in PastReduction wrong, SeqNum lastFrom, long nowNs)
+    {
+        if (!Reducing)
+            Cwnd = PastReductions.Without(in wrong, Cwnd);
+        Ssthresh = PastReductions.Without(in wrong, Ssthresh);
+        PriorCwnd = PastReductions.Without(in wrong, PriorCwnd);
+        if (PriorSsthresh != 0)
+            PriorSsthresh = PastReductions.SsthreshWithout(in wrong, lastFrom, PriorSsthresh);
+        Cubic.TakeBack((double)wrong.Cwnd / Math.Max(1, wrong.Reduced));
+        UsedSinceNs = nowNs;
+    }
+
+    /// <summary>
     /// Something was sent, or could not be because of the window: <paramref name="limited"/> (tcp_cwnd_validate).
     /// </summary>
     public void Validate(

@@ -60,6 +60,15 @@ public struct Cubic
         EpochNs = 0;
     }
 
+    /// <summary>All windows would have been so much larger.</summary>
+    public void TakeBack(double factor)
+    {
+        WMax *= factor;
+        PriorWMax *= factor;
+        PriorCwnd *= factor;
+        EpochNs = 0;
+    }
+
     /// <summary>
     /// The window was not full, or nothing was in flight: the curve stands still (RFC 9438 4.2, 5.8).
     /// </summary>

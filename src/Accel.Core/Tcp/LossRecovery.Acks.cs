@@ -18,7 +18,7 @@ public partial struct LossRecovery
             DuplicateAcks++;
         if (outcome.RttNs >= 0)
             Rtt.Sample(outcome.RttNs, outcome.LastRttNs, Sent.Una, Sent.Nxt, input.NowNs);
-        Rack.AdaptWindow(TakeDsack(in outcome), Sent.Delivered, outcome.PriorDelivered);
+        Rack.AdaptWindow(TakeDsack(input.NowNs, ref outcome), Sent.Delivered, outcome.PriorDelivered);
         if (Rack.ProbeOut)
             OnProbeAck(pool, in input, ref outcome);
         if (State != RecoveryState.Open || input.CongestionEcho
@@ -51,13 +51,15 @@ public partial struct LossRecovery
     /// <summary>
     /// RFC 2883: counts what arrived twice against what was sent twice. True if RACK's window may be too small.
     /// </summary>
-    private bool TakeDsack(in AckOutcome outcome)
+    private bool TakeDsack(long nowNs, ref AckOutcome outcome)
     {
         // More than was ever sent again: the network has doubled it, which says nothing of us.
         if (outcome.DsackBytes == 0 || outcome.DsackBytes > DsackCredit)
             return false;
         DsackCredit -= outcome.DsackBytes;
-        if (UndoArmed && UndoResent > 0 && outcome.DsackInRecovery)
+        if (!outcome.DsackInRecovery)
+            UndoPast(outcome.DsackLeft, outcome.DsackBytes, nowNs, ref outcome);
+        else if (UndoArmed && UndoResent > 0)
             UndoResent = (int)Math.Max(0, UndoResent - (long)outcome.DsackBytes);
         return !outcome.Has(AckFindings.DsackOfProbe);
     }
@@ -222,6 +224,7 @@ public partial struct LossRecovery
 
     private void EnterRecovery(bool congestionEcho, ref AckOutcome outcome)
     {
+        KeepPast();
         ArmUndo();
         if (Congestion.Reducing)
             Congestion.PriorSsthresh = 0;

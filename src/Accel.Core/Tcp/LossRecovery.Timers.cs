@@ -54,6 +54,7 @@ public partial struct LossRecovery
         {
             Congestion.ReduceForTimeout(SegmentSize);
             ArmUndo();
+            Past.Clear();
         }
         Congestion.Collapse(Sent.InFlight, SegmentSize, nowNs);
         // RFC 5682 2.1 step 1: not if the timeout came in the midst of a recovery.

@@ -1,3 +1,5 @@
+using Accel.Wire;
+
 namespace Accel.Core.Tcp;
 
 // What is done when a retransmission turns out to have been unnecessary: by timestamps (Eifel, RFC 3522), by DSACK
@@ -11,6 +13,34 @@ public partial struct LossRecovery
         UndoFrom = Sent.Una;
         // Retransmissions of before may still cause DSACKs.
         UndoResent = Sent.Resent != 0 ? (int)Math.Min(Sent.Resent, int.MaxValue) : -1;
+    }
+
+    /// <summary>Another reduction begins: what is known of the last one is kept, if it can still be taken back.
+    /// </summary>
+    private void KeepPast()
+    {
+        if (!UndoArmed || UndoResent <= 0 || Congestion.PriorSsthresh == 0)
+            return;
+        Past.Add(new PastReduction
+        {
+            From = UndoFrom,
+            To = Sent.Una,
+            Resent = (uint)UndoResent,
+            Cwnd = Congestion.PriorCwnd,
+            Reduced = Congestion.Ssthresh,
+            Ssthresh = Congestion.PriorSsthresh,
+        });
+    }
+
+    /// <summary>RFC 3708 3, for a reduction before the last.</summary>
+    private void UndoPast(SeqNum left, uint bytes, long nowNs, ref AckOutcome outcome)
+    {
+        if (!Past.TryTakeBack(left, bytes, out PastReduction wrong))
+            return;
+        Congestion.TakeBack(in wrong, UndoFrom, nowNs);
+        Rack.ReorderSeen++;
+        Rack.OnRecoveryEnds(undone: true);
+        outcome.Findings |= AckFindings.Undone;
     }
 
     private readonly bool MayUndo(in AckInput input) => UndoArmed && (UndoResent == 0 || IsDelayed(in input));

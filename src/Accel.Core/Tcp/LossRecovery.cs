@@ -17,7 +17,7 @@ namespace Accel.Core.Tcp;
 /// close:        Free
 /// </code>
 /// </summary>
-[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 512)]
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 640)]
 public partial struct LossRecovery
 {
     [FieldOffset(0)] public RecoveryState State;
@@ -77,6 +77,9 @@ public partial struct LossRecovery
     [FieldOffset(128)] public SentQueue Sent;
     [FieldOffset(256)] public Rack Rack;
     [FieldOffset(320)] public CongestionControl Congestion;
+
+    /// <summary>Reductions before the one of <see cref="UndoArmed"/> that can turn out to have been wrong.</summary>
+    [FieldOffset(512)] public PastReductions Past;
 
     public readonly uint Cwnd => Congestion.Cwnd;
 

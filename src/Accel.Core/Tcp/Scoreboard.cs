@@ -140,6 +140,7 @@ public static class Scoreboard
             pass.Outcome.Findings |= AckFindings.BadSack;
             return;
         }
+        pass.Outcome.DsackLeft = block.Left;
         pass.Outcome.DsackBytes = length;
         pass.Outcome.Findings |= AckFindings.Dsack;
         if (rack.ProbeOut && block.Right == rack.ProbeEnd)

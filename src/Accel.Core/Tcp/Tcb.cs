@@ -106,7 +106,7 @@ public enum SendTimer : byte
 /// Transmission control block: one connection's state between segments. The first two lines are what a predicted
 /// segment touches.
 /// </summary>
-[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 1024)]
+[SharedLayout, StructLayout(LayoutKind.Explicit, Size = 1152)]
 public struct Tcb
 {
     // Line 0: every segment. Sequence variables as in RFC 9293 3.3.1.
@@ -174,55 +174,55 @@ public struct Tcb
     /// <summary>Estimated delay between the peer's segments (Linux's ato).</summary>
     [FieldOffset(120)] public long AckTimeout;
 
-    // Lines 2 to 9: what is in flight, and how fast.
+    // Lines 2 to 11: what is in flight, and how fast.
     [FieldOffset(128)] public LossRecovery Recovery;
 
-    // Line 10: what has been received ahead.
-    [FieldOffset(640)] public Reassembly Reassembly;
+    // Line 12: what has been received ahead.
+    [FieldOffset(768)] public Reassembly Reassembly;
 
-    // Line 11: receiving.
-    [FieldOffset(704)] public ReceiveTuning Tuning;
+    // Line 13: receiving.
+    [FieldOffset(832)] public ReceiveTuning Tuning;
 
     /// <summary>Where the reader was when its progress was last looked at.</summary>
-    [FieldOffset(752)] public SeqNum ReadSeq;
+    [FieldOffset(880)] public SeqNum ReadSeq;
 
     /// <summary>With <see cref="TcbFlags.FinStored"/>: the sequence number of the peer's FIN.</summary>
-    [FieldOffset(756)] public SeqNum FinAt;
+    [FieldOffset(884)] public SeqNum FinAt;
 
     /// <summary>With <see cref="TcbFlags.UrgentSeen"/>: one after the peer's urgent byte (RCV.UP).</summary>
-    [FieldOffset(760)] public SeqNum RcvUp;
+    [FieldOffset(888)] public SeqNum RcvUp;
 
     /// <summary>
     /// Segments beyond the newest gap, with RCV.NXT at <see cref="GapAt"/>, that were acknowledged at once; and those
     /// since the last ACK that were not.
     /// </summary>
-    [FieldOffset(764)] public byte GapAcks;
-    [FieldOffset(765)] public byte Compressed;
+    [FieldOffset(892)] public byte GapAcks;
+    [FieldOffset(893)] public byte Compressed;
 
-    // Line 12: sending, seldom.
+    // Line 14: sending, seldom.
     /// <summary>With <see cref="TcbFlags.FinSent"/>: the sequence number of our FIN.</summary>
-    [FieldOffset(768)] public SeqNum FinSeq;
-    [FieldOffset(772)] public SeqNum Iss;
-    [FieldOffset(776)] public SeqNum Irs;
-    [FieldOffset(780)] public SeqNum GapAt;
+    [FieldOffset(896)] public SeqNum FinSeq;
+    [FieldOffset(900)] public SeqNum Iss;
+    [FieldOffset(904)] public SeqNum Irs;
+    [FieldOffset(908)] public SeqNum GapAt;
 
     /// <summary>The largest payload: of the peer's SYN, and what ours said.</summary>
-    [FieldOffset(784)] public ushort PeerMss;
-    [FieldOffset(786)] public ushort AdvertisedMss;
+    [FieldOffset(912)] public ushort PeerMss;
+    [FieldOffset(914)] public ushort AdvertisedMss;
 
     /// <summary>What ICMP said, to be told if the connection fails.</summary>
-    [FieldOffset(788)] public TcpError SoftError;
+    [FieldOffset(916)] public TcpError SoftError;
 
     /// <summary>First RTO of a row; first unanswered window probe; last challenge ACK; first SYN.</summary>
-    [FieldOffset(792)] public long TimeoutsSince;
-    [FieldOffset(800)] public long ProbesSince;
-    [FieldOffset(808)] public long ChallengedAt;
-    [FieldOffset(816)] public long OpenedAt;
+    [FieldOffset(920)] public long TimeoutsSince;
+    [FieldOffset(928)] public long ProbesSince;
+    [FieldOffset(936)] public long ChallengedAt;
+    [FieldOffset(944)] public long OpenedAt;
 
-    // Line 13: the path, and what the program asked for.
-    [FieldOffset(832)] public Pmtu Path;
-    [FieldOffset(864)] public TcpTuning Options;
+    // Line 15: the path, and what the program asked for.
+    [FieldOffset(960)] public Pmtu Path;
+    [FieldOffset(992)] public TcpTuning Options;
 
-    // Line 14: counts for tcp_info.
-    [FieldOffset(896)] public TcpTally Tally;
+    // Line 16: counts for tcp_info.
+    [FieldOffset(1024)] public TcpTally Tally;
 }

@@ -37,6 +37,70 @@ public class SpuriousTests
         Assert.True(sender.Recovery.Rack.ReorderSeen > 0);
     }
 
+    /// <summary>
+    /// A hole of 1000 bytes at the head of what is in flight: it is sent again, and all is acknowledged.
+    /// </summary>
+    static void Reduce(Sender sender, uint from, uint to)
+    {
+        sender.After(100);
+        sender.Ack(from, (from + 1000, from + 5000));
+        Assert.Equal($"{from}-{from + 1000}", sender.Resend());
+        sender.After(10);
+        sender.Ack(to);
+        sender.After(10);
+        sender.Send(5000);
+    }
+
+    /// <summary>RFC 3708, where segments are later than a round trip: three of them, then their DSACKs.</summary>
+    [Theory]
+    [InlineData(true, 10_000u, CongestionControl.Infinite)]
+    [InlineData(false, 7_000u, 7_000u)]
+    public void Duplicates_take_back_each_reduction_by_itself(bool all, uint window, uint threshold)
+    {
+        using var sender = Flight();
+        Reduce(sender, 1000, 11_000);
+        Reduce(sender, 11_000, 16_000);
+        Reduce(sender, 16_000, 21_000);
+        AssertAbout(3430, sender.Recovery.Ssthresh);
+        Assert.Equal(2, sender.Recovery.Past.Count);
+        sender.After(30);
+        Assert.True(sender.Ack(21_000, (1000, 2000)).Has(AckFindings.Undone));
+        AssertAbout(4900, sender.Recovery.Ssthresh);
+        Assert.Equal(all, sender.Ack(21_000, all ? (11_000u, 12_000u) : (1000u, 2000u)).Has(AckFindings.Undone));
+        Assert.True(sender.Ack(21_000, (16_000, 17_000)).Has(AckFindings.Undone));
+        AssertAbout(window, sender.Recovery.Cwnd);
+        AssertAbout(threshold, sender.Recovery.Ssthresh);
+    }
+
+    /// <summary>The window has grown a little between two reductions.</summary>
+    static void AssertAbout(uint expected, uint actual) => Assert.InRange(actual, expected, expected + expected / 8);
+
+    [Fact]
+    public void A_timeout_is_no_place_to_go_back_from()
+    {
+        using var sender = Flight();
+        Reduce(sender, 1000, 11_000);
+        Reduce(sender, 11_000, 16_000);
+        Assert.Equal(1, sender.Recovery.Past.Count);
+        sender.Recovery.OnTimeout(sender.Pool, Sender.Mss, sender.Now);
+        Assert.Equal(0, sender.Recovery.Past.Count);
+    }
+
+    [Fact]
+    public void Only_the_last_reductions_are_known()
+    {
+        PastReductions past = default;
+        for (uint i = 0; i <= PastReductions.Most; i++)
+            past.Add(new() { From = new(1000 * i), To = new(1000 * i + 1000), Resent = 200, Cwnd = 10, Reduced = 7 });
+        Assert.False(past.TryTakeBack(new(0), 200, out _));
+        Assert.False(past.TryTakeBack(new(1000), 100, out _));
+        Assert.True(past.TryTakeBack(new(1900), 100, out var first));
+        Assert.Equal(1000u, first.From.Value);
+        Assert.False(past.TryTakeBack(new(1900), 100, out _));
+        Assert.True(past.TryTakeBack(new(2000), 400, out var second));
+        Assert.Equal((14u, 10u), (second.Cwnd, second.Reduced));
+    }
+
     [Fact]
     public void A_duplicate_that_was_never_sent_twice_says_nothing()
     {
