@@ -40,19 +40,17 @@ public struct PastReductions
     public const int Most = 5;
 
     /// <summary>The oldest first.</summary>
-    [FieldOffset(0)] private PastReductionList _list;
-    [FieldOffset(120)] private int _count;
+    [FieldOffset(0), Hidden] public PastReductionList List;
+    [FieldOffset(120)] public int Count;
 
-    public readonly int Count => _count;
-
-    public void Clear() => _count = 0;
+    public void Clear() => Count = 0;
 
     /// <summary>Forgets the oldest for it, if it must.</summary>
     public void Add(in PastReduction reduction)
     {
-        if (_count == Most)
+        if (Count == Most)
             RemoveAt(0);
-        _list[_count++] = reduction;
+        List[Count++] = reduction;
     }
 
     /// <summary>
@@ -63,9 +61,9 @@ public struct PastReductions
     public bool TryTakeBack(SeqNum left, uint bytes, out PastReduction wrong)
     {
         wrong = default;
-        for (int i = 0; i < _count; i++)
+        for (int i = 0; i < Count; i++)
         {
-            ref PastReduction at = ref _list[i];
+            ref PastReduction at = ref List[i];
             if (left < at.From || left >= at.To)
                 continue;
             at.Resent -= Math.Min(bytes, at.Resent);
@@ -73,9 +71,9 @@ public struct PastReductions
                 return false;
             wrong = at;
             RemoveAt(i);
-            for (; i < _count; i++)
+            for (; i < Count; i++)
             {
-                ref PastReduction later = ref _list[i];
+                ref PastReduction later = ref List[i];
                 later.Cwnd = Without(in wrong, later.Cwnd);
                 later.Reduced = Without(in wrong, later.Reduced);
                 later.Ssthresh = SsthreshWithout(in wrong, later.From, later.Ssthresh);
@@ -96,8 +94,8 @@ public struct PastReductions
 
     private void RemoveAt(int index)
     {
-        for (int i = index + 1; i < _count; i++)
-            _list[i - 1] = _list[i];
-        _count--;
+        for (int i = index + 1; i < Count; i++)
+            List[i - 1] = List[i];
+        Count--;
     }
 }
