@@ -19,13 +19,15 @@ public partial struct LossRecovery
     /// </summary>
     private void KeepPast()
     {
-        if (!UndoArmed || UndoResent <= 0 || Congestion.PriorSsthresh == 0)
+        // What is still on its way is reported to the next.
+        long resent = UndoResent - (long)Sent.Resent;
+        if (!UndoArmed || resent <= 0 || Congestion.PriorSsthresh == 0)
             return;
         Past.Add(new PastReduction
         {
             From = UndoFrom,
             To = Sent.Una,
-            Resent = (uint)UndoResent,
+            Resent = (uint)resent,
             Cwnd = Congestion.PriorCwnd,
             Reduced = Congestion.Ssthresh,
             Ssthresh = Congestion.PriorSsthresh,

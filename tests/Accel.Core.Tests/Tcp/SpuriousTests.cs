@@ -75,6 +75,26 @@ public class SpuriousTests
     /// <summary>The window has grown a little between two reductions.</summary>
     static void AssertAbout(uint expected, uint actual) => Assert.InRange(actual, expected, expected + expected / 8);
 
+    /// <summary>What was sent again and is not acknowledged when the next begins is reported to that one.</summary>
+    [Fact]
+    public void A_reduction_is_taken_back_though_something_of_it_is_still_on_its_way()
+    {
+        using var sender = Flight();
+        sender.After(100);
+        sender.Ack(1000, (2000, 6000));
+        Assert.Equal("1000-2000", sender.Resend());
+        sender.Send(10_000);
+        sender.After(50);
+        sender.Ack(1000, (2000, 11_000), (12_000, 16_000));
+        Assert.Equal("1000-2000 11000-12000", sender.Resend());
+        sender.Ack(11_000, (12_000, 16_000));
+        sender.Ack(11_000, (12_000, 16_000), (17_000, 21_000));
+        Assert.Equal("16000-17000", sender.Resend());
+        Assert.Equal(1, sender.Recovery.Past.Count);
+        Assert.False(sender.Ack(11_000, (1000, 2000)).Has(AckFindings.Undone));
+        Assert.True(sender.Ack(11_000, (1000, 2000)).Has(AckFindings.Undone));
+    }
+
     [Fact]
     public void A_timeout_is_no_place_to_go_back_from()
     {
