@@ -7,11 +7,13 @@ public sealed unsafe partial class LinuxKernel
 {
     private const int MapPopulate = 0x8000, PollIn = 1;
 
-    /// <summary>Maps a part of a file or of a socket, shared, with all its pages. Null if it cannot.</summary>
+    /// <summary>Maps a part of a file or of a socket, shared, with all its pages, or page by page as they are used.
+    /// Null if it cannot.</summary>
     [ColdPath]
-    public byte* MapShare(int fd, long bytes, long offset = 0)
+    public byte* MapShare(int fd, long bytes, long offset = 0, bool populate = true)
     {
-        long address = Call(SystemCall.Mmap, 0, bytes, ProtectReadWrite, MapShared | MapPopulate, fd, offset);
+        int flags = populate ? MapShared | MapPopulate : MapShared;
+        long address = Call(SystemCall.Mmap, 0, bytes, ProtectReadWrite, flags, fd, offset);
         return address is < 0 and > -4096 ? null : (byte*)address;
     }
 

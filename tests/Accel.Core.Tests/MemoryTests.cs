@@ -105,7 +105,7 @@ public unsafe class MemoryTests
         Assert.NotEqual(0u, BufferArena.Take(arena, memory.Region.Address, BufferClass.Log2(0)));
         for (var i = 0; i < 3; i++)
         {
-            var unit = BufferArena.Take(arena, memory.Region.Address, BufferClass.Log2(2));
+            var unit = BufferArena.Take(arena, memory.Region.Address, BufferClass.Log2(BufferClass.Count - 1));
             Assert.NotEqual(0u, unit);
             Assert.Equal(0ul, ((ulong)unit << BufferArena.UnitLog2) % (2 << 20));
         }

@@ -27,6 +27,8 @@ public unsafe class PipeTests
             var writing = random.Below(100) < (step / 200 % 2 == 0 ? 80 : 20);
             if (writing)
             {
+                if (random.OneIn(2))
+                    PipeOps.Rewind(pipe);
                 var want = 1 + random.Below(random.OneIn(10) ? 200_000 : 3000);
                 var wrote = Write(region, pipe, want, ref next, model);
                 Assert.True(wrote <= want);
@@ -64,6 +66,8 @@ public unsafe class PipeTests
             {
                 var p = (Pipe*)address;
                 var want = (ulong)Math.Min(1 + random.Below(60_000), total - sent);
+                if (random.OneIn(2))
+                    PipeOps.Rewind(p);
                 var run = PipeOps.WriteRun(region, p, 0, want, out var n);
                 if (run == null)
                 {
@@ -134,6 +138,72 @@ public unsafe class PipeTests
         PipeOps.Close(region, pipe);
         for (var size = 0; size < BufferClass.Count; size++)
             Assert.Equal(0, memory.BuffersInUse(size));
+    }
+
+    [Fact]
+    public void A_reader_who_keeps_up_is_written_to_the_same_place_again()
+    {
+        using var memory = new TestRegion(64 << 20);
+        var region = memory.Region;
+        var pipe = OpenPipe(region, 3 << 20);
+        var model = new Queue<byte>();
+        byte next = 0;
+        Assert.True(PipeOps.Grow(region, pipe, stalled: false));
+        Write(region, pipe, 1, ref next, model);
+        Read(region, pipe, 1, model);
+        var first = (nint)PipeOps.WriteRun(region, pipe, 0, 1, out _) - 1;
+        nint furthest = 0;
+        for (var i = 0; i < 1000; i++)
+        {
+            PipeOps.Rewind(pipe);
+            furthest = Math.Max(furthest, (nint)PipeOps.WriteRun(region, pipe, 0, 1, out _) - first);
+            Write(region, pipe, 5000, ref next, model);
+            Read(region, pipe, 5000, model);
+        }
+        Assert.InRange(furthest, 60_000, 70_000);
+        Assert.Equal(1, memory.BuffersInUse(BufferClass.OfLog2(PipeOps.BulkLog2)));
+    }
+
+    [Fact]
+    public void What_is_unread_stays_where_it_is()
+    {
+        using var memory = new TestRegion(64 << 20);
+        var region = memory.Region;
+        var pipe = OpenPipe(region, 3 << 20);
+        var model = new Queue<byte>();
+        byte next = 0;
+        Assert.True(PipeOps.Grow(region, pipe, stalled: false));
+        Write(region, pipe, 100_000, ref next, model);
+        Read(region, pipe, 99_999, model);
+        PipeOps.Rewind(pipe);
+        Assert.Equal(0u, pipe->NextReady);
+        Read(region, pipe, 1, model);
+        PipeOps.Rewind(pipe);
+        Assert.Equal(1u, pipe->NextReady);
+        // Not twice before the reader has seen it; and closed like this, the ring is given back once.
+        PipeOps.Close(region, pipe);
+        Assert.Equal(0, memory.BuffersInUse(BufferClass.OfLog2(PipeOps.BulkLog2)));
+        Assert.NotEqual(BufferArena.Take(&region.Tables->Buffers, region.Address, PipeOps.BulkLog2),
+            BufferArena.Take(&region.Tables->Buffers, region.Address, PipeOps.BulkLog2));
+    }
+
+    [Fact]
+    public void A_short_path_s_ring_grows_by_the_class_that_its_limit_asks_for()
+    {
+        using var memory = new TestRegion(64 << 20);
+        var pipe = OpenPipe(memory.Region, 1 << 20);
+        Assert.True(PipeOps.Grow(memory.Region, pipe, stalled: true));
+        byte next = 0;
+        var model = new Queue<byte>();
+        foreach (var (limit, log2) in new[] { (1u << 20, PipeOps.ShortLog2), (4u << 20, PipeOps.StalledLog2) })
+        {
+            Write(memory.Region, pipe, 1, ref next, model);
+            Read(memory.Region, pipe, 1, model);
+            pipe->SendLimit = limit - pipe->ReceiveLimit;
+            Assert.True(PipeOps.Grow(memory.Region, pipe, stalled: true));
+            Assert.Equal((uint)log2, pipe->WriteLog2);
+        }
+        Assert.False(PipeOps.Grow(memory.Region, pipe, stalled: true));
     }
 
     [Theory]

@@ -6,8 +6,12 @@ namespace Accel.Control.Links;
 /// <summary>A ring that frames of one stack are copied into (BPF_MAP_TYPE_RINGBUF). The stack maps it.</summary>
 public sealed unsafe class FrameRingMap : IDisposable
 {
-    /// <summary>64 of the largest super-frames, or 32,768 of the smallest frames.</summary>
-    public const uint Bytes = 4 << 20;
+    /// <summary>
+    /// 32 of the largest super-frames, or 16,384 of the smallest frames. Not more: it is used round and round, so all
+    /// of it goes through its reader's caches, and is mapped there page by page. Windows keep within it
+    /// (ReceivePressure).
+    /// </summary>
+    public const uint Bytes = 2 << 20;
 
     private const int RingBuffer = 27;
 

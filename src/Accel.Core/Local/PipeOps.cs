@@ -12,6 +12,7 @@ public static unsafe class PipeOps
 {
     public const int FirstLog2 = 14;
     public const int BulkLog2 = 18;
+    public const int ShortLog2 = 20;
     public const int StalledLog2 = 22;
 
     /// <summary>More than any ring holds: a distance above this means that the neighbour wrote nonsense.</summary>
@@ -34,6 +35,8 @@ public static unsafe class PipeOps
         // Forgotten before it is given back: who finishes for a process that died here loses a ring and gives none
         // twice.
         uint buffer = pipe->ReadBuffer, next = pipe->NextReady != 0 ? pipe->NextBuffer : 0;
+        if (next == buffer)
+            next = 0;
         pipe->ReadBuffer = pipe->WriteBuffer = 0;
         pipe->NextReady = 0;
         BufferArena* arena = &region.Tables->Buffers;
@@ -143,7 +146,8 @@ public static unsafe class PipeOps
         pipe->ReadLog2 = pipe->NextLog2;
         pipe->ReadStart = pipe->NextStart;
         Volatile.Write(ref pipe->NextReady, 0);
-        BufferArena.Give(&region.Tables->Buffers, region.Address, buffer, log2);
+        if (buffer != pipe->ReadBuffer)
+            BufferArena.Give(&region.Tables->Buffers, region.Address, buffer, log2);
     }
 
     /// <summary>Frees bytes that were carried on with <see cref="PeekRun"/>. Returns true if the writer may have been
@@ -267,7 +271,8 @@ public static unsafe class PipeOps
         int log2 = (int)pipe->WriteLog2;
         if (Limit(pipe) <= 1ul << log2 || Volatile.Read(ref pipe->NextReady) != 0)
             return false;
-        int next = log2 == FirstLog2 ? BulkLog2 : log2 == BulkLog2 && stalled ? StalledLog2 : 0;
+        int next = log2 == FirstLog2 ? BulkLog2 : log2 == StalledLog2 || !stalled ? 0
+            : log2 == BulkLog2 && Limit(pipe) <= 1ul << ShortLog2 ? ShortLog2 : StalledLog2;
         if (next == 0)
             return false;
         uint unit = BufferArena.Take(&region.Tables->Buffers, region.Address, next);
@@ -282,6 +287,27 @@ public static unsafe class PipeOps
         Volatile.Write(ref pipe->NextReady, 1);
         return true;
     }
+
+    /// <summary>
+    /// Begins an empty ring from its start again, so that a reader who keeps up is written to where the bytes before
+    /// were, which are in the caches and mapped, and a large ring costs no more memory than what waits in it. Nothing
+    /// may lie beyond Tail.
+    /// </summary>
+    public static void Rewind(Pipe* pipe)
+    {
+        ulong tail = pipe->Tail;
+        if (tail - pipe->WriteStart < RewindAfter || Volatile.Read(ref pipe->Head) != tail
+            || Volatile.Read(ref pipe->NextReady) != 0)
+            return;
+        // A move to the ring that it is in.
+        pipe->NextBuffer = pipe->WriteBuffer;
+        pipe->NextLog2 = pipe->WriteLog2;
+        pipe->NextStart = tail;
+        pipe->WriteStart = tail;
+        Volatile.Write(ref pipe->NextReady, 1);
+    }
+
+    private const ulong RewindAfter = 64 << 10;
 
     /// <summary>True if a third of what may be in flight is free.</summary>
     public static bool HasThird(Pipe* pipe)

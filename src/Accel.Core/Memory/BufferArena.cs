@@ -6,15 +6,17 @@ namespace Accel.Core.Memory;
 /// <summary>Sizes of ring buffers: a connection starts small and moves to a larger ring when it fills.</summary>
 public static class BufferClass
 {
-    public const int Count = 3;
+    public const int Count = 5, Least = 14, Most = Least + 2 * (Count - 1);
 
     /// <summary>
-    /// Log2 of the bytes of each class: 16 KiB to begin with, 256 KiB for bulk, 4 MiB for a sender whose reader does
-    /// not read.
+    /// Log2 of the bytes of each class, each four times the one before: 16 KiB to begin with, 256 KiB for bulk, 1 MiB
+    /// for a receiver on a short path, 4 MiB for long ones and for a sender whose reader does not read.
     /// </summary>
-    public static int Log2(int index) => index switch { 0 => 14, 1 => 18, _ => 22 };
+    public static int Log2(int index) => Least + 2 * index;
 
-    public static int OfLog2(int log2) => log2 <= 14 ? 0 : log2 <= 18 ? 1 : 2;
+    public static int OfLog2(int log2) => (log2 - Least) >> 1;
+
+    public static bool Is(int log2) => (uint)(log2 - Least) <= Most - Least && (log2 & 1) == 0;
 }
 
 /// <summary>
@@ -36,7 +38,7 @@ public unsafe struct BufferArena
 
     /// <summary>Per class: tag (high 32 bits) and unit of the first free buffer (low 32 bits, 0 = none).</summary>
     [FieldOffset(32)] public fixed ulong Heads[BufferClass.Count];
-    [FieldOffset(64)] public fixed int InUse[BufferClass.Count];
+    [FieldOffset(72)] public fixed int InUse[BufferClass.Count];
 
     /// <summary>Takes a buffer of 2^log2 bytes. Returns its unit (offset / 4096) or 0 if the region is full.</summary>
     public static uint Take(BufferArena* arena, byte* region, int log2)
@@ -102,6 +104,6 @@ public unsafe struct BufferArena
     public static bool Contains(BufferArena* arena, uint unit, int log2)
     {
         ulong first = (ulong)unit << UnitLog2;
-        return log2 is 14 or 18 or 22 && first >= arena->FirstByte && first + (1ul << log2) <= arena->EndByte;
+        return BufferClass.Is(log2) && first >= arena->FirstByte && first + (1ul << log2) <= arena->EndByte;
     }
 }

@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0x2b8520a7a5687174;
+    public const ulong Value = 0xec3b5765fde815e8;
 }

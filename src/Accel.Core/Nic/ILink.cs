@@ -174,4 +174,7 @@ public unsafe struct LinkInfo
     /// <summary>Where the next record of the ring begins, and up to where all have been dealt with.</summary>
     [FieldOffset(224)] public ulong RingRead;
     [FieldOffset(232)] public ulong RingDone;
+
+    /// <summary>Bytes that waited there at the last look.</summary>
+    [FieldOffset(240)] public uint RingBacklog;
 }

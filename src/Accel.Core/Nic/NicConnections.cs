@@ -327,7 +327,7 @@ internal sealed unsafe class NicConnections
         {
             if (fx.Acked > 0 && NicStreams.Acknowledge(_core.Local, in wire, fx.Acked))
                 block->Flags |= NicBlockFlags.NotifyDue;
-            if (!NicStreams.TryReceive(_core, in wire, in fx, in payload))
+            if (!NicStreams.TryReceive(_core, block, in wire, in fx, in payload))
                 return Corrupt(index);
             if (fx.Has(TcpEvents.GrowReceive))
                 NicStreams.Grow(_core, block, in wire, fx.ReceiveWanted);

@@ -29,6 +29,7 @@ internal sealed unsafe class NicEmission(NicCore core)
             return;
         TcpStreams streams = hasStreams ? NicStreams.Of(block, in wire) : NicStreams.None(block);
         streams.MaxEmission = core.Output.MaxEmission(block);
+        streams.OfferMost = core.Head->OfferMost;
         for (int n = 0; n < MaxEmissions; n++)
         {
             if (!TcpOutput.Next(ref block->Tcb, core.Context, in streams, out TcpEmit emit))

@@ -272,6 +272,7 @@ public sealed unsafe class NicEngine
         int got = from.Receive(_frames, NicCore.Batch);
         if (got <= 0)
             return 0;
+        ReceivePressure.OnBatch(_core, from.Info, _frames, got);
         _core.Listeners.OnBatch();
         for (int at = 0; at < got;)
         {

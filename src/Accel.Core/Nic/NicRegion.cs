@@ -45,6 +45,10 @@ public struct NicTables
     [FieldOffset(640)] public long ResetTokens;
     [FieldOffset(648)] public long ResetTokensNs;
 
+    /// <summary>The most that a connection is offered now, 0: no limit; and when that changed last.</summary>
+    [FieldOffset(656)] public uint OfferMost;
+    [FieldOffset(664)] public long OfferMostNs;
+
     [FieldOffset(1024)] public NicCounters Counters;
     [FieldOffset(2048)] public TcpCounters Tcp;
 }

@@ -56,8 +56,10 @@ internal static unsafe class NicStreams
     /// Writes what a segment brought, and shows the program what is in order now. False if the rings make no sense.
     /// </summary>
     public static bool TryReceive(
-        NicCore core, in NicWire wire, in TcpEffects fx, in NicPayload payload)
+        NicCore core, NicBlock* block, in NicWire wire, in TcpEffects fx, in NicPayload payload)
     {
+        if (fx.StoreLength > 0 && fx.Advance == fx.StoreLength && block->Tcb.Reassembly.IsEmpty)
+            PipeOps.Rewind(wire.In);
         if (fx.StoreLength > 0
             && !payload.TryStore(core.Local, wire.In, fx.StoreFrom, fx.StoreLength, fx.StoreAt))
             return false;

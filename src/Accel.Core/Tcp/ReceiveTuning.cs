@@ -13,6 +13,10 @@ public struct ReceiveTuning
 {
     private const uint Most = int.MaxValue;
 
+    /// <summary>The most for a path whose round trip is a millisecond or less: 1 GB/s and more, and its bytes stay in a
+    /// cache. What lies in a larger buffer has to be fetched from memory again.</summary>
+    private const uint ShortMost = 1 << 20;
+
     /// <summary>Where and when the current measurement began.</summary>
     [FieldOffset(0)] public long BeganAt;
     [FieldOffset(8)] public SeqNum BeganSeq;
@@ -42,14 +46,24 @@ public struct ReceiveTuning
         uint size = streams.ReceiveSpace + streams.Unread;
         uint came = (uint)(tcb.RcvNxt - BeganSeq);
         uint wanted = 0;
-        if (came >= size >> 1 && size < ctx.Settings.ReceiveMax && streams.Unread <= size - (size >> 2))
-            wanted = (uint)Math.Min(2ul * Math.Max(came, size), ctx.Settings.ReceiveMax);
+        uint most = IsShort(in tcb) ? Math.Min(ShortMost, ctx.Settings.ReceiveMax) : ctx.Settings.ReceiveMax;
+        if (came >= size >> 1 && size < most && streams.Unread <= size - (size >> 2))
+            wanted = (uint)Math.Min(2ul * Math.Max(came, size), most);
         long rtt = Math.Max(RttNs == 0 ? tcb.Recovery.Rtt.Srtt : RttNs, TcpContext.NsPerMs);
         if (ctx.NowNs - BeganAt >= rtt)
             Begin(in tcb, in ctx);
         if (wanted != 0)
             Wanted = wanted;
         return wanted;
+    }
+
+    /// <summary>The least of all round trips counts: what waits for a slow reader makes others long.</summary>
+    private readonly bool IsShort(in Tcb tcb)
+    {
+        long least = tcb.Recovery.Rtt.MinRtt;
+        if (least == 0 || (RttNs != 0 && RttNs < least))
+            least = RttNs;
+        return least is > 0 and <= TcpContext.NsPerMs;
     }
 
     private void Begin(in Tcb tcb, in TcpContext ctx)

@@ -30,6 +30,9 @@ public struct TcpStreams
     /// </summary>
     public uint Unread;
 
+    /// <summary>The most that is to be offered, though there is more room; 0: no limit.</summary>
+    public uint OfferMost;
+
     /// <summary>Distance of the byte after the urgent one from SND.UNA; 0: none.</summary>
     public uint UrgentEnd;
 

@@ -29,12 +29,14 @@ public static class Window
         seg.Seq + seg.SequenceLength >= tcb.RcvWup && seg.Seq <= tcb.RcvNxt + Remaining(in tcb);
 
     /// <summary>The window that the buffer's state suggests, the old right edge left aside.</summary>
-    public static uint Choose(in Tcb tcb, uint space, uint unread)
+    public static uint Choose(in Tcb tcb, in TcpStreams streams)
     {
-        uint size = space + unread;
-        if (tcb.Options.WindowClamp != 0)
+        uint space = streams.ReceiveSpace, unread = streams.Unread, size = space + unread;
+        uint clamp = tcb.Options.WindowClamp;
+        if (clamp == 0 || (streams.OfferMost != 0 && streams.OfferMost < clamp))
+            clamp = streams.OfferMost;
+        if (clamp != 0)
         {
-            uint clamp = tcb.Options.WindowClamp;
             size = Math.Min(size, clamp);
             space = clamp > unread ? Math.Min(space, clamp - unread) : 0;
         }
@@ -56,7 +58,7 @@ public static class Window
     public static ushort Offer(ref Tcb tcb, in TcpStreams streams)
     {
         uint held = Remaining(in tcb);
-        uint window = Math.Max(held, Choose(in tcb, streams.ReceiveSpace, streams.Unread));
+        uint window = Math.Max(held, Choose(in tcb, in streams));
         int shift = tcb.RcvWscale;
         uint unit = 1u << shift;
         // RFC 7323 2.4: the field is coarse. Rounded up, so that the edge does not move back, if there is that room.
@@ -75,7 +77,7 @@ public static class Window
         uint held = Remaining(in tcb);
         if (2ul * held > (ulong)streams.ReceiveSpace + streams.Unread)
             return false;
-        uint window = Choose(in tcb, streams.ReceiveSpace, streams.Unread);
+        uint window = Choose(in tcb, in streams);
         return window != 0 && window >= 2 * held;
     }
 

@@ -28,7 +28,7 @@ public sealed unsafe partial class AcceldClient
             XdpQueue[] queues = new XdpQueue[Math.Clamp(message.Queues, 1, 256)];
             for (int q = 0; q < queues.Length; q++)
             {
-                if (TryReceiveQueue(number, q, out queues[q]))
+                if (TryReceiveQueue(number, q, ring.IsMapped, out queues[q]))
                     continue;
                 for (int opened = 0; opened < q; opened++)
                     queues[opened].Unmap(_kernel);
@@ -63,7 +63,7 @@ public sealed unsafe partial class AcceldClient
         return false;
     }
 
-    private bool TryReceiveQueue(int link, int number, out XdpQueue queue)
+    private bool TryReceiveQueue(int link, int number, bool sendsOnly, out XdpQueue queue)
     {
         queue = default;
         if (!TryAwait(MessageKind.Queue, out Message packet))
@@ -72,7 +72,7 @@ public sealed unsafe partial class AcceldClient
         int xsk = Keep(0, DescriptorEntry.OfQueue(DescriptorEntry.QueueTag, link, number));
         int memory = Keep(1, DescriptorEntry.OfQueue(DescriptorEntry.MemoryTag, link, number));
         LastError = XdpQueue.Open(_kernel, xsk, memory, message.Queue, message.RxRingSize, message.TxRingSize,
-            out queue);
+            sendsOnly, out queue);
         return LastError == null;
     }
 
@@ -116,7 +116,8 @@ public sealed unsafe partial class AcceldClient
             {
                 int memory = find(DescriptorEntry.OfQueue(DescriptorEntry.MemoryTag, i, q));
                 LastError = XdpQueue.Open(_kernel, find(DescriptorEntry.OfQueue(DescriptorEntry.QueueTag, i, q)),
-                    memory, (uint)q, infos[i].RxRingSize, infos[i].TxRingSize, out queues[q]);
+                    memory, (uint)q, infos[i].RxRingSize, infos[i].TxRingSize,
+                    sendsOnly: infos[i].RingBytes != 0, out queues[q]);
                 if (LastError != null)
                     return [];
                 SharedLock.Abandon(ref queues[q].Umem.Header->Lock, _kernel.CurrentPid());

@@ -387,7 +387,7 @@ public sealed unsafe partial class AcceldClient : INicControl
         {
             if (_ports != null)
                 _kernel.Unmap((byte*)_ports, PortEntry.TableBytes);
-            _ports = (ulong*)_kernel.MapShare(_steering, PortEntry.TableBytes);
+            _ports = (ulong*)_kernel.MapShare(_steering, PortEntry.TableBytes, populate: false);
         }
         return true;
     }

@@ -86,6 +86,7 @@ public unsafe struct FrameRing
         ulong read = info->RingRead, produced = Volatile.Read(ref *_producer);
         if (read == produced)
             return 0;
+        info->RingBacklog = (uint)(produced - read);
         int got = 0;
         ulong bytes = 0;
         while (got < max && read != produced)

@@ -13,10 +13,11 @@ public unsafe struct XdpQueue
     public XskRing Send;
     public Umem Umem;
 
-    /// <summary>Maps what acceld sent. Null, or what is wrong with it.</summary>
+    /// <summary>Maps what acceld sent. Null, or what is wrong with it. A queue that is only sent over uses a few of its
+    /// buffers, again and again: to map all would be most of what it costs a program to begin.</summary>
     [ColdPath]
     public static string? Open(LinuxKernel kernel, int xsk, int memory, uint number, uint receiveSize, uint sendSize,
-        out XdpQueue queue)
+        bool sendsOnly, out XdpQueue queue)
     {
         queue = default;
         UmemHeader header;
@@ -26,7 +27,7 @@ public unsafe struct XdpQueue
         string? refusal = Umem.Refusal(header, (ulong)Math.Max(bytes, 0));
         if (refusal is not null)
             return refusal;
-        byte* address = kernel.MapShare(memory, bytes);
+        byte* address = kernel.MapShare(memory, bytes, populate: !sendsOnly);
         if (address == null)
             return "the memory of the queue cannot be mapped";
         if (!XskRings.TryMap(kernel, xsk, receiveSize, sendSize, header.FillRingSize, header.CompletionRingSize,

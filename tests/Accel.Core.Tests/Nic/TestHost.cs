@@ -83,7 +83,7 @@ sealed unsafe class TestHost : INicHost, ILiveness, IDisposable
 
     public List<int> ListenersTold { get; } = [];
 
-    public int BuffersInUse => _local.BuffersInUse(0) + _local.BuffersInUse(1) + _local.BuffersInUse(2);
+    public int BuffersInUse => Enumerable.Range(0, BufferClass.Count).Sum(_local.BuffersInUse);
 
     public int ConnsInUse => Local.Tables->Conns.InUse;
 

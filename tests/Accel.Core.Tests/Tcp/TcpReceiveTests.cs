@@ -33,6 +33,53 @@ public class TcpReceiveTests
         t.Sends("ack 1701");
     }
 
+    [Theory]
+    [InlineData(50_000u, 1u << 20)]
+    [InlineData(900_000u, 1u << 20)]
+    [InlineData(20_000_000u, 4u << 20)]
+    public void A_buffer_grows_as_far_as_its_path_is_long(uint rttNs, uint most)
+    {
+        using var t = Settled(capacity: 256 << 10);
+        t.Tcb.RcvWscale = 7;
+        t.Tcb.Recovery.Rtt.MinNow = rttNs;
+        t.Tcb.Recovery.Rtt.MinBefore = 0;
+        t.Tcb.Tuning.Rtt8 = 8L * Math.Max(rttNs, (uint)TcpDriven.Ms);
+        TcpStreams streams = new();
+        TcpSegment seg = new() { Length = 1000 };
+        uint wanted = 0;
+        var now = t.Now;
+        for (var size = 256u << 10; ; size = wanted, now += rttNs)
+        {
+            streams.ReceiveSpace = size;
+            t.Tcb.Tuning.BeganAt = now;
+            t.Tcb.Tuning.BeganSeq = t.Tcb.RcvNxt;
+            t.Tcb.RcvNxt += size;
+            if (t.Tcb.Tuning.OnData(ref t.Tcb, in seg, t.End.Context(now), in streams) is not (> 0 and var next))
+                break;
+            wanted = next;
+        }
+        Assert.Equal(most, wanted);
+    }
+
+    [Fact]
+    public void Under_pressure_less_is_offered_than_there_is_room_for_but_no_promise_is_taken_back()
+    {
+        using var t = Settled();
+        var streams = t.End.Streams();
+        streams.OfferMost = 16384;
+        var edge = t.Tcb.RcvNxt + Window.Remaining(in t.Tcb);
+        for (var got = 0; got < 200_000; got += 1000)
+        {
+            t.Tcb.RcvNxt += 1000;
+            Window.Offer(ref t.Tcb, in streams);
+            var now = t.Tcb.RcvNxt + Window.Remaining(in t.Tcb);
+            Assert.True(now >= edge, "the right edge moved back");
+            Assert.True(now - edge <= 1000 || got < 1000, $"at {got} the edge moves by {now - edge}");
+            edge = now;
+        }
+        Assert.Equal(16384u, Window.Remaining(in t.Tcb));
+    }
+
     [Fact]
     public void Every_second_full_segment_is_acknowledged()
     {
