@@ -107,6 +107,16 @@ public sealed unsafe partial class LinuxKernel
         return least;
     }
 
+    [ColdPath]
+    public bool TryReadPortRange(out ushort low, out ushort high)
+    {
+        string[] parts = ReadText("/proc/sys/net/ipv4/ip_local_port_range").Split(
+            (char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+        low = high = 0;
+        return parts.Length == 2 && ushort.TryParse(parts[0], out low) && ushort.TryParse(parts[1], out high)
+            && low != 0 && high > low;
+    }
+
     /// <summary>What is in a small file of the kernel's; nothing if it cannot be read.</summary>
     [ColdPath]
     private string ReadText(string path)

@@ -100,6 +100,9 @@ public unsafe interface INicControl
     /// </summary>
     NicRefusal Restore(in Endpoint local, in Endpoint remote, in TcpImage image, byte* queues, out int descriptor);
 
+    /// <summary>No stack has the port, on whatever address. A hint: the next moment it may be another's.</summary>
+    bool IsPortFree(Transport transport, ushort port);
+
     /// <summary>Asks the kernel to find the neighbour; the answer comes into the tables.</summary>
     void Resolve(int interfaceIndex, in Endpoint neighbour);
 

@@ -196,6 +196,10 @@ public unsafe interface IKernel : ILiveness
 
     ulong Random();
 
+    /// <summary>Ports that connections of this network namespace get (net.ipv4.ip_local_port_range). False if that
+    /// cannot be read.</summary>
+    bool TryReadPortRange(out ushort low, out ushort high);
+
     /// <summary>Makes a shared memory file and maps it. Returns its address or null.</summary>
     byte* CreateRegion(string name, long bytes, out int fd);
 

@@ -152,6 +152,9 @@ public sealed unsafe partial class AcceldClient : INicControl
             Owe(transport, local, false);
     }
 
+    public bool IsPortFree(Transport transport, ushort port) =>
+        _ports == null || Volatile.Read(ref _ports[PortEntry.IndexOf(transport, port)]) == 0;
+
     /// <summary>Who writes simple entries into the table takes them out as well.</summary>
     private bool TryGiveBack(Transport transport, in Endpoint local)
     {

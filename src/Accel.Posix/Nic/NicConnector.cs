@@ -37,7 +37,7 @@ public static unsafe class NicConnector
         Endpoint source = route.Source;
         if (target.Family == Endpoint.V6 && source.Family == Endpoint.V4)
             source = source.Mapped();
-        if (!Connector.ReservePort(s, socket, fd, target, source, out Endpoint local))
+        if (!nic.Choice.Reserve(socket, fd, target, source, out Endpoint local))
             return PathReason.NoPort;
         NicRefusal refusal = nic.Steering.Steer(t, Transport.Tcp, local.Unmapped(), fd, listener: false);
         if (refusal != NicRefusal.None)

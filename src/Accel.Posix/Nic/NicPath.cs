@@ -38,6 +38,7 @@ public sealed unsafe class NicPath : INicHost
         Engine.TapTo(s.Tap);
         Steering = new Steering(s, control);
         Ports = new PortKeeper(s, this);
+        Choice = new PortChoice(s, Ports, control);
         Queues = new NicQueues(s, links);
     }
 
@@ -50,6 +51,8 @@ public sealed unsafe class NicPath : INicHost
     public ILink[] Links { get; }
 
     public PortKeeper Ports { get; }
+
+    public PortChoice Choice { get; }
 
     public NicQueues Queues { get; }
 

@@ -47,6 +47,9 @@ public sealed unsafe class PortKeeper
         _going = (Kept*)NativeMemory.AllocZeroed(AtOnce, (nuint)sizeof(Kept));
     }
 
+    /// <summary>Ports that are kept now.</summary>
+    public int Count => Volatile.Read(ref _count);
+
     /// <summary>
     /// Keeps a port for as long as connections use it. <paramref name="descriptor"/>: a socket that holds it and is the
     /// library's own from now on; -1 if another does.
