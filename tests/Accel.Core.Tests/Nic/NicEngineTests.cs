@@ -99,6 +99,20 @@ public class NicEngineTests
         Assert.True(net.Server.Count(NicCounter.ReceiveGrowths) > 0);
     }
 
+    /// <summary>What is kept beyond a gap stays where it is, though the reader has all that is before it.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void A_megabyte_arrives_as_it_was_sent_though_every_tenth_frame_is_lost(ulong seed)
+    {
+        using var net = new TestNetwork(seed);
+        var (c, s) = net.Connect(net.Server.Listen(80));
+        var random = new Prng(seed);
+        net.Client.Link.Hook = f => random.OneIn(10) ? null : f;
+        Transfer(net, c, s, 1 << 20, 600 * TestNetwork.Second);
+    }
+
     static void SetFlags(TestHost host, LinkFlags flags)
     {
         unsafe

@@ -1,4 +1,5 @@
 using Accel.Core.Nic;
+using Accel.Wire;
 
 namespace Accel.Core.Tests.Nic;
 
@@ -55,6 +56,20 @@ public sealed unsafe class ReceivePressureTests : IDisposable
             _net.Pass(ReceivePressure.GrowNs);
         }
         Assert.InRange(steps, 20, 60);
+    }
+
+    [Fact]
+    public void That_is_what_the_peer_is_told()
+    {
+        const int Scale = 7;
+        for (var i = 0; i < 10; i++)
+            Batch(Ring, 14_000);
+        _net.Server.Link.KeepSent = true;
+        for (var i = 0; i < 20; i++)
+            Batch(Ring, 14_000);
+        Assert.True(Ipv4View.TryParse(_net.Server.Link.Sent[^1].AsSpan(14), out var ip));
+        Assert.True(TcpView.TryParse(ip.Payload, out var tcp));
+        Assert.InRange((uint)tcp.Window << Scale, ReceivePressure.Least / 2, ReceivePressure.Least);
     }
 
     [Fact]
