@@ -50,7 +50,7 @@ public sealed unsafe class PortChoice(PosixStack s, PortKeeper keeper, INicContr
                 break;
             uint narrow = port << 16 | port;
             if (s.Kernel.SetSockOpt(fd, So.IPPROTO_IP, LocalPortRange, &narrow, sizeof(uint)) < 0)
-                return false;
+                break;
             done = Connector.ReservePort(s, socket, fd, target, preferred, out local);
         }
         uint all = 0;
