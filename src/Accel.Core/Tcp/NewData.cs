@@ -76,6 +76,8 @@ public static class NewData
         ref Tcb tcb, in TcpContext ctx, in TcpStreams streams, uint length, uint mss, bool fin, ref TcpEmit emit)
     {
         uint span = length + (fin ? 1u : 0u);
+        // Not RFC 8985's: an ACK is all that a loss probe is for, and Linux does not delay that of what was pushed.
+        bool isProbe = tcb.Recovery.ProbeDue == LossProbe.New;
         if (!tcb.Recovery.OnSent(ctx.Pool, tcb.SndNxt, span, mss, ctx.NowNs))
         {
             ctx.Count(TcpCounter.NoRecords);
@@ -85,7 +87,7 @@ public static class NewData
         emit.Offset = (uint)(tcb.SndNxt - tcb.SndUna);
         emit.Length = length;
         emit.SegmentSize = (ushort)mss;
-        if (length != 0 && emit.Offset + length == streams.Queued)
+        if (length != 0 && (isProbe || emit.Offset + length == streams.Queued))
             emit.Flags |= TcpFlags.Psh;
         if (fin)
         {
