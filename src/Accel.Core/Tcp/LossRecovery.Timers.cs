@@ -27,14 +27,23 @@ public partial struct LossRecovery
         }
         if (!MayProbe)
             return RecoveryTimer.Retransmit;
+        long probeAt = ProbeNs + ProbeTimeout;
         // RFC 8985 7.2: in place of the timeout if that comes first.
-        atNs = Math.Min(atNs, ProbeNs + ProbeTimeout);
+        if (probeAt >= atNs)
+            return HasTail ? RecoveryTimer.LossProbe : RecoveryTimer.Retransmit;
+        atNs = probeAt;
         return RecoveryTimer.LossProbe;
     }
 
-    /// <summary>RFC 8985 7.2: SACK, nothing reported missing, no recovery, no other probe.</summary>
+    /// <summary>RFC 8985 7.2: nothing reported missing, no recovery.</summary>
+    private readonly bool HasTail => State is RecoveryState.Open or RecoveryState.Reduced && Sent.Sacked == 0;
+
+    /// <summary>
+    /// RFC 8985 7.2: SACK, no other probe. Not only where <see cref="HasTail"/>: a flight may have one ACK, and if that is
+    /// lost in recovery only the timeout would be left. RFC 9002 6.2 probes there, too.
+    /// </summary>
     private readonly bool MayProbe => HasSack && ProbeNs != 0 && !Rack.ProbeOut && ProbeDue == LossProbe.None
-        && State is RecoveryState.Open or RecoveryState.Reduced && Sent.Sacked == 0 && Timeouts == 0;
+        && State < RecoveryState.Loss && Sent.LostUnsent == 0 && Timeouts == 0;
 
     private readonly long ProbeTimeout => Rtt.Srtt == 0 ? RttEstimator.InitialRtoNs
         : 2 * Rtt.Srtt + (Sent.Outstanding <= SegmentSize ? MaxAckDelayNs : MinTimeoutNs);
@@ -146,15 +155,22 @@ public partial struct LossRecovery
                 Sent.MarkLost(pool, link);
     }
 
-    /// <summary>What is sent again to see whether anything arrives: the last segment.</summary>
+    /// <summary>
+    /// What is sent again to see whether anything arrives: the last segment, or the first if the last has.
+    /// </summary>
     private bool LastSegment(SegmentPool pool, uint max, out SeqNum seq, out uint length)
     {
         seq = Sent.Una;
         length = 0;
-        if (Sent.IsEmpty || pool[Sent.Tail].Is(SegmentFlags.Sacked))
+        if (Sent.IsEmpty || pool[Sent.Head].Is(SegmentFlags.Sacked))
         {
             ProbeDue = LossProbe.None;
             return false;
+        }
+        if (pool[Sent.Tail].Is(SegmentFlags.Sacked))
+        {
+            length = Math.Min(Math.Min(pool[Sent.Head].Length, SegmentSize), Math.Max(1, max));
+            return true;
         }
         ref SegmentRecord tail = ref pool[Sent.Tail];
         uint last = tail.Length % SegmentSize;
@@ -167,7 +183,8 @@ public partial struct LossRecovery
     {
         ProbeDue = LossProbe.None;
         Rack.ProbeOut = true;
-        Rack.ProbeIsResend = resend;
+        // RFC 8985 7.4: that it has repaired a loss costs no second reduction.
+        Rack.ProbeIsResend = resend && State < RecoveryState.Recovery;
         Rack.ProbeEnd = Sent.Nxt;
         ProbeNs = 0;
         TimerNs = nowNs;

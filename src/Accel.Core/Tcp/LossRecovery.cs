@@ -217,6 +217,8 @@ public partial struct LossRecovery
             TimerNs = nowNs;
         if (ProbeDue == LossProbe.Last)
             OnProbeSent(resend: true, nowNs);
+        else if (!Rack.ProbeOut)
+            ProbeNs = nowNs;
     }
 
     /// <summary>The connection is gone: gives its records back.</summary>

@@ -43,6 +43,6 @@ public enum LossProbe : byte
     /// <summary>A segment of data that was never sent.</summary>
     New,
 
-    /// <summary>The last segment again.</summary>
+    /// <summary>The last segment again, or the first.</summary>
     Last,
 }
