@@ -1,9 +1,9 @@
 /* A wire with faults: joins two interfaces and drops, delays, reorders and duplicates frames, by a seed.
  *
- *   relay IF1 IF2 [--loss P] [--reorder P] [--duplicate P] [--corrupt P] [--delay-us N] [--seed N] [--seconds N]
- *         [--outage-ms N]
+ *   relay IF1 IF2 [--loss P] [--reorder P] [--duplicate P] [--corrupt P] [--delay-us N] [--late-us N]
+ *         [--seed N] [--seconds N] [--outage-ms N]
  *
- * P is a probability per frame (0.01 = 1 %); a reordered frame is held back for another millisecond. From a SIGUSR1 on
+ * P is a probability per frame (0.01 = 1 %); a reordered frame is held back for another millisecond, or --late-us. From a SIGUSR1 on
  * everything is lost for --outage-ms. This kernel has no netem. The interfaces must not carry super-frames or unfilled
  * checksums: what crosses is as on a cable. Ends by itself after --seconds, or on SIGTERM, and prints what it did. */
 #define _GNU_SOURCE
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRAME_MAX = 9100, HELD_MAX = 1 << 16, BATCH = 64, REORDER_US = 1000 };
+enum { FRAME_MAX = 9100, HELD_MAX = 1 << 16, BATCH = 64 };
 
 struct held {
     int64_t due;
@@ -33,9 +33,9 @@ struct held {
 
 static struct {
     double loss, reorder, duplicate, corrupt;
-    int64_t delay_us, outage_ms, seconds;
+    int64_t delay_us, late_us, outage_ms, seconds;
     uint64_t seed;
-} options = { .seconds = 600, .seed = 1 };
+} options = { .late_us = 1000, .seconds = 600, .seed = 1 };
 static struct held heap[HELD_MAX];
 static int held_count;
 static uint64_t frames, lost, reordered, duplicated, corrupted, overflowed, order;
@@ -142,7 +142,7 @@ static void carry(int to, uint8_t *bytes, int length)
     }
     int64_t delay = options.delay_us * 1000;
     if (options.reorder > 0 && chance() < options.reorder) {
-        delay += REORDER_US * 1000;
+        delay += options.late_us * 1000;
         reordered++;
     }
     int copies = 1;
@@ -231,6 +231,7 @@ static void parse(int argc, char **argv)
         else if (!strcmp(name, "--duplicate")) options.duplicate = atof(value);
         else if (!strcmp(name, "--corrupt")) options.corrupt = atof(value);
         else if (!strcmp(name, "--delay-us")) options.delay_us = atoll(value);
+        else if (!strcmp(name, "--late-us")) options.late_us = atoll(value);
         else if (!strcmp(name, "--outage-ms")) options.outage_ms = atoll(value);
         else if (!strcmp(name, "--seconds")) options.seconds = atoll(value);
         else if (!strcmp(name, "--seed")) options.seed = strtoull(value, NULL, 10) | 1;

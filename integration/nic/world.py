@@ -1,5 +1,5 @@
-"""Two hosts on one machine: a network namespace each, joined by a veth pair, on which a program may lose frames, or by a
-relay that does more to them.
+"""Two hosts on one machine: a network namespace each, joined by a veth pair, on which a program may lose and reorder
+frames, or by a relay that also delays, doubles and spoils them.
 
 What runs in them is a plain program or one under the preload; acceld serves a host when its side is accelerated.
 Everything is gone when the world is: programs, namespaces with their interfaces, pins.
@@ -19,7 +19,7 @@ MODE = os.environ.get("ACCELD_MODE")
 ACCELD = os.path.join(ROOT, "artifacts/bin/Accel.Daemon/release/acceld")
 STACKDUMP = os.path.join(ROOT, "artifacts/bin/Accel.StackDump/release/stackdump")
 RELAY = os.path.join(ROOT, "artifacts/nic/relay")
-DROPPER = os.path.join(ROOT, "artifacts/nic/dropper")
+FAULTS = os.path.join(ROOT, "artifacts/nic/faults")
 FLOOD = os.path.join(ROOT, "artifacts/nic/flood")
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin"
 SECONDS = 60
@@ -212,9 +212,9 @@ def join(first, host, second, peer):
 class World:
     """Hosts a and b, and what joins them."""
 
-    def __init__(self, mtu=None, offloads=True, relay=None, corpus=False, loss=None, seed=1):
-        """loss: of each frame, in either direction, as on a cable: without offloads. In ring mode and the kernel's
-        columns only."""
+    def __init__(self, mtu=None, offloads=True, relay=None, corpus=False, faults=None):
+        """faults: what becomes of frames in either direction, as on a cable, without offloads. In ring mode and the
+        kernel's columns only."""
         self.folder = tempfile.mkdtemp(prefix="accel-nic-")
         self.programs = []
         self.middle = None
@@ -228,9 +228,10 @@ class World:
             for host in (self.a, self.b):
                 if corpus:
                     host.play_in_corpus()
-                host.configure(mtu, offloads and relay is None and loss is None)
-                if loss is not None:
-                    self._lose(host, loss, 2 * seed + host.number)
+                host.configure(mtu, offloads and relay is None and faults is None)
+                if faults is not None:
+                    spoiler = host.start([FAULTS, host.interface, FAULTS + ".bpf.o", *faults], accelerated=False)
+                    spoiler.wait_for("ready")
         except BaseException:
             self.close()
             raise
@@ -243,12 +244,6 @@ class World:
             self.middle.sh("ethtool", "-K", end, "tso", "off", "gso", "off", "gro", "off", "tx", "off")
         self.relay = self.middle.start([RELAY, "ma", "mb", *map(str, relay)], accelerated=False)
         self.relay.wait_for("ready")
-
-    @staticmethod
-    def _lose(host, loss, seed):
-        dropper = host.start([DROPPER, host.interface, DROPPER + ".bpf.o", "--loss", str(loss),
-                              "--seed", str(seed), "--seconds", "3000"], accelerated=False)
-        dropper.wait_for("ready")
 
     def __enter__(self):
         return self
