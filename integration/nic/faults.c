@@ -2,10 +2,10 @@
  *
  *   faults INTERFACE OBJECT [--loss P] [--reorder P] [--late-us N] [--seed N] [--seconds N]
  *
- * P is a probability per frame (0.01 = 1 %); a reordered frame is held back for a millisecond, or --late-us. The program
- * (faults.bpf.c) is the first of the interface's tcx hook, so a stack that acceld serves in ring mode is served as the
- * kernel is; XDP programs see frames before it. It can let a frame go only when another comes: each millisecond this
- * one sends a frame out of the interface for the program at the other end, which must be there, too. Ends after
+ * P is a probability per frame (0.01 = 1 %); a reordered frame is held back for a millisecond, or --late-us. The
+ * program (faults.bpf.c) is the first of the interface's tcx hook, so a stack that acceld serves in ring mode is served
+ * as the kernel is; XDP programs see frames before it. It can let a frame go only when another comes: each millisecond
+ * this one sends a frame out of the interface for the program at the other end, which must be there, too. Ends after
  * --seconds, or on SIGTERM, takes the program away and prints what it did. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -92,7 +92,8 @@ int main(int argc, char **argv)
     struct options options = { .seed = 1, .delay_ns = TICK_NS, .clock = CLOCK_TYPE };
     unsigned seconds = 600, interface = argc > 2 ? if_nametoindex(argv[1]) : 0;
     if (interface == 0) {
-        fprintf(stderr, "usage: faults INTERFACE OBJECT [--loss P] [--reorder P] [--late-us N] [--seed N] [--seconds N]\n");
+        fprintf(stderr, "usage: faults INTERFACE OBJECT [--loss P] [--reorder P] [--late-us N] [--seed N] "
+                        "[--seconds N]\n");
         return 2;
     }
     for (int i = 3; i + 1 < argc; i += 2) {

@@ -3,9 +3,10 @@
  *   relay IF1 IF2 [--loss P] [--reorder P] [--duplicate P] [--corrupt P] [--delay-us N] [--late-us N]
  *         [--seed N] [--seconds N] [--outage-ms N]
  *
- * P is a probability per frame (0.01 = 1 %); a reordered frame is held back for another millisecond, or --late-us. From a SIGUSR1 on
- * everything is lost for --outage-ms. This kernel has no netem. The interfaces must not carry super-frames or unfilled
- * checksums: what crosses is as on a cable. Ends by itself after --seconds, or on SIGTERM, and prints what it did. */
+ * P is a probability per frame (0.01 = 1 %); a reordered frame is held back for another millisecond, or --late-us. From
+ * a SIGUSR1 on everything is lost for --outage-ms. This kernel has no netem. The interfaces must not carry super-frames
+ * or unfilled checksums: what crosses is as on a cable. Ends by itself after --seconds, or on SIGTERM, and prints what
+ * it did. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
