@@ -226,11 +226,11 @@ public static unsafe class EpollWaits
             t->Wait.State[StateSet] = (ulong)index + 1;
         }
         long watchdog = s.Kernel.NowNs() + Waits.WatchdogNs;
-        t->Wait.State[StateWatchdog] = watchdog < deadline ? 1u : 0u;
         t->Wait.Deadline = Math.Min(deadline, watchdog);
         t->Wait.Kind = AccelWait.SleepEpoll;
         t->Wait.Epfd = epfd;
         Waits.NoteSleep(s, t);
+        t->Wait.State[StateWatchdog] = t->Wait.Deadline == watchdog ? 1u : 0u;
         return AccelResult.Wait;
     }
 

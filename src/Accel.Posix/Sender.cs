@@ -21,6 +21,9 @@ public static unsafe class Sender
     /// </summary>
     private const long StallNs = 10_000_000;
 
+    /// <summary>Word of the wait's state: when that is.</summary>
+    private const int StateStall = 2;
+
     public static long Send(PosixStack s, AccelThread* t, int fd, byte* data, ulong length, int flags)
     {
         IoVec vector = new() { Base = data, Length = length };
@@ -64,12 +67,18 @@ public static unsafe class Sender
             long now = s.Kernel.NowNs();
             if (deadline >= 0 && now >= deadline)
                 return Waits.End(s, t, index, Noted(s, t, socket, flags, Partial(t, -Errno.EAGAIN)));
-            if (!first && t->Wait.Result == 0 && GrowStalled(s, t, socket))
+            bool stalled = !first && t->Wait.Result == 0 && now >= (long)t->Wait.State[StateStall];
+            if (stalled && GrowStalled(s, t, socket))
                 continue;
             const uint Events = Ev.OUT | Ev.ERR | Ev.HUP;
             if (Waits.Spin(s, t, socket, Events))
                 continue;
             long stall = now + StallNs;
+            // Sleeps end earlier for other reasons.
+            if (first || stalled || t->Wait.Result != 0)
+                t->Wait.State[StateStall] = (ulong)stall;
+            else
+                stall = (long)t->Wait.State[StateStall];
             if (socket->State == (uint)SocketState.Connected && !IsLargest(s, socket)
             && (deadline < 0 || stall < deadline))
                 deadline = stall;

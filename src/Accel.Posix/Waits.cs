@@ -186,8 +186,8 @@ public static unsafe class Waits
         s.CountHot(t, Counter.Sleeps);
         if (s.SpinNs < 0)
             t->Own[OwnSleepStart] = (ulong)s.Kernel.NowNs();
-        if (s.Nic is { HasLateFrames: true })
-            t->Wait.Deadline = 0;
+        if (s.Nic is { } nic)
+            t->Wait.Deadline = nic.HasLateFrames ? 0 : nic.Timekeeping(t, t->Wait.Deadline);
     }
 
     /// <summary>

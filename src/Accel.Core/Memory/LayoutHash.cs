@@ -5,5 +5,5 @@ namespace Accel.Core.Memory;
 /// </summary>
 public static class LayoutHash
 {
-    public const ulong Value = 0xec3b5765fde815e8;
+    public const ulong Value = 0xbb5e1afeca5aa89b;
 }

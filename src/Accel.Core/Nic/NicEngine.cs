@@ -191,6 +191,21 @@ public sealed unsafe class NicEngine
         return until;
     }
 
+    /// <summary>
+    /// A thread that is about to sleep asks whether it should wake up at <see cref="NextDeadline"/>, which it has read:
+    /// yes, if nobody else does until then. Several at once may be told to, which costs a wake. No lock.
+    /// </summary>
+    public bool Keeps(int tid, long nowNs, long next)
+    {
+        NicTables* t = _region.Tables;
+        long kept = Volatile.Read(ref t->KeptNs);
+        if (kept > nowNs && kept <= next && Volatile.Read(ref t->Keeper) != tid)
+            return false;
+        Volatile.Write(ref t->Keeper, tid);
+        Volatile.Write(ref t->KeptNs, next);
+        return true;
+    }
+
     /// <summary>It is awake. No lock.</summary>
     public void ClearAlarm() => Volatile.Write(ref _region.Tables->AlarmNs, 0);
 

@@ -49,6 +49,10 @@ public struct NicTables
     [FieldOffset(656)] public uint OfferMost;
     [FieldOffset(664)] public long OfferMostNs;
 
+    /// <summary>A thread that sleeps wakes up at this time for the timers; which.</summary>
+    [FieldOffset(672)] public long KeptNs;
+    [FieldOffset(680)] public int Keeper;
+
     [FieldOffset(1024)] public NicCounters Counters;
     [FieldOffset(2048)] public TcpCounters Tcp;
 }

@@ -39,8 +39,8 @@ public partial struct LossRecovery
     private readonly bool HasTail => State is RecoveryState.Open or RecoveryState.Reduced && Sent.Sacked == 0;
 
     /// <summary>
-    /// RFC 8985 7.2: SACK, no other probe. Not only where <see cref="HasTail"/>: a flight may have one ACK, and if that is
-    /// lost in recovery only the timeout would be left. RFC 9002 6.2 probes there, too.
+    /// RFC 8985 7.2: SACK, no other probe. Not only where <see cref="HasTail"/>: a flight may have one ACK, and if that
+    /// is lost in recovery only the timeout would be left. RFC 9002 6.2 probes there, too.
     /// </summary>
     private readonly bool MayProbe => HasSack && ProbeNs != 0 && !Rack.ProbeOut && ProbeDue == LossProbe.None
         && State < RecoveryState.Loss && Sent.LostUnsent == 0 && Timeouts == 0;

@@ -143,6 +143,19 @@ public sealed unsafe class NicPath : INicHost
     /// </summary>
     public bool HasLateFrames => Queues.Sleepers.Matters && IsReadable && Engine.IsFree;
 
+    /// <summary>
+    /// Before a sleep that would last until <paramref name="deadline"/>: when it has to end for a timer that the
+    /// library's thread would be late for. A probe or a lost segment is due in less than its tick.
+    /// </summary>
+    public long Timekeeping(AccelThread* t, long deadline)
+    {
+        long next = Engine.NextDeadline;
+        if (deadline >= 0 && next >= deadline)
+            return deadline;
+        long now = _s.Kernel.NowNs();
+        return next > now && next - now <= Progress.LatestNs && Engine.Keeps(t->Tid, now, next) ? next : deadline;
+    }
+
     /// <summary>The thread is going to sleep until a frame comes, if none is there. True if there was anything.
     /// </summary>
     public bool Settle(AccelThread* t)

@@ -12,6 +12,9 @@ public static unsafe class Progress
     /// <summary>While there is traffic: so long may what has arrived, or is queued, lie untouched.</summary>
     private const long TickNs = 2_000_000;
 
+    /// <summary>For what is due sooner than that a tick is late.</summary>
+    public const long LatestNs = 2 * TickNs;
+
     private const long KeepNs = 20_000_000;
 
     /// <summary>Without traffic for so long, the thread sleeps until the next frame or timer.</summary>

@@ -40,4 +40,22 @@ public class NicAlarmTests
         Assert.Equal(due, net.Client.Engine.NextDeadline);
         Assert.Empty(net.Client.TickersWoken);
     }
+
+    /// <summary>Of the program's threads, for what the library's would be late for.</summary>
+    [Fact]
+    public void One_of_those_who_sleep_wakes_for_a_timer()
+    {
+        using var net = new TestNetwork();
+        var engine = net.Client.Engine;
+        var next = net.Now + 1000;
+        Assert.True(engine.Keeps(tid: 1, net.Now, next));
+        Assert.False(engine.Keeps(tid: 2, net.Now, next));
+        Assert.False(engine.Keeps(tid: 2, net.Now, next + 100));
+        // Who was woken for another reason sleeps again.
+        Assert.True(engine.Keeps(tid: 1, net.Now, next));
+        Assert.True(engine.Keeps(tid: 2, net.Now, next - 100));
+        Assert.False(engine.Keeps(tid: 1, net.Now, next));
+        // That time has passed, whether anybody woke up or not.
+        Assert.True(engine.Keeps(tid: 3, next, next + 100));
+    }
 }
