@@ -84,13 +84,15 @@ def nic_connections(host, *programs):
 def check_path(w, column):
     """A server that still runs must have taken its connections from the interface; on the kernel, none."""
     for host, accelerated in ((w.a, column.a), (w.b, column.b)):
-        if not accelerated or nic_connections(host) != 0:
+        def alive():
+            return [p for p in w.programs if p.host is host and p.accelerated and p.process.poll() is None]
+        if not accelerated or not alive() or nic_connections(host) != 0:
             continue
         # Who is at its end just now says nothing any more.
         time.sleep(0.5)
-        alive = [p for p in w.programs if p.host is host and p.accelerated and p.process.poll() is None]
-        if alive and nic_connections(host) == 0:
-            raise Failure(f"no connection of {[os.path.basename(p.argv[0]) for p in alive]} went over the interface")
+        if alive() and nic_connections(host) == 0:
+            names = [os.path.basename(p.argv[0]) for p in alive()]
+            raise Failure(f"no connection of {names} went over the interface")
 
 
 def redis(w, accelerated=None):

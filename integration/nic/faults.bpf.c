@@ -78,8 +78,8 @@ static __always_inline int hold(struct __sk_buff *skb)
     return 0;
 }
 
-/* What is due comes in as a copy of this frame with other bytes. Returns how many. */
-static __always_inline int release(struct __sk_buff *skb)
+/* What is due comes in as a copy of this frame with other bytes. */
+static __always_inline void release(struct __sk_buff *skb)
 {
     __u64 now = bpf_ktime_get_ns();
     __u32 none = 0;
@@ -102,7 +102,6 @@ static __always_inline int release(struct __sk_buff *skb)
     }
     if (released)
         become(skb, this);
-    return released;
 }
 
 SEC("tc")
