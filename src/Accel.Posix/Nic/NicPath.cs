@@ -195,8 +195,7 @@ public sealed unsafe class NicPath : INicHost
         _t = t;
         long now = _s.Kernel.NowNs();
         Engine.Serve(conn, now);
-        if (Engine.Unflushed is > 0 and var frames && IsFlushDue(t, frames))
-            Engine.Flush();
+        RingIfDue(t);
         Engine.Exit(t->Tid, now);
         if (Engine.HasUnresolved)
             AskForNeighbours(t);
@@ -242,6 +241,13 @@ public sealed unsafe class NicPath : INicHost
     }
 
     public void Exit(AccelThread* t) => Engine.Exit(t->Tid, _s.Kernel.NowNs());
+
+    /// <summary>Under the lock, after something may have been queued.</summary>
+    private void RingIfDue(AccelThread* t)
+    {
+        if (Engine.Unflushed is > 0 and var frames && IsFlushDue(t, frames))
+            Engine.Flush();
+    }
 
     /// <summary>Under the lock, after something was queued: the doorbell is not to wait for the program's next look.
     /// </summary>
@@ -299,7 +305,7 @@ public sealed unsafe class NicPath : INicHost
         _t = t;
         long now = _s.Kernel.NowNs();
         Engine.Configure(conn, settings, now);
-        Engine.Flush();
+        RingIfDue(t);
         Engine.Exit(t->Tid, now);
     }
 
