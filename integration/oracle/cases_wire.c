@@ -273,6 +273,41 @@ ACROSS(wire_cork_segments, "TCP_CORK and MSG_MORE make one segment of several wr
     RECV(b, 100, 0);
 }
 
+ACROSS(wire_cork_events, "what an event loop sends under a cork leaves without it: full segments at once, the rest in time")
+{
+    int ep = epoll_create1(0);
+    SAY(ep_add(ep, a, EPOLLOUT, 1));
+    SETOPT(a, IPPROTO_TCP, TCP_CORK, 1);
+    EPOLL(ep, 4, 0);
+    SAY(send(a, bytes, 3000, 0));
+    nap(20);
+    RECV(b, 5000, 0);
+    nap(300);
+    RECV(b, 5000, 0);
+    EPOLL(ep, 4, 0);
+    SAY(send(a, bytes, 2000, MSG_MORE));
+    EPOLL(ep, 4, 20);
+    RECV(b, 5000, 0);
+    SEND(a, "end", MSG_MORE);
+    SAY(shutdown(a, SHUT_WR));
+    AWAIT(b, POLLRDHUP);
+    RECV(b, 5000, 0);
+    RECV(b, 5000, 0);
+}
+
+ACROSS(wire_cork_close, "close() pulls the cork of an event loop")
+{
+    int ep = epoll_create1(0);
+    SAY(ep_add(ep, a, EPOLLOUT, 1));
+    SETOPT(a, IPPROTO_TCP, TCP_CORK, 1);
+    EPOLL(ep, 4, 0);
+    SEND(a, "end", 0);
+    SAY(close(a));
+    AWAIT(b, POLLRDHUP);
+    RECV(b, 5000, 0);
+    RECV(b, 5000, 0);
+}
+
 ACROSS(wire_ephemeral, "a port that is chosen lies in the kernel's range")
 {
     int low = 0, high = 0;

@@ -24,6 +24,9 @@ public sealed unsafe class NicEngine
     /// <summary>So often the same entry of the same holder must be met before it is looked whether it lives.</summary>
     private const int SuspectAfter = 8;
 
+    /// <summary>Bytes of most of a super-frame: they do not wait for more.</summary>
+    private const uint WorthSending = 48 << 10;
+
     private readonly NicCore _core;
     private readonly NicRegion _region;
     private readonly FrameRef* _frames;
@@ -252,6 +255,29 @@ public sealed unsafe class NicEngine
     {
         if ((uint)conn < LocalRegion.MaxConns)
             NicSet.Add(_region.Kicked, conn);
+    }
+
+    /// <summary>
+    /// The program has said that more comes at once (TCP_CORK, MSG_MORE), and what waits is not yet worth a frame of
+    /// its own. No lock: a guess.
+    /// </summary>
+    public bool AwaitsMore(int conn)
+    {
+        int index = (uint)conn < LocalRegion.MaxConns ? NicDemux.OfConn(_region, conn) : -1;
+        if (index < 0)
+            return false;
+        NicBlock* block = _region.BlockAt(index);
+        if (block->Use != NicUse.Live || !NicWire.TryOf(_core.Local, block, out NicWire wire))
+            return false;
+        return NicStreams.Of(block, in wire) is
+            { MoreComes: true, Finished: false, ReadShut: false, UrgentEnd: 0, Queued: > 0 and < WorthSending };
+    }
+
+    /// <summary>Looks at the connections that were kicked. Under the lock.</summary>
+    public void ServeKicked(long nowNs)
+    {
+        _core.NowNs = nowNs;
+        RunKicked();
     }
 
     /// <summary>

@@ -21,6 +21,9 @@ public static unsafe class FlushTiming
     /// <summary>The program got events, or found none.</summary>
     public static void OnEvents(AccelThread* t, long events) => t->Own[OwnEvents] = events > 0 ? 1u : 0u;
 
+    /// <summary>True if the thread comes back for events soon, and what it sends may wait for that.</summary>
+    public static bool MayWait(AccelThread* t) => t->Own[OwnEvents] != 0 && (t->Own[OwnHasty] & uint.MaxValue) == 0;
+
     /// <summary>Something was queued: true if the doorbell is to ring now.</summary>
     public static bool IsDue(AccelThread* t, int frames, ulong ticks, ulong span)
     {

@@ -120,6 +120,8 @@ public sealed unsafe class NicPath : INicHost
     {
         _t = t;
         ulong begun = _s.Kernel.Ticks();
+        if (Engine.HasWork)
+            Engine.ServeKicked(_s.Kernel.NowNs());
         // What was queued before goes first: the peer can begin while we look at what has come.
         if (Engine.Unflushed > 0)
         {
@@ -183,9 +185,17 @@ public sealed unsafe class NicPath : INicHost
         return ran;
     }
 
-    /// <summary>The program did something to its end of a connection: the engine looks at it now.</summary>
+    /// <summary>
+    /// The program did something to its end of a connection: the engine looks at it now. What is under a cork waits for
+    /// the rest, or for the program's next look at its events.
+    /// </summary>
     public void Kick(AccelThread* t, int conn)
     {
+        if (FlushTiming.MayWait(t) && Engine.AwaitsMore(conn))
+        {
+            Engine.Kick(conn);
+            return;
+        }
         if (!Engine.TryEnter(t->Tid))
         {
             // The holder does it on its way out; the frames have to leave all the same.
