@@ -29,6 +29,10 @@ class Failure(Exception):
     """What a case found wrong, in one line."""
 
 
+class Skipped(Exception):
+    """What a case needs and this machine does not have, in one line."""
+
+
 def sh(*argv, check=True):
     done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
     if check and done.returncode != 0:

@@ -273,7 +273,7 @@ ACROSS(wire_cork_segments, "TCP_CORK and MSG_MORE make one segment of several wr
     RECV(b, 100, 0);
 }
 
-ACROSS(wire_cork_events, "what an event loop sends under a cork leaves without it: full segments at once, the rest in time")
+ACROSS(wire_cork_events, "under a cork an event loop's bytes leave all the same: full segments soon, the rest in time")
 {
     int ep = epoll_create1(0);
     SAY(ep_add(ep, a, EPOLLOUT, 1));

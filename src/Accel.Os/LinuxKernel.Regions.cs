@@ -156,10 +156,16 @@ public sealed unsafe partial class LinuxKernel
         Call(SystemCall.Madvise, (long)address, (long)bytes, Remove);
     }
 
-    public bool WantHugePages(byte* address, ulong bytes)
+    [ColdPath]
+    public void WantHugePages(byte* region, ulong from, ulong bytes)
     {
         const int HugePage = 14;
-        return MayHaveHugePages() && Call(SystemCall.Madvise, (long)address, (long)bytes, HugePage) == 0;
+        const ulong Huge = 1ul << BufferArena.HugeLog2, Page = 4096;
+        if (!MayHaveHugePages())
+            return;
+        // Only a page that lies wholly in what is asked for can be huge.
+        ulong first = from & ~(Huge - 1), end = (from + bytes) & ~(Page - 1);
+        Call(SystemCall.Madvise, (long)(region + first), (long)(end - first), HugePage);
     }
 
     /// <summary>

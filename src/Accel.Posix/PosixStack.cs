@@ -18,6 +18,9 @@ public sealed unsafe class PosixStack
     private const ulong CalibrationNs = 20_000;
     private const int NsScale = 24;
 
+    /// <summary>Bytes of rings: where memory is short, 2 MiB at once are too many.</summary>
+    private const ulong WorthHugePages = 64 << 20;
+
     private readonly nint* _maps;
     private long _nextMapNs;
     private readonly ulong _nsPerTickScaled;
@@ -232,6 +235,8 @@ public sealed unsafe class PosixStack
     public void SetRegion(uint plusOne, byte* address)
     {
         _maps[plusOne - 1] = (nint)address;
+        if (address != null && Region(plusOne) is { BufferBytes: >= WorthHugePages } region)
+            Kernel.WantHugePages(address, (ulong)LocalRegion.FixedBytes, region.BufferBytes);
         Peers.LookAgain(plusOne);
     }
 

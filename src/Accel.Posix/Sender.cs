@@ -120,13 +120,7 @@ public static unsafe class Sender
         // The kernel's buffer grows by what is acknowledged, not while the peer's window is shut.
         if (NicConnector.IsOverNic(wire) && NicInfo.IsWindowShut(s, t, wire))
             return false;
-        if (!PipeOps.Grow(wire.Region, wire.Out, stalled: true))
-            return false;
-        ulong bytes = 1ul << (int)wire.Out->WriteLog2;
-        byte* ring = wire.Region.Address + ((ulong)wire.Out->WriteBuffer << BufferArena.UnitLog2);
-        if (wire.Out->WriteLog2 == PipeOps.StalledLog2 && s.Kernel.WantHugePages(ring, bytes))
-            s.Count(t, Counter.RingsHuge);
-        return true;
+        return PipeOps.Grow(wire.Region, wire.Out, stalled: true);
     }
 
     /// <summary>Sends what goes without waiting. -EAGAIN if not all went; what did go is in wait.done.</summary>

@@ -47,6 +47,23 @@ public sealed unsafe class FlushTimingTests
     }
 
     [Fact]
+    public void Only_who_got_events_and_does_not_compute_in_between_may_let_others_wait()
+    {
+        AccelThread t = default;
+        Assert.False(FlushTiming.MayWait(&t));
+        FlushTiming.OnEvents(&t, 1);
+        Assert.True(FlushTiming.MayWait(&t));
+        Assert.False(FlushTiming.IsDue(&t, 1, 100, Span));
+        FlushTiming.OnWait(&t, 100 + 100 * Span, Span);
+        Assert.False(FlushTiming.MayWait(&t));
+        for (int i = 0; i < 64; i++)
+            FlushTiming.IsDue(&t, 1, 100 + 100 * Span, Span);
+        Assert.True(FlushTiming.MayWait(&t));
+        FlushTiming.OnEvents(&t, 0);
+        Assert.False(FlushTiming.MayWait(&t));
+    }
+
+    [Fact]
     public void A_thread_that_comes_back_soon_keeps_it()
     {
         AccelThread t = default;

@@ -79,6 +79,8 @@ public sealed unsafe class QueueMemory : IDisposable
             return null;
         }
         long bytes = (long)Umem.SizeOf(sizes.Frames, sizes.FrameBytes);
+        // All of it is touched now, and held.
+        Kernel.WantHugePages(address, 0, (ulong)bytes);
         var umem = new Umem(address, sizes.Frames, sizes.FrameBytes);
         umem.Format(device.Index, queue, sizes.FillRing, sizes.CompletionRing);
         int socket = -1;

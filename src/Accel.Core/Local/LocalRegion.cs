@@ -60,6 +60,17 @@ public readonly unsafe struct LocalRegion(byte* address)
     }
 
 
+    /// <summary>The most bytes of its buffers that are ever touched.</summary>
+    public ulong BufferBytes
+    {
+        get
+        {
+            BufferArena* buffers = &Tables->Buffers;
+            ulong end = Math.Min(buffers->EndByte, Tables->Header.SizeBytes);
+            return end > (ulong)BuffersAt ? end - (ulong)BuffersAt : 0;
+        }
+    }
+
     /// <summary>Bytes of a region before its buffers.</summary>
     public static long FixedBytes => BuffersAt;
 

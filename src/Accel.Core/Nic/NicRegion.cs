@@ -104,7 +104,9 @@ public readonly unsafe struct NicRegion(byte* address)
         get => ListeningAt + LocalRegion.MaxListeners * sizeof(NicListening);
     }
 
-    private static long BlocksAt
+    /// <summary>Where the blocks begin. A busy client takes a fresh one for each connection until TIME-WAIT gives them
+    /// back.</summary>
+    public static long BlocksAt
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get => MarksAt + MaxRecords / 8;
@@ -165,6 +167,9 @@ public readonly unsafe struct NicRegion(byte* address)
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public NicBlock* BlockAt(int index) => (NicBlock*)(address + BlocksAt) + index;
+
+    /// <summary>Bytes of all blocks.</summary>
+    public static long BlockBytes => (long)MaxBlocks * sizeof(NicBlock);
 
     /// <summary>Blocks that were ever used: those behind are zero.</summary>
     public int BlocksHigh => (int)Math.Min(Tables->Blocks.Bumped, MaxBlocks);

@@ -207,10 +207,10 @@ public unsafe interface IKernel : ILiveness
     void DropPages(byte* address, ulong bytes);
 
     /// <summary>
-    /// Asks for huge pages in a part of a region, where the machine's owner lets shared memory have them. True if it
-    /// may.
+    /// Asks for huge pages in a part of a region, where the machine's owner lets shared memory have them. A page that
+    /// is used for the first time costs more than its bytes.
     /// </summary>
-    bool WantHugePages(byte* address, ulong bytes);
+    void WantHugePages(byte* region, ulong from, ulong bytes);
 
     /// <summary>CLOCK_REALTIME.</summary>
     long WallNs();

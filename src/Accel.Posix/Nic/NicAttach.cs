@@ -52,6 +52,7 @@ public static unsafe class NicAttach
         byte* address = s.Kernel.CreateRegion(RegionName, NicRegion.SizeBytes, out int fd);
         if (address == null)
             return null;
+        s.Kernel.WantHugePages(address, (ulong)NicRegion.BlocksAt, (ulong)NicRegion.BlockBytes);
         NicRegion region = new(address);
         region.Format(s.Kernel.Random() | 1, tables->Header.Id, s.Process->Pid, s.Kernel.CurrentUid(),
             s.Kernel.WallNs());
@@ -95,6 +96,7 @@ public static unsafe class NicAttach
             s.Kernel.UnmapRegion(address);
             return;
         }
+        s.Kernel.WantHugePages(address, (ulong)NicRegion.BlocksAt, (ulong)NicRegion.BlockBytes);
         s.Nic = new NicPath(s, region, s.NicControl, links, own);
     }
 
