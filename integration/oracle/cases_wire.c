@@ -273,12 +273,19 @@ ACROSS(wire_cork_segments, "TCP_CORK and MSG_MORE make one segment of several wr
     RECV(b, 100, 0);
 }
 
-ACROSS(wire_cork_events, "under a cork an event loop's bytes leave all the same: full segments soon, the rest in time")
+// An epoll set that has just said that the corked socket can be written to.
+static int corked_loop(int a)
 {
     int ep = epoll_create1(0);
     SAY(ep_add(ep, a, EPOLLOUT, 1));
     SETOPT(a, IPPROTO_TCP, TCP_CORK, 1);
     EPOLL(ep, 4, 0);
+    return ep;
+}
+
+ACROSS(wire_cork_events, "under a cork an event loop's bytes leave all the same: full segments soon, the rest in time")
+{
+    int ep = corked_loop(a);
     SAY(send(a, bytes, 3000, 0));
     nap(20);
     RECV(b, 5000, 0);
@@ -297,10 +304,7 @@ ACROSS(wire_cork_events, "under a cork an event loop's bytes leave all the same:
 
 ACROSS(wire_cork_close, "close() pulls the cork of an event loop")
 {
-    int ep = epoll_create1(0);
-    SAY(ep_add(ep, a, EPOLLOUT, 1));
-    SETOPT(a, IPPROTO_TCP, TCP_CORK, 1);
-    EPOLL(ep, 4, 0);
+    corked_loop(a);
     SEND(a, "end", 0);
     SAY(close(a));
     AWAIT(b, POLLRDHUP);
