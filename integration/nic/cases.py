@@ -204,8 +204,8 @@ def wrk(w, address, name):
     return int(re.search(r"(\d+) requests in", text)[1])
 
 
-def sent(w, server):
-    return json.loads(w.a.stackdump("links", str(server.pid), "--json"))[0]["links"][0]["tx"]
+def sent(host, process):
+    return json.loads(host.stackdump("links", str(process.pid), "--json"))[0]["links"][0]["tx"]
 
 
 @case("nginx: wrk with 32 connections, no errors; what it answers in one turn leaves by one doorbell")
@@ -213,8 +213,8 @@ def nginx_wrk(w, column):
     server = nginx(w)
     requests = sum(wrk(w, address, "1k") for address in (w.a.ip4, f"[{w.a.ip6}]"))
     # tcp_nopush: it takes the cork out after each answer.
-    if column.a and sent(w, server)["doorbells"] > requests / 2:
-        raise Failure(f"{sent(w, server)['doorbells']} doorbells for {requests} requests")
+    if column.a and sent(w.a, server)["doorbells"] > requests / 2:
+        raise Failure(f"{sent(w.a, server)['doorbells']} doorbells for {requests} requests")
 
 
 @case("nginx: wrk with answers of 10 KB; header, file and its end leave together")
@@ -222,7 +222,7 @@ def nginx_wrk_larger(w, column):
     server = nginx(w)
     requests = sum(wrk(w, address, "10k") for address in (w.a.ip4, f"[{w.a.ip6}]"))
     if column.a:
-        tx = sent(w, server)
+        tx = sent(w.a, server)
         if tx["super_frames"] + tx["frames"] > 1.5 * requests:
             raise Failure(f"{requests} requests, sent {tx}")
 
@@ -443,6 +443,18 @@ def accepting(w, column):
     text = server.wait()
     if "good" not in text:
         raise Failure(text)
+
+
+@case("iperf3: the end of each write of 128 KiB leaves with the next one, not alone")
+def iperf3_ends(w, column):
+    w.a.start(["iperf3", "-s"])
+    w.a.wait_listening("5201")
+    client = w.b.start(["iperf3", "-c", w.a.ip4, "-t", "2"])
+    time.sleep(1)
+    tx = sent(w.b, client) if column.b else None
+    client.wait(20)
+    if column.b and (tx["super_frames"] < 1000 or tx["frames"] > tx["super_frames"] / 10):
+        raise Failure(f"sent {tx}")
 
 
 @case("iperf3: both directions, four streams")

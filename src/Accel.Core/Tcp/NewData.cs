@@ -8,6 +8,13 @@ namespace Accel.Core.Tcp;
 /// </summary>
 public static class NewData
 {
+    /// <summary>
+    /// So much in flight, in full emissions, says that a stream is bulk; and so near is a peer whose ACK comes before
+    /// anybody misses the end of a write (Linux' tcp_tso_should_defer() knows the same millisecond).
+    /// </summary>
+    private const uint BulkEmissions = 2;
+    private const long NearNs = TcpContext.NsPerMs;
+
     public static bool Next(ref Tcb tcb, in TcpContext ctx, in TcpStreams streams, ref TcpEmit emit)
     {
         if ((tcb.Flags & TcbFlags.FinSent) != 0)
@@ -45,6 +52,8 @@ public static class NewData
     private static uint Wanted(in Tcb tcb, in TcpStreams streams, uint unsent, uint room, uint mss)
     {
         uint most = Math.Max(streams.MaxEmission / mss * mss, mss);
+        if (unsent < most && IsDeferred(in tcb, in streams, most))
+            return 0;
         uint length = Math.Min(unsent, most);
         if (length > room)
             // Nothing rather than a part of a segment: what does not fit waits for the window, or the persist timer.
@@ -54,6 +63,17 @@ public static class NewData
             return length;
         return length - tail;
     }
+
+    /// <summary>
+    /// True if what ends a write waits for the next write or the next ACK, and leaves with more in one emission: in a
+    /// stream that is bulk, to a peer so near that the ACK is all but here. What Linux does by tcp_tso_should_defer()
+    /// and automatic corking. Where Nagle's rule is off nothing waits.
+    /// </summary>
+    private static bool IsDeferred(in Tcb tcb, in TcpStreams streams, uint most) =>
+        (uint)(tcb.SndNxt - tcb.SndUna) >= BulkEmissions * most && most > tcb.SndMss
+        && !streams.NoDelay && tcb.Recovery.Rtt.HasSample && tcb.Recovery.Rtt.MinRtt <= NearNs
+        && !streams.Finished && streams.UrgentEnd <= (uint)(tcb.SndNxt - tcb.SndUna)
+        && tcb.Recovery.ProbeDue == LossProbe.None;
 
     /// <summary>
     /// RFC 9293 3.7.4 with Minshall's change: a short segment waits while another short one is not acknowledged. FIN

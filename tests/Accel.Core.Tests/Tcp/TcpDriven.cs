@@ -14,7 +14,7 @@ sealed class TcpDriven : IDisposable
     uint _elapsed;
 
     public TcpDriven(bool timestamps = true, bool sack = true, int capacity = 65536, uint peerMss = 1460,
-        ushort window = 65535, bool ecn = false, Action<TcpEnd>? prepare = null)
+        ushort window = 65535, bool ecn = false, Action<TcpEnd>? prepare = null, int rttMs = 20)
     {
         _peerMss = peerMss;
         End = new TcpEnd(true, capacity);
@@ -31,8 +31,8 @@ sealed class TcpDriven : IDisposable
         options.WindowScale = 0;
         options.TsEcr = options.TsVal;
         options.TsVal = PeerTime;
-        Now += 20 * Ms;
-        _elapsed = 20;
+        Now += rttMs * Ms;
+        _elapsed = (uint)rttMs;
         End.Receive(
             TcpFlags.Syn | TcpFlags.Ack | (ecn ? TcpFlags.Ece : 0), PeerIss, Iss.Value + 1, Now, 0, window, options);
         Assert.Equal(TcpState.Established, End.Tcb.State);

@@ -155,6 +155,66 @@ public class TcpSendTests
         Assert.Equal(6, t.End.Wire.Count(s => !s.Segment.Has(TcpFlags.Psh)));
     }
 
+    /// <summary>Three emissions of two segments are in flight, or as many as wanted, and 100 bytes are written.</summary>
+    static TcpDriven BulkWithEnd(int emissions = 3, int rttMs = 1, bool noDelay = false)
+    {
+        var t = new TcpDriven(window: 60000, rttMs: rttMs);
+        t.End.Flags.MaxEmission = 3000;
+        t.End.Flags.NoDelay = noDelay;
+        t.End.Write(emissions * 2896, t.Now);
+        t.End.Wire.Clear();
+        t.End.Write(100, t.Now);
+        return t;
+    }
+
+    [Fact]
+    public void End_of_a_write_in_bulk_waits_for_the_next_write()
+    {
+        using var t = BulkWithEnd();
+        t.Sends();
+        t.End.Write(1400, t.Now);
+        t.Sends();
+        t.End.Write(1500, t.Now);
+        Assert.Equal(2896u, Assert.Single(t.End.Wire.Select(s => s.Emit).DistinctBy(e => e.Offset)).Length);
+    }
+
+    [Fact]
+    public void End_of_a_write_in_bulk_leaves_with_the_ack_that_ends_the_bulk()
+    {
+        using var t = BulkWithEnd();
+        t.Gets(1, ack: 1 + 2896);
+        t.Sends();
+        t.Gets(1, ack: 1 + 2896 + 1448);
+        t.Sends("8689:8789 ack 1");
+    }
+
+    [Fact]
+    public void End_of_a_write_in_bulk_leaves_with_the_loss_probe()
+    {
+        using var t = BulkWithEnd();
+        t.After(100);
+        Assert.Contains(t.End.Wire, s => s.Segment.Seq - t.Iss == 8689 && s.Segment.Length == 100);
+    }
+
+    [Fact]
+    public void End_of_a_write_in_bulk_leaves_with_the_fin()
+    {
+        using var t = BulkWithEnd();
+        t.End.Shutdown(t.Now);
+        t.Sends("Fin 8689:8789 ack 1");
+    }
+
+    [Theory]
+    [InlineData(1, 1, false)]
+    [InlineData(3, 2, false)]
+    [InlineData(3, 1, true)]
+    public void End_of_a_write_waits_only_in_bulk_to_a_near_peer_under_Nagles_rule(
+        int emissions, int rttMs, bool noDelay)
+    {
+        using var t = BulkWithEnd(emissions, rttMs, noDelay);
+        Assert.Equal(100u, Assert.Single(t.End.Wire).Segment.Length);
+    }
+
     [Fact]
     public void Sack_blocks_take_their_room_from_the_payload()
     {
