@@ -155,7 +155,7 @@ public class TcpSendTests
         Assert.Equal(6, t.End.Wire.Count(s => !s.Segment.Has(TcpFlags.Psh)));
     }
 
-    /// <summary>Three emissions of two segments are in flight, or as many as wanted, and 100 bytes are written.</summary>
+    /// <summary>So many emissions of two segments are in flight, and 100 bytes more are written.</summary>
     static TcpDriven BulkWithEnd(int emissions = 3, int rttMs = 1, bool noDelay = false)
     {
         var t = new TcpDriven(window: 60000, rttMs: rttMs);

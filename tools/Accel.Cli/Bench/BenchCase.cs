@@ -11,6 +11,11 @@ public sealed record BenchCase(
 {
     public Ends Accelerated { get; init; } = Ends.Both;
 
+    /// <summary>
+    /// What the second column measures instead of an accelerated program: the least that the machine asks for.
+    /// </summary>
+    public Func<Stage, Surroundings, Sample>? Bare { get; init; }
+
     /// <summary>Segmentation and checksums are left to the devices, as machines come.</summary>
     public bool Offloads { get; init; } = true;
 

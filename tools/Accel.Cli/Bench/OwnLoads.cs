@@ -14,6 +14,12 @@ internal static class OwnLoads
             output => Printed.Number(output, "p50_us"));
     }
 
+    /// <summary>Datagrams to a server that only sends frames back, to a client of the kernel.</summary>
+    public static Sample BarePingPong(Stage stage, Surroundings at, string serverMode, string clientMode, int size)
+        => Measure(stage, at, "bare", [serverMode], "pingpong",
+            port => ["client", clientMode, Text(size), port, Text(at.Seconds), "udp"],
+            output => Printed.Number(output, "p50_us"));
+
     public static Sample Stream(
         Stage stage, Surroundings at, int size, string figure, double scale, params string[] more)
         => Measure(stage, at, "stream", ["server", .. more],
@@ -26,14 +32,18 @@ internal static class OwnLoads
 
     private static Sample Measure(Stage stage, Surroundings at, string program, string[] serverArgs,
         Func<string, string[]> clientArgs, Func<string, double> figure)
+        => Measure(stage, at, program, serverArgs, program, clientArgs, figure);
+
+    private static Sample Measure(Stage stage, Surroundings at, string serverProgram, string[] serverArgs,
+        string clientProgram, Func<string, string[]> clientArgs, Func<string, double> figure)
     {
-        program = Installation.LoadProgram(program);
         // Clients call the server by its address, wherever they are.
         End client = stage.Client with { Place = stage.Client.Place with { Address = stage.Address } };
-        using Child server = Child.Start(stage.Server, program, serverArgs);
+        using Child server = Child.Start(stage.Server, Installation.LoadProgram(serverProgram), serverArgs);
         string port = server.ReadLine(at.Limit).Replace("port ", "", StringComparison.Ordinal);
         double before = server.CpuMicros();
-        (string output, double cost) = Child.Run(client, at.Limit, program, clientArgs(port));
+        (string output, double cost) = Child.Run(client, at.Limit, Installation.LoadProgram(clientProgram),
+            clientArgs(port));
         return Sample.Of(figure(output), Printed.Number(output, "operations"), server.CpuMicros() - before, cost);
     }
 

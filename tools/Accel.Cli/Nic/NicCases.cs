@@ -20,6 +20,9 @@ public static class NicCases
     [
         .. PingPong("tcp"),
         .. PingPong("udp", "udp"),
+        Bare("spin", "spin", "spin"),
+        Bare("wait", "spin", "block"),
+        Bare("block", "block", "block"),
         .. Each(new("redis-get-c50-p1", "1/s", false, Defaults, Redis, (s, c, a) => RedisLoad.Get(s, c, a, 50, 1)),
             1.15, 1, 2.5),
         .. Each(new("redis-get-c1-p1", "1/s", false, Defaults, Redis, (s, c, a) => RedisLoad.Get(s, c, a, 1, 1)),
@@ -41,6 +44,15 @@ public static class NicCases
         return [.. Each(Of("spin", Defaults, "spin"), 1.2, 1.2, 2), .. Each(Of("wait", LongSpin, "block"), 3, 3, 3),
             .. Each(Of("block", NoSpin, "block"), 1, 1, 1)];
     }
+
+    /// <summary>The kernel's server beside one without any protocol; the kernel's client as it would wait.</summary>
+    private static BenchCase Bare(string name, string server, string client) =>
+        new($"udp-pingpong-64-{name}-bare", "us", true, Defaults, [],
+            (s, c, a) => OwnLoads.PingPong(s, a, client, 64, "udp"))
+        {
+            Accelerated = Ends.Server,
+            Bare = (s, a) => OwnLoads.BarePingPong(s, a, server, client, 64),
+        };
 
     /// <summary>A long stream to the server (up) or to the client (down), with the devices' help and without.</summary>
     private static IEnumerable<BenchCase> Bulk(string name, params string[] more)

@@ -19,17 +19,20 @@ public sealed record NicSurroundings(int ServerCpu, int ClientCpu, double Second
     public string? Mode { get; init; }
 
     public override string Reading => "ratio above 1: accelerated is better. CPU/op: user and system time of the "
-        + $"accelerated side for one operation, in us. {RingReading}";
+        + $"accelerated side for one operation, in us. {RingReading} -bare: instead of Accel, a server without any "
+        + "protocol: what there is to gain.";
 
     public override string? Missing() => World.Missing();
 
     public override Sample Run(Side side, BenchCase c)
     {
-        Ends served = side == Side.Accel ? c.Accelerated : Ends.None;
+        Func<Stage, Surroundings, Sample>? bare = side == Side.Accel ? c.Bare : null;
+        Ends served = side == Side.Accel && bare is null ? c.Accelerated : Ends.None;
         World world = WorldOf(served, c.Offloads);
         Host[] accelerated = [.. Hosts(world, served)];
         long before = accelerated.Sum(h => h.KernelPackets());
-        Sample sample = c.Measure(StageOf(world, served, c.Environment), c, this);
+        Stage stage = StageOf(world, served, c.Environment);
+        Sample sample = bare is null ? c.Measure(stage, c, this) : bare(stage, this);
         long strays = accelerated.Sum(h => h.KernelPackets()) - before;
         return strays <= StrayPackets ? sample
             : throw new MeasurementException(
