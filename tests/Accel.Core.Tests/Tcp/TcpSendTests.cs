@@ -204,6 +204,15 @@ public class TcpSendTests
         t.Sends("Fin 8689:8789 ack 1");
     }
 
+    [Fact]
+    public void End_of_a_write_in_bulk_leaves_at_once_if_it_is_urgent()
+    {
+        using var t = BulkWithEnd();
+        t.End.Flags.UrgentEnd = 3 * 2896 + 101;
+        t.End.Write(1, t.Now);
+        Assert.Equal(101u, Assert.Single(t.End.Wire).Segment.Length);
+    }
+
     [Theory]
     [InlineData(1, 1, false)]
     [InlineData(3, 2, false)]
